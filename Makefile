@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine:
+#   make mvkt   the main job on the embedded cohort: teacher, student, table
+#   make test   the whole suite
+# VENV=path reuses an environment that has ecgzoo's dependencies.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.ecgzoo-installed
+
+.PHONY: mvkt test test-fast lint bench clean
+
+mvkt: $(INSTALLED)
+	$(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/engine_overhead.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/ingest.py
+
+clean:
+	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@

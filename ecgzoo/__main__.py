@@ -1,0 +1,5 @@
+"""``python -m ecgzoo`` is the command ``ecgzoo``."""
+
+from ecgzoo.cli.app import main
+
+main()

@@ -1,0 +1,83 @@
+"""Convolution blocks that several families share."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv_norm(in_width: int, out_width: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, then batch norm: ``[B, in_width, T] -> [B, out_width, ceil(T / stride)]``.
+
+    `kernel_size` is odd, so that the explicit padding of half of it is symmetric.
+    """
+    conv = nn.Conv1d(in_width, out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm1d(out_width))
+
+
+def conv_norm_relu(in_width: int, out_width: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    """`conv_norm`, then ReLU."""
+    return conv_norm(in_width, out_width, kernel_size, stride).append(nn.ReLU(inplace=True))
+
+
+def basic_branch(in_width: int, width: int, kernel_sizes: tuple[int, int], stride: int) -> nn.Sequential:
+    """The two convolutions of a basic residual block; the first strides."""
+    first, second = kernel_sizes
+    return nn.Sequential(conv_norm_relu(in_width, width, first, stride), conv_norm(width, width, second))
+
+
+def bottleneck_branch(in_width: int, width: int, out_width: int, kernel_size: int, stride: int) -> nn.Sequential:
+    """The 1, `kernel_size`, 1 convolutions of a bottleneck residual block; the middle one strides."""
+    return nn.Sequential(
+        conv_norm_relu(in_width, width, 1),
+        conv_norm_relu(width, width, kernel_size, stride),
+        conv_norm(width, out_width, 1),
+    )
+
+
+class Residual(nn.Module):
+    """``relu(branch(x) + shortcut(x))``."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, in_width, T] -> [B, out_width, T']``."""
+        out: torch.Tensor = self.relu(self.branch(x) + self.shortcut(x))
+        return out
+
+
+def projection_shortcut(in_width: int, out_width: int, stride: int) -> nn.Module:
+    """The classic ResNet's shortcut: a strided 1-convolution where shapes differ, else the identity."""
+    return nn.Identity() if (in_width, stride) == (out_width, 1) else conv_norm(in_width, out_width, 1, stride)
+
+
+class MaxPool(nn.Module):
+    """Maximum of three neighbours: ``nn.MaxPool1d(3, stride, padding=1)``, which torch.export ties to one length."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, T] -> [B, C, ceil(T / stride)]``."""
+        return F.max_pool2d(x.unsqueeze(2), (1, 3), stride=(1, self.stride), padding=(0, 1)).squeeze(2)
+
+
+class PairMean(nn.Module):
+    """Mean of each pair of samples: ``nn.AvgPool1d(2, ceil_mode=True)``, which torch.export ties to one length."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, T] -> [B, C, ceil(T / 2)]``; a last odd sample stands for itself."""
+        return F.avg_pool1d(F.pad(x, (0, 1), mode="replicate"), 2)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """He-normal weights and zero biases in every convolution and linear layer of `module`."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

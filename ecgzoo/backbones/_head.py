@@ -1,0 +1,39 @@
+"""Pooling heads: ``[B, num_features, T'] -> embedding [B, head_hidden_size]``, the classifier's input."""
+
+import torch
+from torch import nn
+
+
+class MeanPool(nn.Module):
+    """Mean over time, ``[B, C, T] -> [B, C]``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, T] -> [B, C]``."""
+        return x.mean(dim=-1)
+
+
+class ConcatPool(nn.Module):
+    """Maximum and mean over time side by side, ``[B, C, T] -> [B, 2 * C]``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, T] -> [B, 2 * C]``, the maxima first."""
+        return torch.cat([x.amax(dim=-1), x.mean(dim=-1)], dim=1)
+
+
+BENCHMARK_HIDDEN_SIZE = 128
+
+
+def benchmark_head(num_features: int, drop_rate: float) -> nn.Sequential:
+    """The PTB-XL benchmark's head up to the embedding, `BENCHMARK_HIDDEN_SIZE` wide.
+
+    Concat pooling → BN → dropout ``drop_rate / 2`` → Linear 128 → ReLU → BN → dropout `drop_rate`.
+    """
+    return nn.Sequential(
+        ConcatPool(),
+        nn.BatchNorm1d(2 * num_features),
+        nn.Dropout(drop_rate / 2),
+        nn.Linear(2 * num_features, BENCHMARK_HIDDEN_SIZE),
+        nn.ReLU(inplace=True),
+        nn.BatchNorm1d(BENCHMARK_HIDDEN_SIZE),
+        nn.Dropout(drop_rate),
+    )

@@ -1,0 +1,113 @@
+"""ModelConfig: everything beside its weights that a model needs to be used, as it stands in ``config.json``."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ecgzoo.errors import WeightsError, did_you_mean
+
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """How millivolts become the network's input: ``(x − mean_mv) / std_mv``, one scalar each over all leads."""
+
+    kind: Literal["mv_global"] = "mv_global"
+    mean_mv: float = 0.0
+    std_mv: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model is and what it expects.
+
+    Attributes:
+        architecture: registered backbone name.
+        arguments: the backbone's further arguments, JSON values only.
+        leads: lead names in channel order.
+        num_classes: number of logits.
+        labels: class names in logit order; empty until the model is trained.
+        task: the label set.
+        rate_hz: samples a second of the input.
+        window_s: seconds of signal a forward pass sees.
+        stride_s: seconds between windows of one record.
+        aggregation: how a record's probability comes from its windows', ``mean`` or ``max``.
+        normalisation: see `Normalisation`.
+        units: of the input.
+        metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class).
+        training: where the weights come from (data set, folds, recipe, teacher, seed, versions).
+        schema_version: of this page; an unknown major version is refused.
+    """
+
+    architecture: str
+    leads: tuple[str, ...]
+    num_classes: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    task: str | None = None
+    rate_hz: float = 100.0
+    window_s: float = 2.5
+    stride_s: float = 1.25
+    aggregation: Literal["mean", "max"] = "mean"
+    normalisation: Normalisation = Normalisation()
+    units: Literal["mV"] = "mV"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    schema_version: str = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != self.num_classes:
+            raise WeightsError(f"{len(self.labels)} labels for {self.num_classes} classes; give one name a class")
+        if self.aggregation not in ("mean", "max"):
+            raise WeightsError(f"aggregation is {self.aggregation!r}; expected 'mean' or 'max'")
+        if not (self.normalisation.std_mv > 0 and self.rate_hz > 0 and 0 < self.stride_s <= self.window_s):
+            raise WeightsError(
+                f"std_mv={self.normalisation.std_mv}, rate_hz={self.rate_hz}, window_s={self.window_s}, "
+                f"stride_s={self.stride_s}: all must be positive, and the stride no longer than the window"
+            )
+
+    @property
+    def window(self) -> int:
+        """Samples of a window."""
+        return round(self.window_s * self.rate_hz)
+
+    @property
+    def stride(self) -> int:
+        """Samples between windows."""
+        return round(self.stride_s * self.rate_hz)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> "ModelConfig":
+        """Read what `to_dict` wrote; `source` is named in errors.
+
+        Raises:
+            WeightsError: an unknown major schema version, a missing field or one of the wrong type.
+        """
+        version = str(values.get("schema_version", "missing"))
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise WeightsError(
+                f"{source}: schema version {version}, this ecgzoo reads {SCHEMA_VERSION}; use a matching version of it"
+            )
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        same_minor = version == SCHEMA_VERSION
+        unknown = sorted(set(values) - set(known))
+        if same_minor and unknown:
+            raise WeightsError(f"{source}: unknown field {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+        required = [n for n, f in known.items() if f.default is f.default_factory is dataclasses.MISSING]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise WeightsError(f"{source}: no field {', '.join(missing)}; write it with save_pretrained")
+        fields = {name: value for name, value in values.items() if name in known}
+        try:
+            for name in ("leads", "labels"):
+                fields[name] = tuple(fields.get(name, ()))
+            fields["normalisation"] = Normalisation(**fields.get("normalisation", {}))
+            return cls(**fields)
+        except TypeError as error:
+            raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error

@@ -1,0 +1,75 @@
+"""Cohort: labelled records of one length, what every data set gives and everything downstream reads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgzoo.errors import DataError
+
+MICROVOLTS_PER_MILLIVOLT = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort:
+    """Labelled records of one rate and length.
+
+    Attributes:
+        name: the data set, as registered.
+        task: the label set.
+        classes: class names, alphabetical, ``C`` of them.
+        leads: lead names in channel order, ``L`` of them, in the spelling of ``ecgzoo.signal``.
+        rate_hz: samples a second.
+        store: int16 microvolts ``[M, L, T]``, possibly a read-only memory map; it may hold further records.
+        positions: int64 ``[N]``, where in `store` each record is.
+        labels: uint8 multi-hot ``[N, C]``.
+        folds: int16 ``[N]``.
+        patients: int64 ``[N]``; no patient is in two folds.
+        record_ids: int64 ``[N]``, ascending.
+        fingerprint: hash of what the cohort was made from.
+        simulated: true when no heart was measured; every card and table says so.
+        notes: repairs and oddities met while reading, one sentence each.
+    """
+
+    name: str
+    task: str
+    classes: tuple[str, ...]
+    leads: tuple[str, ...]
+    rate_hz: float
+    store: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    patients: np.ndarray
+    record_ids: np.ndarray
+    fingerprint: str
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def signals(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """int16 microvolts ``[len(rows), L, T]`` of the records at `rows`, in memory."""
+        return self.store[self.positions[rows]]
+
+    @property
+    def title(self) -> str:
+        """Name and task for tables and cards; a simulated cohort says so."""
+        return f"{self.name}/{self.task}" + (" (simulated)" if self.simulated else "")
+
+    def rows(self, folds: Iterable[int]) -> np.ndarray:
+        """Positions (int64, ascending) of the records in `folds`.
+
+        Raises:
+            DataError: a fold holds no record.
+        """
+        wanted = sorted(set(folds))
+        present = sorted(int(fold) for fold in np.unique(self.folds))
+        missing = [fold for fold in wanted if fold not in present]
+        if missing or not wanted:
+            raise DataError(
+                f"{self.title}: no record in fold {', '.join(map(str, missing)) or '(none asked for)'}; "
+                f"this copy has folds {', '.join(map(str, present))}. Choose among those."
+            )
+        return np.flatnonzero(np.isin(self.folds, wanted))

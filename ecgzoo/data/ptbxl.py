@@ -1,0 +1,243 @@
+"""PTB-XL at 100 Hz: 12 leads, 10 s, six label sets (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6).
+
+Label sets and folds follow the benchmark of Strodthoff et al. 2021 (doi:10.1109/jbhi.2020.3022989).
+"""
+
+import ast
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ecgzoo.data.cohort import Cohort
+from ecgzoo.data.store import file_digest, open_store, store_key, to_microvolts, tree_digest, write_signals, write_table
+from ecgzoo.errors import DataError, SignalError, did_you_mean
+from ecgzoo.signal import LEADS_12, Record, read_record
+
+RATE_HZ = 100.0
+SAMPLES = 1000
+EINTHOVEN_TOLERANCE_UV = 3.0  # leads are rounded to 1 µV one by one, which accounts for 1.5
+
+# Label set: the column of scp_statements.csv that says which statements belong to it, and the one that names the
+# class (None: the statement itself is the class).
+_TASKS: dict[str, tuple[str | None, str | None]] = {
+    "superdiagnostic": ("diagnostic", "diagnostic_class"),
+    "subdiagnostic": ("diagnostic", "diagnostic_subclass"),
+    "diagnostic": ("diagnostic", None),
+    "form": ("form", None),
+    "rhythm": ("rhythm", None),
+    "all": (None, None),
+}
+TASKS = tuple(_TASKS)
+
+_DATABASE, _STATEMENTS, _RECORDS = "ptbxl_database.csv", "scp_statements.csv", "records100"
+_DATABASE_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")
+_STATEMENT_COLUMNS = ("", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+_LAYOUT = (
+    f"PTB-XL's folder holds {_DATABASE}, {_STATEMENTS} and {_RECORDS}/; "
+    "it comes from https://physionet.org/content/ptb-xl/1.0.3/."
+)
+
+
+def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
+    """PTB-XL's 100 Hz records with the labels of one task.
+
+    Every statement counts whatever its likelihood. The classes are those of ``scp_statements.csv``, in alphabetical
+    order, whether or not a record has them; records without a label of the task are left out. A copy without some of
+    the folds, or with a shorter ``ptbxl_database.csv``, is read as it is.
+
+    The first call reads the records into a store (see ``ecgzoo.data.store``), later ones map it. Flat leads, breaches
+    of Einthoven's law and interpolated samples are counted in ``Cohort.notes``.
+
+    Args:
+        root: PTB-XL's own folder, of version 1.0.1 or later.
+        task: one of ``TASKS``.
+
+    Raises:
+        DataError: the task is unknown, or a file or column of the data set is missing, damaged or contradictory.
+    """
+    if task not in _TASKS:
+        raise DataError(f"PTB-XL has no task {task!r}. {did_you_mean(task, TASKS)}")
+    if root is None:
+        raise DataError(f"PTB-XL is read from files: say where its folder is. {_LAYOUT}")
+    root = Path(root)
+    for name in (_DATABASE, _STATEMENTS, _RECORDS):
+        if not (root / name).exists():
+            raise DataError(f"{root / name}: not found. {_LAYOUT}")
+    member, class_column = _TASKS[task]
+    statements = _read_statements(root / _STATEMENTS, member, class_column)
+    key = store_key(
+        "ptbxl",
+        file_digest(root / _DATABASE),
+        file_digest(root / _STATEMENTS),
+        tree_digest(root / _RECORDS),
+    )
+    store = open_store(key, lambda folder: _build(folder, root))
+
+    classes = tuple(sorted({name for name in statements.values() if name}))
+    class_of = np.zeros((len(statements), len(classes)), np.float32)
+    for row, class_name in enumerate(statements.values()):
+        if class_name:
+            class_of[row, classes.index(class_name)] = 1
+    labels = (store.table["statements"] @ class_of > 0).astype(np.uint8)
+    kept = np.flatnonzero(labels.any(axis=1))
+    left_out = len(labels) - len(kept)
+    if not len(kept):
+        raise DataError(f"{root / _DATABASE}: none of {len(labels)} records has a {task} label. Choose another task.")
+    return Cohort(
+        name="ptbxl",
+        task=task,
+        classes=classes,
+        leads=LEADS_12,
+        rate_hz=RATE_HZ,
+        store=store.signals,
+        positions=kept,
+        labels=labels[kept],
+        folds=store.table["folds"][kept],
+        patients=store.table["patients"][kept],
+        record_ids=store.table["record_ids"][kept],
+        fingerprint=f"{key}-{task}",
+        notes=(
+            *store.info["notes"],
+            *([f"Records left out for want of a label of task {task}: {left_out} of {len(labels)}."] if left_out else ()),
+        ),
+    )
+
+
+def _read_statements(path: Path, member: str | None, class_column: str | None) -> dict[str, str | None]:
+    """Every SCP-ECG statement, in the file's order, with its class in the task, None where it has no part in it."""
+    statements: dict[str, str | None] = {}
+    for row in _read_csv(path, _STATEMENT_COLUMNS):
+        code = row[""]
+        belongs = member is None or row[member] in ("1", "1.0")
+        statements[code] = (row[class_column] if class_column else code) if belongs else None
+        if statements[code] == "":
+            raise DataError(f"{path}: {code} is {member} but has no {class_column}. {_LAYOUT}")
+    return statements
+
+
+def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{path}: no column {', '.join(map(repr, missing))}. {_LAYOUT}")
+            yield from reader
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}). {_LAYOUT}") from error
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is needed of one row of ptbxl_database.csv."""
+
+    record_id: int
+    patient: int
+    fold: int
+    file: str
+    codes: tuple[str, ...]
+
+
+def _read_database(path: Path) -> list[_Row]:
+    """All rows, by ascending record id."""
+    rows = []
+    for cells in _read_csv(path, _DATABASE_COLUMNS):
+        try:
+            codes = ast.literal_eval(cells["scp_codes"])
+            rows.append(
+                _Row(
+                    record_id=int(cells["ecg_id"]),
+                    patient=int(float(cells["patient_id"])),  # the file writes 15709.0
+                    fold=int(cells["strat_fold"]),
+                    file=cells["filename_lr"] or "",
+                    codes=tuple(codes.keys()),
+                )
+            )
+        except (ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: row of ecg_id {cells['ecg_id']!r} cannot be read ({error}). {_LAYOUT}") from error
+    rows.sort(key=lambda row: row.record_id)
+    fold_of: dict[int, int] = {}
+    for previous, row in zip([None, *rows], rows, strict=False):
+        if previous and previous.record_id == row.record_id:
+            raise DataError(f"{path}: ecg_id {row.record_id} occurs twice. {_LAYOUT}")
+        if fold_of.setdefault(row.patient, row.fold) != row.fold:
+            raise DataError(
+                f"{path}: patient {row.patient} is in folds {fold_of[row.patient]} and {row.fold}; PTB-XL keeps a "
+                f"patient in one. Restore the file. {_LAYOUT}"
+            )
+        if Path(row.file).parts[:1] != (_RECORDS,):
+            raise DataError(f"{path}: expected filename_lr below {_RECORDS}/, got {row.file!r}. {_LAYOUT}")
+    return rows
+
+
+@dataclass
+class _Oddities:
+    """What is odd about the records, collected while they are read."""
+
+    flat: list[str] = field(default_factory=list)
+    einthoven: list[str] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
+
+    def look_at(self, record_id: int, record: Record) -> None:
+        if np.isnan(record.signal).any():
+            self.invalid.append(str(record_id))
+        if flat := record.flat_leads():
+            self.flat.append(f"{record_id} ({', '.join(flat)})")
+        # Rounded to a tenth of a microvolt: float32 millivolts do not hold 3 µV exactly.
+        if round(1000 * record.einthoven_error_mv(), 1) > EINTHOVEN_TOLERANCE_UV:
+            self.einthoven.append(str(record_id))
+
+    def notes(self) -> list[str]:
+        found = {
+            "with interpolated samples": self.invalid,
+            "with a flat lead, kept as it is": self.flat,
+            f"that break Einthoven's law by more than {EINTHOVEN_TOLERANCE_UV:g} µV, kept as they are": self.einthoven,
+        }
+        return [
+            f"Records {what}: {len(ids)}, namely {', '.join(ids[:10])}{', …' if len(ids) > 10 else ''}."
+            for what, ids in found.items()
+            if ids
+        ]
+
+
+def _build(folder: Path, root: Path) -> None:
+    """Fill the store with all records, whatever their statements."""
+    rows = _read_database(root / _DATABASE)
+    codes = list(_read_statements(root / _STATEMENTS, None, None))
+    unknown = sorted({code for row in rows for code in row.codes} - set(codes))
+    if unknown or not rows:
+        found = f"statements {', '.join(unknown)} are not in {_STATEMENTS}" if unknown else "no records"
+        raise DataError(f"{root / _DATABASE}: {found}. {_LAYOUT}")
+    oddities = _Oddities()
+    write_signals(folder, _read_signals(root, rows, oddities), (len(rows), len(LEADS_12), SAMPLES))
+    table: dict[str, np.ndarray] = {
+        "record_ids": np.array([row.record_id for row in rows], np.int64),
+        "patients": np.array([row.patient for row in rows], np.int64),
+        "folds": np.array([row.fold for row in rows], np.int16),
+        "statements": np.array([[code in row.codes for code in codes] for row in rows], np.uint8),
+    }
+    write_table(folder, table, {"notes": oddities.notes()})
+
+
+def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator[np.ndarray]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    for row in track(rows, "Reading PTB-XL", console=console, disable=not console.is_terminal):
+        path = root / row.file
+        try:
+            record = read_record(path)
+            if record.rate_hz != RATE_HZ or record.signal.shape[1] != SAMPLES:
+                raise DataError(
+                    f"expected {SAMPLES} samples at {RATE_HZ:g} Hz, got {record.signal.shape[1]} at "
+                    f"{record.rate_hz:g} Hz. Fetch the record again."
+                )
+            record = record.select(LEADS_12)
+            oddities.look_at(row.record_id, record)
+            yield to_microvolts(record.interpolate_invalid().signal)
+        except (DataError, SignalError) as error:
+            raise DataError(f"PTB-XL record {row.record_id} ({row.file}): {error}") from error

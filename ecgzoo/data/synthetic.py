@@ -1,0 +1,237 @@
+"""A simulated 12-lead cohort that needs no files: a moving heart dipole seen through the Dower matrix.
+
+No heart was measured: figures on this cohort show that code works, never how well a method reads ECGs.
+
+* Each wave of a beat is a Gaussian in time along each of three axes, as in the dipole model of Sameni et al.,
+  "Multichannel ECG and noise modeling", EURASIP J. Adv. Signal Process. 2007:043407, which extends McSharry et al.,
+  "A dynamical model for generating synthetic electrocardiogram signals", IEEE Trans. Biomed. Eng. 50:289 (2003).
+* The dipole becomes leads I, II and V1 to V6 by Dower, Machado and Osborne, "On deriving the electrocardiogram from
+  vectorcardiographic leads", Clin. Cardiol. 3:87 (1980); the other four limb leads follow from I and II.
+* A disease is a continuous severity that changes waves (`ecgzoo.data._dipole`). Its label is a noisy threshold on the
+  same liability: labels err a little near the threshold, and some hearts without the label carry slight signs.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from ecgzoo.data._dipole import INTERVALS, LESIONS, WAVES, Hearts
+from ecgzoo.data.cohort import Cohort
+from ecgzoo.errors import DataError, did_you_mean
+from ecgzoo.signal.leads import LEADS_12
+
+TASKS = ("superdiagnostic",)
+CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
+SECONDS = 10
+
+_VERSION = 1  # part of the fingerprint: raise it when anything here changes the samples or labels of a seed
+_CHUNK = 200  # records simulated at a time: bounds memory, changes no sample
+
+# Lead strength (mV/mV) of I, II, V1 to V6 along x (to the left), y (to the feet), z (to the back).
+DOWER = np.array(
+    [
+        [0.632, -0.235, 0.059],
+        [0.235, 1.066, -0.132],
+        [-0.515, 0.157, -0.917],
+        [0.044, 0.164, -1.387],
+        [0.882, 0.098, -1.277],
+        [1.213, 0.127, -0.601],
+        [1.125, 0.127, -0.086],
+        [0.831, 0.076, 0.230],
+    ]
+)
+# The same leads as differences of the electrodes RA, LA, LL, C1 to C6, where noise arises.
+_ELECTRODES = np.vstack([[[-1, 1, 0] + [0] * 6, [-1, 0, 1] + [0] * 6], np.hstack([np.full((6, 3), -1 / 3), np.eye(6)])])
+
+# Diseases: the liability is standard normal, a lesion's label starts where its prevalence puts the threshold.
+_COMMON_CAUSE = 0.3  # correlation of the liabilities: diseases keep company
+_SUBCLINICAL = 0.35  # severity at the threshold; it grows by 1 per standard deviation of the liability
+_MOST_SEVERE = 1.5
+_LABEL_NOISE = 0.2  # readers' disagreement about the threshold, in standard deviations of the liability
+
+# Patients. A log scatter is the standard deviation of the natural logarithm.
+_WAVE_SCATTER = 0.25  # log, each wave and axis
+_GAIN_SCATTER = 0.2  # log, the whole heart
+_AXIS_SCATTER_DEG = (8.0, 12.0, 18.0)  # rotation about x, y, z
+_INTERVAL_SCATTER = (0.10, 0.07, 0.05)  # log, of PR, QRS, QT
+
+# Recordings.
+_RATE_BPM, _RATE_SCATTER, _RATE_RANGE_BPM = 72, 0.2, (48, 112)  # median, log, range of a recording's mean
+_ARRHYTHMIA, _ARRHYTHMIA_SCATTER, _MOST_ARRHYTHMIA = 0.03, 0.6, 0.08  # respiratory, relative to the RR interval
+_JITTER = 0.012  # of single RR intervals, relative
+_BREATH_GAIN = 0.05  # how much breathing changes the size of the dipole, relative
+_SOURCES_HZ = (0.25, 0.08, 50.0)  # breath, drift of the electrodes, mains
+_SOURCES_SCATTER = (0.15, 0.5, 0.001)  # log
+_SOURCES_UV = (25.0, 40.0, 4.0)  # standard deviation of the amplitude at an electrode
+_MUSCLE_UV, _MUSCLE_SCATTER = 8.0, 0.4  # white noise at an electrode, log
+_PLACEMENT = 0.08  # error of each lead strength by misplaced electrodes, relative
+
+
+def leads_from_dipole(dipole: np.ndarray, lead_strength: np.ndarray = DOWER) -> np.ndarray:
+    """The eight independent leads of a heart dipole (Dower et al. 1980).
+
+    Args:
+        dipole: Frank x, y, z ``[..., 3, T]``.
+        lead_strength: ``[..., 8, 3]``, rows I, II, V1 to V6.
+
+    Returns:
+        ``[..., 8, T]``, in the unit of `dipole`.
+    """
+    leads: np.ndarray = lead_strength @ dipole
+    return leads
+
+
+def with_limb_leads(leads: np.ndarray) -> np.ndarray:
+    """All twelve leads ``[..., 12, T]`` from I, II, V1 to V6 ``[..., 8, T]``, by the limb-lead identities."""
+    one, two = leads[..., :1, :], leads[..., 1:2, :]
+    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    return np.concatenate([*limb, leads[..., 2:, :]], axis=-2)
+
+
+def load_synthetic(
+    root: Path | None = None,
+    task: str = "superdiagnostic",
+    *,
+    num_records: int = 4000,
+    seed: int = 0,
+    rate_hz: int = 100,
+) -> Cohort:
+    """Simulate a cohort; the same arguments give the same samples, and a larger cohort begins with the smaller one.
+
+    Mains hum is what a recorder's filter leaves of 50 Hz. At 100 Hz that is the Nyquist frequency: an alternation of a
+    few microvolts whose size drifts.
+
+    Args:
+        root: must be None; nothing is read.
+        task: ``"superdiagnostic"``: CD, HYP, MI, NORM, STTC; NORM stands alone, the others may coincide.
+        num_records: how many records; some share a patient.
+        seed: of every random number.
+        rate_hz: samples a second, at least 100.
+
+    Returns:
+        A cohort marked as simulated: ``[num_records, 12, 10 * rate_hz]`` int16 microvolts, folds 1 to 10.
+
+    Raises:
+        DataError: a folder is given, the task is unknown, or a number is out of range.
+    """
+    if root is not None:
+        raise DataError(
+            f"synthetic: root is {str(root)!r}, but this cohort is simulated and reads no files. Leave it out."
+        )
+    if task not in TASKS:
+        raise DataError(f"synthetic: unknown task {task!r}. {did_you_mean(task, TASKS)}")
+    for argument, value, least in (("num_records", num_records, 1), ("seed", seed, 0), ("rate_hz", rate_hz, 100)):
+        if value < least:
+            raise DataError(f"synthetic: {argument} is {value}; it must be at least {least}.")
+
+    streams = _streams(seed)
+    records_each = np.minimum(next(streams).geometric(0.85, num_records), 4)
+    patients = np.repeat(np.arange(num_records), records_each)[:num_records]
+    severity, labels = _diagnose(patients, streams)
+    hearts = _draw_hearts(severity, streams)
+    signals = _record(hearts.take(patients), rate_hz, streams)
+    made_from = repr((_VERSION, WAVES, LESIONS, DOWER.tolist(), task, num_records, seed, rate_hz))
+    return Cohort(
+        name="synthetic",
+        task=task,
+        classes=CLASSES,
+        leads=LEADS_12,
+        rate_hz=float(rate_hz),
+        store=signals,
+        positions=np.arange(num_records),
+        labels=labels,
+        folds=(patients % 10 + 1).astype(np.int16),
+        patients=patients + 1,
+        record_ids=np.arange(1, num_records + 1),
+        fingerprint=hashlib.sha256(made_from.encode()).hexdigest(),
+        simulated=True,
+    )
+
+
+def _streams(seed: int) -> Iterator[np.random.Generator]:
+    """One random stream per quantity, so that no record depends on how many follow it."""
+    for quantity in itertools.count():
+        yield np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(quantity,))))
+
+
+def _diagnose(patients: np.ndarray, streams: Iterator[np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
+    """Severities ``[patients, lesions]`` and labels ``[N, C]``, from liabilities with a common cause."""
+    num_patients = patients[-1] + 1
+    common = next(streams).standard_normal((num_patients, 1))
+    own = next(streams).standard_normal((num_patients, len(LESIONS)))
+    liability = np.sqrt(_COMMON_CAUSE) * common + np.sqrt(1 - _COMMON_CAUSE) * own
+    excess = liability - [NormalDist().inv_cdf(1 - lesion.prevalence) for lesion in LESIONS.values()]
+    severity = np.clip(excess + _SUBCLINICAL, 0.0, _MOST_SEVERE)
+
+    found = excess[patients] + _LABEL_NOISE * next(streams).standard_normal((len(patients), len(LESIONS))) > 0
+    labels = np.zeros((len(patients), len(CLASSES)), np.uint8)
+    for lesion, present in zip(LESIONS.values(), found.T, strict=True):
+        labels[:, CLASSES.index(lesion.label)] |= present
+    labels[:, CLASSES.index("NORM")] = ~labels.any(axis=1)
+    return severity, labels
+
+
+def _draw_hearts(severity: np.ndarray, streams: Iterator[np.random.Generator]) -> Hearts:
+    """The hearts of patients whose lesions have the severities ``[patients, lesions]``, at 60 beats a minute."""
+    from scipy.spatial.transform import Rotation
+
+    def normal(*shape: int) -> np.ndarray:
+        return next(streams).standard_normal((len(severity), *shape))
+
+    peak = np.exp(_WAVE_SCATTER * normal(len(WAVES), 3)) * [wave.peak_uv for wave in WAVES.values()]
+    for lesion, grade in zip(LESIONS.values(), severity.T, strict=True):
+        axes = grade[:, None] * (1 + lesion.scatter * normal(3))
+        for wave, change in lesion.peaks_uv.items():
+            peak[:, list(WAVES).index(wave)] += axes * change
+    turn = Rotation.from_rotvec(normal(3) * _AXIS_SCATTER_DEG, degrees=True).as_matrix()
+    peak = np.exp(_GAIN_SCATTER * normal(1, 1)) * peak @ turn.transpose(0, 2, 1)
+
+    stretch = np.exp(normal(len(INTERVALS)) * _INTERVAL_SCATTER)
+    stretch[:, INTERVALS.index("QRS")] *= 1 + severity @ [lesion.qrs_wider for lesion in LESIONS.values()]
+    stretch = stretch[:, [INTERVALS.index(wave.interval) for wave in WAVES.values()]]
+    delay = severity @ [lesion.pr_ms for lesion in LESIONS.values()]
+    centre = stretch * [wave.centre_ms for wave in WAVES.values()]
+    centre -= np.outer(delay, [wave.interval == "PR" for wave in WAVES.values()])
+    width = stretch * [wave.width_ms for wave in WAVES.values()]
+    return Hearts(centre / 1000, width / 1000, peak)
+
+
+def _record(hearts: Hearts, rate_hz: int, streams: Iterator[np.random.Generator]) -> np.ndarray:
+    """One recording ``[N, 12, T]`` of each heart, in int16 microvolts."""
+    count = len(hearts.peak_uv)
+    time_s = np.arange(SECONDS * rate_hz) / rate_hz
+
+    def normal(*shape: int) -> np.ndarray:
+        return next(streams).standard_normal((count, *shape))
+
+    hz = (np.exp(normal(3) * _SOURCES_SCATTER) * _SOURCES_HZ)[..., None]
+    phase = next(streams).random((count, 3, 1))
+    coupling = normal(9, 3) * _SOURCES_UV
+    muscle = _MUSCLE_UV * np.exp(_MUSCLE_SCATTER * normal(1, 1))
+    strength = DOWER * (1 + _PLACEMENT * normal(8, 3))
+
+    mean_rr = 60 / np.clip(_RATE_BPM * np.exp(_RATE_SCATTER * normal(1)), *_RATE_RANGE_BPM)
+    depth = np.minimum(_ARRHYTHMIA * np.exp(_ARRHYTHMIA_SCATTER * normal(1)), _MOST_ARRHYTHMIA)
+    most_beats = SECONDS * _RATE_RANGE_BPM[1] // 60 + 4
+    steady = mean_rr * (np.arange(most_beats) - next(streams).random((count, 1)))
+    breath = np.sin(2 * np.pi * (hz[:, 0] * steady + phase[:, 0]))
+    intervals = mean_rr * (1 + depth * breath + _JITTER * normal(most_beats))
+    beats_s = steady[:, :1] + np.cumsum(intervals, axis=1) - intervals[:, :1]
+    to_rate = np.where([wave.interval == "QT" for wave in WAVES.values()], np.sqrt(mean_rr), 1.0)  # Bazett
+    hearts = hearts._replace(centre_s=hearts.centre_s * to_rate, width_s=hearts.width_s * to_rate)
+
+    noise = next(streams)
+    signals = np.empty((count, len(LEADS_12), len(time_s)), np.int16)
+    for start in range(0, count, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        sources = np.sin(2 * np.pi * (hz[rows] * time_s + phase[rows]))
+        dipole = hearts.take(rows).dipole(time_s, beats_s[rows]) * (1 + _BREATH_GAIN * sources[:, :1])
+        at_electrodes = coupling[rows] @ sources
+        at_electrodes += muscle[rows] * noise.standard_normal(at_electrodes.shape)
+        leads = leads_from_dipole(dipole, strength[rows]) + _ELECTRODES @ at_electrodes
+        signals[rows] = np.rint(with_limb_leads(leads))
+    return signals

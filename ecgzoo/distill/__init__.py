@@ -1,0 +1,17 @@
+"""Recipes (what) and the engine (how). The package is callable: ``ecgzoo.distill(recipe)`` runs one whole."""
+
+import sys
+from types import ModuleType
+
+from ecgzoo.distill.recipe import LossTerm, Recipe, parse_folds
+from ecgzoo.distill.report import Report
+from ecgzoo.distill.run import Run, distill
+
+__all__ = ["LossTerm", "Recipe", "Report", "Run", "distill", "parse_folds"]
+
+
+class _Callable(ModuleType):
+    __call__ = staticmethod(distill)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,265 @@
+"""The training loop: one student, perhaps a teacher, any losses, on Accelerate."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from ecgzoo.create import create_loss
+from ecgzoo.data import Cohort
+from ecgzoo.distill.batches import TrainingRecords
+from ecgzoo.distill.recipe import LossTerm, Recipe
+from ecgzoo.distill.state import load_state, save_state
+from ecgzoo.distill.sync_bn import synchronise
+from ecgzoo.errors import RecipeError, WeightsError
+from ecgzoo.evaluate import macro_auc
+from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
+from ecgzoo.files import write_text
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, View
+from ecgzoo.model import EcgModel
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+
+
+class Learner(nn.Module):
+    """The student and its loss terms as one module, so that one wrapper synchronises the gradients of both."""
+
+    def __init__(self, student: EcgModel, losses: dict[str, Loss], weights: dict[str, float]) -> None:
+        super().__init__()
+        self.student = student
+        self.losses = nn.ModuleDict(losses)
+        self.weights = weights
+
+    def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the terms, and each for the log."""
+        view = self.student.view(millivolts)
+        total = torch.zeros((), device=millivolts.device)
+        parts = {}
+        for name, loss in self.losses.items():
+            value = loss(view, teacher, batch)
+            total = total + self.weights[name] * value
+            parts[name] = value.detach()
+            parts |= {f"{name}/{extra}": scalar.detach() for extra, scalar in loss.extras.items()}
+        return total, {"loss": total.detach(), **parts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `fit` is to train.
+
+    Attributes:
+        name: for the progress bar and the tracker.
+        student: the network that learns, in memory only.
+        teacher: the frozen network it learns from, if any.
+        terms: the objective.
+        cohort: the records.
+        train_rows: those to learn from.
+        val_rows: those on which the best epoch is chosen.
+        recipe: how.
+        folder: for the checkpoint and the log.
+    """
+
+    name: str
+    student: EcgModel
+    teacher: EcgModel | None
+    terms: Sequence[LossTerm]
+    cohort: Cohort
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    recipe: Recipe
+    folder: Path
+
+
+def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
+    """Train ``job.student`` and leave the weights of its best epoch in it; return that epoch's log line.
+
+    A checkpoint is written whole after every epoch, and a run that finds one continues as if it had not stopped:
+    everything random in an epoch depends on (seed, epoch) alone.
+
+    Raises:
+        RecipeError: the batch does not divide among the processes, or the loss stopped being a number.
+        DataError: the validation folds have no class with both outcomes.
+    """
+    from timm.optim import create_optimizer_v2
+    from timm.utils import ModelEmaV3
+
+    recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
+    device, processes, process = accelerator.device, accelerator.num_processes, accelerator.process_index
+    if recipe.batch_size % processes:
+        raise RecipeError(f"a batch of {recipe.batch_size} records does not divide among {processes} processes")
+
+    leads = [
+        lead for lead in cohort.leads if lead in student.config.leads or (teacher and lead in teacher.config.leads)
+    ]
+    records = TrainingRecords(
+        cohort,
+        job.train_rows,
+        [cohort.leads.index(lead) for lead in leads],
+        student.config.window,
+        recipe.batch_size,
+        device,
+    )
+    student_leads = student.lead_positions(tuple(leads), cohort.title)
+    teacher_leads = teacher.lead_positions(tuple(leads), cohort.title) if teacher else []
+
+    data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]))
+    losses = {
+        term.name: create_loss(term.name, student.info, teacher.info if teacher else None, data, term.params)
+        for term in job.terms
+    }
+    learner = Learner(student, losses, {term.name: term.weight for term in job.terms}).to(device)
+    if processes > 1:
+        learner = synchronise(learner, device)  # type: ignore[assignment] # the same learner, its layers replaced
+    teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)
+    if teacher is not None:
+        teacher.to(device).eval().requires_grad_(False)
+    ema = ModelEmaV3(student, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
+    judged: EcgModel = ema.module if ema else student
+
+    optimizer = create_optimizer_v2(learner, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    set_lr = schedule(optimizer, recipe, len(records))
+    wrapped, optimizer = accelerator.prepare(learner, optimizer)
+
+    history: list[dict[str, Any]] = []
+    best_line, best_weights = None, None
+    if (job.folder / CHECKPOINT).exists():
+        state = load_state(job.folder / CHECKPOINT)
+        _load(learner, optimizer, ema, state, job.folder / CHECKPOINT)
+        history, best_line, best_weights = state["history"], state["best_line"], state["best_weights"]
+
+    with _progress(accelerator) as progress:
+        bar = progress.add_task(job.name, total=recipe.epochs * len(records), completed=len(history) * len(records))
+        for epoch in range(len(history), recipe.epochs):
+            if recipe.patience and best_line and epoch - best_line["epoch"] > recipe.patience:
+                break
+            torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
+            wrapped.train()
+            sums: dict[str, Tensor] = {}
+            for step, (millivolts, batch) in enumerate(records.epoch(recipe.seed, epoch, process, processes)):
+                view = None
+                if teacher is not None and teacher_runs:
+                    with torch.no_grad(), accelerator.autocast():
+                        view = teacher.view(_take(millivolts, teacher_leads))
+                total, parts = wrapped(_take(millivolts, student_leads), view, batch)
+                accelerator.backward(total)
+                if recipe.clip_grad:
+                    accelerator.clip_grad_norm_(learner.parameters(), recipe.clip_grad)
+                optimizer.step()
+                optimizer.zero_grad()
+                for loss in losses.values():
+                    loss.after_backward()
+                done = epoch * len(records) + step + 1
+                set_lr(done)
+                if ema:
+                    ema.update(student, step=done)
+                sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+                progress.advance(bar)
+            means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / len(records)
+            line = {
+                "epoch": epoch,
+                **dict(zip(sums, means.tolist(), strict=True)),
+                "lr": optimizer.param_groups[0]["lr"],
+            }
+            if not math.isfinite(line["loss"]):
+                raise RecipeError(f"{job.name}: the loss is {line['loss']} in epoch {epoch}; lower --lr")
+            scores = score_shared(accelerator, judged, cohort, job.val_rows)
+            line["val_macro_auc"] = macro_auc(cohort.labels[job.val_rows], scores)
+            history.append(line)
+            if best_line is None or line["val_macro_auc"] > best_line["val_macro_auc"]:
+                best_line = line
+                best_weights = {name: tensor.detach().clone() for name, tensor in judged.backbone.state_dict().items()}
+            progress.update(
+                bar, description=f"{job.name}  loss {line['loss']:.3f}  val AUC {line['val_macro_auc']:.4f}"
+            )
+            accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=epoch)
+            if accelerator.is_main_process:
+                save_state(
+                    job.folder / CHECKPOINT,
+                    {
+                        "learner": learner.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "ema": ema.module.state_dict() if ema else None,
+                        "history": history,
+                        "best_line": best_line,
+                        "best_weights": best_weights,
+                    },
+                )
+                write_text(job.folder / LOG, "".join(json.dumps(entry) + "\n" for entry in history))
+            accelerator.wait_for_everyone()
+    assert best_line is not None and best_weights is not None  # epochs >= 1
+    student.backbone.load_state_dict(best_weights)
+    student.eval()
+    return best_line
+
+
+def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows: np.ndarray) -> np.ndarray:
+    """`score_rows`, its chunks dealt out to the processes: the same chunks, and so the same figures, for any number."""
+    processes = accelerator.num_processes
+    if processes == 1:
+        return score_rows(model, cohort, rows)
+    chunk = np.arange(len(rows)) // RECORDS_AT_ONCE % processes
+    mine = score_rows(model, cohort, rows[chunk == accelerator.process_index])
+    most = max(int((chunk == p).sum()) for p in range(processes))
+    padded = torch.zeros(most, model.num_classes, dtype=torch.float64, device=accelerator.device)
+    padded[: len(mine)] = torch.from_numpy(mine)
+    gathered = accelerator.gather(padded).unflatten(0, (processes, most)).cpu().numpy()
+    scores = np.empty((len(rows), model.num_classes))
+    for p in range(processes):
+        scores[chunk == p] = gathered[p, : int((chunk == p).sum())]
+    return scores
+
+
+def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> Callable[[int], None]:
+    """A function that sets the learning rate after so many steps; it has no state to save."""
+    if recipe.sched == "onecycle":  # timm has none
+        cycle = OneCycleLR(optimizer, max_lr=recipe.lr, total_steps=recipe.epochs * steps_per_epoch + 1)
+
+        def set_lr(done: int) -> None:
+            cycle.last_epoch = done - 1
+            cycle.step()
+
+        return set_lr
+    from timm.scheduler import create_scheduler_v2
+
+    try:
+        scheduler, _ = create_scheduler_v2(
+            optimizer,
+            recipe.sched,
+            num_epochs=recipe.epochs,
+            step_on_epochs=False,
+            updates_per_epoch=steps_per_epoch,
+        )
+    except AssertionError as error:
+        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm: {error}") from error
+    if scheduler is None:
+        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm")
+    return lambda done: scheduler.step_update(done)
+
+
+def _take(millivolts: Tensor, positions: list[int]) -> Tensor:
+    whole = positions == list(range(millivolts.shape[1]))
+    return millivolts if whole else millivolts[:, positions]
+
+
+def _load(learner: Learner, optimizer: Any, ema: Any, state: dict[str, Any], path: Path) -> None:
+    try:
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        if ema:
+            ema.module.load_state_dict(state["ema"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} does not fit this recipe ({error}); delete it to start anew") from error
+
+
+def _progress(accelerator: Accelerator) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=not accelerator.is_main_process)

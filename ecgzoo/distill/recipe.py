@@ -1,0 +1,186 @@
+"""Recipe: what is trained, on what, how. Every field is a flag of the recipes; the whole is saved beside the run."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.signal import LEADS_12
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One term of the student's objective: ``weight · loss(params)``."""
+
+    name: str
+    weight: float
+    params: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> "LossTerm":
+        """Read ``name=weight[,param=value…]``, such as ``clt=0.8,critic=infonce,temperature=0.1``.
+
+        Raises:
+            RecipeError: another form, or a weight that is no positive number.
+        """
+        parts = [part.partition("=") for part in text.split(",")]
+        name, _, weight = parts[0]
+        try:
+            number = float(weight)
+        except ValueError:
+            number = 0.0
+        if not (name and number > 0 and all(key and value for key, _, value in parts)):
+            raise RecipeError(
+                f"loss term {text!r}: expected name=weight with a positive weight, then ,param=value; "
+                "for example clt=0.8,critic=infonce"
+            )
+        return cls(name, number, {key: _literal(value) for key, _, value in parts[1:]})
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """The folds that ``1-7,9`` stands for, ascending.
+
+    Raises:
+        RecipeError: another form.
+    """
+    folds: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if low > high:
+            raise RecipeError(f"folds {text!r}: expected numbers and ranges, such as 1-7,9")
+        folds.update(range(low, high + 1))
+    return tuple(sorted(folds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A teacher of many leads, a student of few, their data, and how the student is trained.
+
+    Attributes:
+        data: registered data set.
+        root: folder that holds its files; the synthetic cohort needs none.
+        task: label set.
+        train_folds: folds to learn from, such as 1-7,9.
+        val_folds: folds on which the best epoch is chosen.
+        test_folds: folds of the final table; never looked at before it.
+        teacher: the teacher's backbone.
+        teacher_leads: the teacher's leads.
+        teacher_weights: folder of a trained teacher; without it, one is trained first.
+        student: the student's backbone.
+        student_leads: the student's leads.
+        losses: terms of the student's objective, name=weight[,param=value...].
+        epochs: passes over the training records, for each network.
+        batch_size: records a step, over all processes together.
+        lr: peak learning rate.
+        weight_decay: of all weights but biases and normalisation.
+        opt: optimiser, any name that timm knows.
+        sched: onecycle, or a schedule that timm knows, such as cosine.
+        clip_grad: largest norm of the gradient; 0 for no limit.
+        ema_decay: average the weights over steps with this decay and use the average; 0 for the weights themselves.
+        patience: stop after so many epochs without a better validation AUC; 0 for never.
+        window_s: seconds of a training crop and of an evaluation window.
+        stride_s: seconds between evaluation windows.
+        aggregation: how a record's probability comes from its windows'.
+        precision: of the forward pass; bf16 computes it in half precision.
+        seed: of weights, crops, order, dropout and bootstrap.
+        output: folder of the run.
+        resume: continue the run in that folder, if there is one.
+        compare: train the student on labels alone too, for comparison.
+        tracker: also log to this tracker of accelerate, such as tensorboard.
+    """
+
+    data: str = "synthetic"
+    root: str | None = None
+    task: str = "superdiagnostic"
+    train_folds: str = "1-8"
+    val_folds: str = "9"
+    test_folds: str = "10"
+    teacher: str = "xresnet1d18"
+    teacher_leads: tuple[str, ...] = LEADS_12
+    teacher_weights: str | None = None
+    student: str = "xresnet1d18"
+    student_leads: tuple[str, ...] = ("I",)
+    losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
+    epochs: int = 15
+    batch_size: int = 64
+    lr: float = 1e-2
+    weight_decay: float = 1e-2
+    opt: str = "adamw"
+    sched: str = "onecycle"
+    clip_grad: float = 1.0
+    ema_decay: float = 0.0
+    patience: int = 0
+    window_s: float = 2.5
+    stride_s: float = 1.25
+    aggregation: Literal["mean", "max"] = "mean"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    output: str = "runs/mvkt"
+    resume: bool = False
+    compare: bool = True
+    tracker: str | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size) < 1 or self.lr <= 0:
+            raise RecipeError(f"epochs={self.epochs}, batch_size={self.batch_size}, lr={self.lr}: all must be positive")
+        if not (0 <= self.ema_decay < 1 and self.clip_grad >= 0 and self.patience >= 0 and self.weight_decay >= 0):
+            raise RecipeError(
+                f"ema_decay={self.ema_decay} must be in [0, 1); clip_grad={self.clip_grad}, patience={self.patience} "
+                f"and weight_decay={self.weight_decay} must not be negative"
+            )
+        sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds", "test_folds")}
+        for a, b in (("train_folds", "val_folds"), ("train_folds", "test_folds"), ("val_folds", "test_folds")):
+            if shared := sets[a] & sets[b]:
+                raise RecipeError(f"fold {min(shared)} is in both {a} and {b}; a model is not judged on what it saw")
+        names = [term.name for term in self.terms]
+        if not names or len(set(names)) < len(names):
+            raise RecipeError(f"losses {' '.join(self.losses) or '(none)'}: name each term once, at least one")
+
+    @property
+    def terms(self) -> tuple[LossTerm, ...]:
+        """The parsed `losses`."""
+        return tuple(LossTerm.parse(text) for text in self.losses)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return] # tuples become lists
+
+    def difference(self, saved: Mapping[str, Any]) -> str | None:
+        """The first field in which a saved recipe differs, in words; where and whether to continue do not count."""
+        mine = self.to_dict()
+        for name in sorted(mine.keys() | saved.keys()):
+            if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
+                return f"{name} is {saved.get(name)!r} there and {mine.get(name)!r} here"
+        return None
+
+
+def claim_folder(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
+    """What to write as ``recipe.json``, or None where it is there already; raises where the run must not start.
+
+    Raises:
+        RecipeError: the folder holds another recipe, or the same one and ``resume`` is off.
+    """
+    path = folder / "recipe.json"
+    if not path.exists():
+        return recipe.to_dict()
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
+    if difference := recipe.difference(saved):
+        raise RecipeError(f"{folder} already holds another recipe: {difference}. Choose another --output.")
+    if not recipe.resume:
+        raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
+    return None

@@ -1,0 +1,143 @@
+"""The end of a run: every arm on the same test records, their paired differences, as JSON, table and plots."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ecgzoo.data import Cohort
+from ecgzoo.distill.recipe import Recipe
+from ecgzoo.evaluate import CohortScores, paired_difference
+from ecgzoo.files import write_atomic, write_json
+from ecgzoo.provenance import provenance
+
+TITLES = {
+    "teacher": "teacher",
+    "baseline": "student, labels alone",
+    "student": "student, distilled",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of a run, as they stand in ``results.json``."""
+
+    values: Mapping[str, Any]
+
+    def table(self) -> Table:
+        """The comparison, for a terminal."""
+        values = self.values
+        folds = ", ".join(map(str, values["folds"]))
+        table = Table(
+            title=f"{values['data']}, {values['records']} records of test folds {folds}, seed {values['seed']}"
+        )
+        for column in ("", "leads", "macro AUC", "95 % interval"):
+            table.add_column(column)
+        for arm, figures in values["arms"].items():
+            leads = figures["leads"]
+            shown = ",".join(leads) if len(leads) <= 3 else f"{len(leads)} leads"
+            table.add_row(TITLES[arm], shown, f"{figures['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*figures["ci"]))
+        table.add_section()
+        for pair, figures in values["paired"].items():
+            low, high = figures["ci"]
+            table.add_row(pair.replace("-", " − "), "", f"{figures['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")
+        if values["gap_recovered"] is not None:
+            table.add_row("gap recovered", "", f"{values['gap_recovered']:.1%}", "")
+        return table
+
+    def write(self, folder: Path) -> None:
+        """``results.json``, ``curves.png`` and ``comparison.png``."""
+        write_json(folder / "results.json", self.values)
+        write_atomic(folder / "comparison.png", self._plot_comparison)
+        write_atomic(folder / "curves.png", lambda path: _plot_curves(folder, list(self.values["arms"]), path))
+
+    def _plot_comparison(self, path: Path) -> None:
+        from matplotlib.figure import Figure
+
+        arms = self.values["arms"]
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        axes = figure.add_subplot()
+        classes = ["macro", *next(iter(arms.values()))["per_class"]]
+        for number, (arm, figures) in enumerate(arms.items()):
+            heights = [figures["macro_auc"], *(auc or 0.0 for auc in figures["per_class"].values())]
+            places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
+            axes.bar(places, heights, width=0.25, label=f"{TITLES[arm]} ({len(figures['leads'])} leads)")
+            low, high = figures["ci"]
+            axes.errorbar(
+                places[0], heights[0], [[heights[0] - low], [high - heights[0]]], color="black", capsize=3, linewidth=1
+            )
+        axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) < 10 else 90)
+        axes.set(ylabel="AUC", ylim=(0.5, 1.0), title=f"{self.values['data']}, test folds {self.values['folds']}")
+        axes.legend(loc="lower right")
+        figure.savefig(path, format="png", dpi=120)
+
+
+def make_report(
+    cohort: Cohort, recipe: Recipe, scores: Mapping[str, CohortScores], leads: Mapping[str, tuple[str, ...]]
+) -> Report:
+    """Figures of each arm, the paired difference of each two, and the share of the teacher's lead that was recovered.
+
+    ``gap_recovered`` is (student − baseline) / (teacher − baseline) in macro AUC; None where there is no gap.
+    """
+    arms = {
+        arm: {
+            "leads": list(leads[arm]),
+            "folds": list(scored.folds),
+            "seed": recipe.seed,
+            **scored.evaluation(recipe.seed).to_dict(),
+        }
+        for arm, scored in scores.items()
+    }
+    paired = {}
+    for b, a in combinations([arm for arm in ("baseline", "student", "teacher") if arm in scores], 2):
+        found = paired_difference(
+            scores[a].y_true, scores[a].y_score, scores[b].y_score, scores[a].patients, seed=recipe.seed
+        )
+        paired[f"{a}-{b}"] = {"difference": found.difference, "ci": list(found.ci)}
+    gap = None
+    if len(arms) == 3:
+        teacher, baseline, student = (arms[arm]["macro_auc"] for arm in ("teacher", "baseline", "student"))
+        gap = (student - baseline) / (teacher - baseline) if teacher > baseline else None
+    first = next(iter(scores.values()))
+    return Report(
+        {
+            "data": cohort.title,
+            "simulated": cohort.simulated,
+            "data_fingerprint": cohort.fingerprint,
+            "notes": list(cohort.notes),
+            "task": recipe.task,
+            "folds": list(first.folds),
+            "records": len(first.y_true),
+            "seed": recipe.seed,
+            "arms": arms,
+            "paired": paired,
+            "gap_recovered": gap,
+            "recipe": recipe.to_dict(),
+            "provenance": provenance(),
+        }
+    )
+
+
+def _plot_curves(folder: Path, arms: list[str], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    loss_axes, auc_axes = figure.subplots(1, 2)
+    for arm in arms:
+        log = folder / arm / "log.jsonl"
+        if not log.exists():  # a teacher that was given, not trained
+            continue
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        epochs = [line["epoch"] + 1 for line in lines]
+        loss_axes.plot(epochs, [line["bce"] for line in lines], label=TITLES[arm])
+        auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=TITLES[arm])
+    loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
+    auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
+    for axes in (loss_axes, auc_axes):
+        if axes.lines:
+            axes.legend()
+    figure.savefig(path, format="png", dpi=120)

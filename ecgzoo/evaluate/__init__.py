@@ -1,0 +1,42 @@
+"""Metrics with intervals (NumPy and scikit-learn), and `evaluate`, which applies a model to a cohort.
+
+The package is callable: ``ecgzoo.evaluate(model, cohort, folds)`` is ``ecgzoo.evaluate.evaluate``.
+"""
+
+import sys
+from types import ModuleType
+
+from ecgzoo.evaluate.bootstrap import PairedDifference, bootstrap_ci, paired_difference
+from ecgzoo.evaluate.calibration import ReliabilityCurve, expected_calibration_error, reliability_curve
+from ecgzoo.evaluate.cohort import CohortScores, evaluate, score_rows
+from ecgzoo.evaluate.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
+from ecgzoo.evaluate.summary import Evaluation, evaluate_scores
+from ecgzoo.evaluate.thresholds import best_f1_threshold, sensitivity_threshold
+
+__all__ = [
+    "CohortScores",
+    "Evaluation",
+    "PairedDifference",
+    "ReliabilityCurve",
+    "best_f1_threshold",
+    "bootstrap_ci",
+    "brier_score",
+    "evaluate",
+    "evaluate_scores",
+    "expected_calibration_error",
+    "fmax",
+    "macro_auc",
+    "macro_average_precision",
+    "paired_difference",
+    "per_class_auc",
+    "reliability_curve",
+    "score_rows",
+    "sensitivity_threshold",
+]
+
+
+class _Callable(ModuleType):
+    __call__ = staticmethod(evaluate)
+
+
+sys.modules[__name__].__class__ = _Callable

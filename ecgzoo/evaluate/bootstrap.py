@@ -1,0 +1,202 @@
+"""Intervals by bootstrap over patients: whole patients are drawn, since two records of one heart are not independent.
+
+With G patients, numbered by first appearance, resample after resample draws ``default_rng(seed).integers(G, size=G)``
+and takes all records of each drawn patient, as often as the patient was drawn. The drawing depends on `groups` and
+`seed` only, so two models on the same records meet the same resamples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgzoo.errors import DataError
+from ecgzoo.evaluate.metrics import check_scores, macro_auc
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+_CELLS_PER_CHUNK = 2**18  # records x resamples held at once: 2 MiB an array, whatever the number of resamples
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """A model's metric minus another's on the same records.
+
+    Attributes:
+        difference: ``metric(a) - metric(b)`` on all records.
+        ci: percentile interval ``(low, high)`` of the difference over the resamples.
+        share_below_zero: share of the resamples in which b was ahead. Not a p-value: nothing was drawn under a null.
+    """
+
+    difference: float
+    ci: tuple[float, float]
+    share_below_zero: float
+
+
+def bootstrap_ci(
+    y_true: np.ndarray,
+    y_score: np.ndarray,
+    groups: np.ndarray | None = None,
+    metric: Metric = macro_auc,
+    num_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval ``(low, high)`` of a metric.
+
+    A class that loses an outcome in a resample is left out of that resample, as :func:`macro_auc` does; a resample
+    in which the metric is undefined (it raises DataError or gives NaN) is left out of the interval.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score: finite scores, ``[N, C]``.
+        groups: the patient of each record, ``[N]``; None draws single records.
+        metric: ``metric(y_true, y_score) -> float``. The macro AUC takes a fast path with the same result; any other
+            is called once a resample.
+        num_resamples: how many resamples.
+        level: coverage of the interval, between 0 and 1.
+        seed: of the drawing.
+
+    Raises:
+        DataError: fewer than two patients, patients that do not fit the records, the metric undefined on all records
+            or on more than half of the resamples; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    labels, scores = check_scores(y_true, y_score)
+    metric(labels, scores)  # what is undefined on all records is an error, not 1000 resamples left out
+    _, interval = _bootstrap(
+        lambda counts: _resampled(metric, labels, scores, counts), len(labels), groups, num_resamples, level, seed
+    )
+    return interval
+
+
+def paired_difference(
+    y_true: np.ndarray,
+    y_score_a: np.ndarray,
+    y_score_b: np.ndarray,
+    groups: np.ndarray | None = None,
+    metric: Metric = macro_auc,
+    num_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> PairedDifference:
+    """``metric(a) - metric(b)`` of two models on the same records, with its paired bootstrap interval.
+
+    Both models meet the same resamples, so what makes a resample easy or hard cancels and the interval is that of
+    the difference, not of two separate figures.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score_a: finite scores of model a, ``[N, C]``.
+        y_score_b: finite scores of model b, ``[N, C]``.
+        groups: the patient of each record, ``[N]``; None draws single records.
+        metric: as for :func:`bootstrap_ci`.
+        num_resamples: how many resamples.
+        level: coverage of the interval, between 0 and 1.
+        seed: of the drawing.
+
+    Raises:
+        DataError: as :func:`bootstrap_ci`.
+    """
+    labels, scores_a = check_scores(y_true, y_score_a)
+    _, scores_b = check_scores(y_true, y_score_b)
+    difference = metric(labels, scores_a) - metric(labels, scores_b)
+    differences, interval = _bootstrap(
+        lambda counts: _resampled(metric, labels, scores_a, counts) - _resampled(metric, labels, scores_b, counts),
+        len(labels),
+        groups,
+        num_resamples,
+        level,
+        seed,
+    )
+    return PairedDifference(difference=float(difference), ci=interval, share_below_zero=float(np.mean(differences < 0)))
+
+
+def _bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    num_records: int,
+    groups: np.ndarray | None,
+    num_resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Values where defined, and percentile interval, of a statistic of how often each record was drawn.
+
+    The statistic turns counts ``[N, R]`` of R resamples into ``[R]``.
+    """
+    if not 0 < level < 1:
+        raise DataError(f"Found level={level}; expected a coverage between 0 and 1, as 0.95.")
+    if num_resamples < 1:
+        raise DataError(f"Found num_resamples={num_resamples}; expected at least 1, and 1000 for a stable interval.")
+    patients = _patient_numbers(num_records, groups)
+    num_patients = int(patients.max()) + 1
+    if num_patients < 2:
+        raise DataError(f"All {num_records} records are of one patient; a bootstrap over patients needs at least two.")
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _CELLS_PER_CHUNK // num_records)
+    values = np.empty(num_resamples)
+    for start in range(0, num_resamples, chunk):
+        draws = rng.integers(num_patients, size=(min(chunk, num_resamples - start), num_patients))
+        counts = np.stack([np.bincount(draw, minlength=num_patients) for draw in draws], axis=1)
+        values[start : start + chunk] = statistic(counts[patients])
+    undefined = np.isnan(values)
+    if undefined.mean() > 0.5:
+        raise DataError(
+            f"The metric is undefined on {undefined.sum()} of {num_resamples} resamples: too few patients have a "
+            "positive or a negative for an interval. Evaluate on more patients or pool rare classes."
+        )
+    values = values[~undefined]
+    low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
+    return values, (float(low), float(high))
+
+
+def _patient_numbers(num_records: int, groups: np.ndarray | None) -> np.ndarray:
+    """Patients as 0, 1, … by first appearance, so that renaming them does not change the resamples."""
+    if groups is None:
+        return np.arange(num_records)
+    names = np.asarray(groups)
+    if names.shape != (num_records,):
+        raise DataError(f"Found groups of shape {names.shape}; expected one patient a record, [{num_records}].")
+    if names.dtype.kind == "f" and np.isnan(names).any():
+        raise DataError(
+            f"{np.isnan(names).sum()} records have NaN for a patient and would count as one patient. "
+            "Give each unknown patient a number of its own."
+        )
+    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def _resampled(metric: Metric, labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The metric of each resample in `counts` ``[N, R]``, as ``[R]``; NaN where it is undefined."""
+    if metric is macro_auc:
+        return _weighted_macro_auc(labels, scores, counts.astype(np.float64))
+    values = np.full(counts.shape[1], np.nan)
+    for column in range(counts.shape[1]):
+        rows = np.repeat(np.arange(len(labels)), counts[:, column])
+        try:
+            values[column] = metric(labels[rows], scores[rows])
+        except DataError:
+            continue
+    return values
+
+
+def _weighted_macro_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Macro AUC under each column of record weights ``[N, R]``, as ``[R]``; NaN where no class has both outcomes.
+
+    A positive wins against the weight of the negatives below it, and half of that of the negatives level with it:
+    the mean of the weight strictly below and of the weight at or below. One sort a class serves all columns.
+    """
+    total, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    for positive, score in zip(labels.T, scores.T, strict=True):
+        negatives = np.flatnonzero(~positive)
+        negatives = negatives[np.argsort(score[negatives])]
+        below = np.zeros((len(negatives) + 1, weights.shape[1]))  # row k: weight of the k lowest negatives
+        np.cumsum(weights[negatives], axis=0, out=below[1:])
+        lower = below[np.searchsorted(score[negatives], score[positive], side="left")]
+        upper = below[np.searchsorted(score[negatives], score[positive], side="right")]
+        wins = np.einsum("pr,pr->r", weights[positive], (lower + upper) / 2)
+        pairs = weights[positive].sum(axis=0) * below[-1]
+        total += np.divide(wins, pairs, out=np.zeros_like(wins), where=pairs > 0)
+        classes += pairs > 0
+    return np.divide(total, classes, out=np.full_like(total, np.nan), where=classes > 0)

@@ -1,0 +1,72 @@
+"""Calibration: does a class predicted with probability 0.3 occur in three of ten records?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgzoo.errors import DataError
+from ecgzoo.evaluate.metrics import check_scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReliabilityCurve:
+    """Predicted against observed frequency, each class on its own.
+
+    Attributes:
+        edges: bin edges from 0 to 1, ``[bins + 1]``; a bin holds its lower edge, the last one also 1.
+        counts: records in each bin, ``[C, bins]``.
+        predicted: mean probability in each bin, ``[C, bins]``; NaN where the bin is empty.
+        observed: share of positives in each bin, ``[C, bins]``; NaN where the bin is empty.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+
+
+def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 15) -> ReliabilityCurve:
+    """Mean probability and share of positives in `num_bins` bins of equal width, for plotting.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score: probabilities from 0 to 1, ``[N, C]``.
+        num_bins: bins between 0 and 1.
+
+    Raises:
+        DataError: fewer than one bin, a score is no probability; or see
+            :func:`ecgzoo.evaluate.metrics.check_scores`.
+    """
+    labels, scores = check_scores(y_true, y_score, probabilities=True)
+    if num_bins < 1:
+        raise DataError(f"Found num_bins={num_bins}; expected at least 1.")
+    shape = (labels.shape[1], num_bins)
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    # One bincount over all classes: each class has its own run of `num_bins` cells.
+    cells = (np.digitize(scores, edges[1:-1]) + num_bins * np.arange(labels.shape[1])).ravel()
+    counts = np.bincount(cells, minlength=shape[0] * num_bins).reshape(shape)
+    predicted = np.bincount(cells, weights=scores.ravel(), minlength=shape[0] * num_bins).reshape(shape)
+    observed = np.bincount(cells, weights=labels.ravel(), minlength=shape[0] * num_bins).reshape(shape)
+    with np.errstate(invalid="ignore"):
+        return ReliabilityCurve(edges=edges, counts=counts, predicted=predicted / counts, observed=observed / counts)
+
+
+def expected_calibration_error(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 15) -> float:
+    """Mean over classes of ``Σ_bins count/N · |observed - predicted|``, bins of equal width; 0 is best.
+
+    Each class is its own yes-or-no question, so the probability of the class is binned, not the confidence in the
+    top class.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score: probabilities from 0 to 1, ``[N, C]``.
+        num_bins: bins between 0 and 1. More bins give a larger error on the same records: state the number.
+
+    Raises:
+        DataError: as :func:`reliability_curve`.
+
+    Source: Guo et al., arXiv 1706.04599, eq. 3; by class as in Kull et al., arXiv 1910.12656.
+    """
+    curve = reliability_curve(y_true, y_score, num_bins)
+    gaps = np.where(curve.counts > 0, np.abs(curve.observed - curve.predicted), 0.0)
+    return float(np.mean(np.sum(gaps * curve.counts, axis=1)) / len(y_true))

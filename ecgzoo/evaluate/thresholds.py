@@ -1,0 +1,65 @@
+"""Decision thresholds of one class: a record is called positive where its score reaches the threshold.
+
+Choose them on the validation fold, never on the records that they are then judged on.
+"""
+
+import numpy as np
+
+from ecgzoo.errors import DataError
+from ecgzoo.evaluate.metrics import check_scores
+
+
+def best_f1_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
+    """The threshold of maximal F1; of several, the largest. It is one of the scores.
+
+    Args:
+        y_true: labels 0 or 1 of one class, ``[N]``.
+        y_score: any finite scores, higher for more likely, ``[N]``.
+
+    Raises:
+        DataError: the class has no positive; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+    """
+    labels, scores = _check_class(y_true, y_score)
+    descending = np.argsort(-scores)
+    labels, scores = labels[descending], scores[descending]
+    # Equal scores are called together: only the last of each run is a place to cut.
+    cuts = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+    hits = np.cumsum(labels)[cuts]
+    f1 = 2 * hits / (cuts + 1 + labels.sum())
+    return float(scores[cuts[np.argmax(f1)]])
+
+
+def sensitivity_threshold(y_true: np.ndarray, y_score: np.ndarray, sensitivity: float = 0.9) -> float:
+    """The largest threshold that reaches `sensitivity`. It is the score of a positive record.
+
+    Args:
+        y_true: labels 0 or 1 of one class, ``[N]``.
+        y_score: any finite scores, higher for more likely, ``[N]``.
+        sensitivity: share of the positives that must be called, above 0 and at most 1.
+
+    Raises:
+        DataError: the class has no positive, `sensitivity` is out of range; or see
+            :func:`ecgzoo.evaluate.metrics.check_scores`.
+    """
+    if not 0 < sensitivity <= 1:
+        raise DataError(f"Found sensitivity={sensitivity}; expected a share above 0 and at most 1.")
+    labels, scores = _check_class(y_true, y_score)
+    positives = np.sort(scores[labels])[::-1]
+    # k/P against the share, not k against share * P: 0.07 * 100 is above 7 in floating point.
+    reached = np.arange(1, len(positives) + 1) / len(positives)
+    return float(positives[np.searchsorted(reached, sensitivity)])
+
+
+def _check_class(y_true: np.ndarray, y_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if np.ndim(y_true) != 1 or np.ndim(y_score) != 1:
+        raise DataError(
+            f"Found labels of shape {np.shape(y_true)} and scores of shape {np.shape(y_score)}; "
+            "expected one class, both [records]. Pass one column at a time."
+        )
+    labels, scores = check_scores(np.asarray(y_true)[:, None], np.asarray(y_score)[:, None])
+    if not labels.any():
+        raise DataError(
+            f"None of the {len(labels)} records is positive for this class, so no threshold can be chosen. "
+            "Use more records or leave the class out."
+        )
+    return labels[:, 0], scores[:, 0]

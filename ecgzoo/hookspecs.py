@@ -1,0 +1,43 @@
+"""The whole plugin contract: a module of ``@hookimpl`` functions, named by an entry point of group ``ecgzoo``.
+
+Hooks take no arguments and return iterables of specs. The module imports no torch; factories do.
+"""
+
+from collections.abc import Iterable
+
+import pluggy
+
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, WeightsSpec
+
+hookspec = pluggy.HookspecMarker("ecgzoo")
+hookimpl = pluggy.HookimplMarker("ecgzoo")
+
+
+@hookspec
+def ecgzoo_backbones() -> Iterable[BackboneSpec]:
+    """Networks; each must pass ``ecgzoo.testing.assert_backbone_conforms``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_losses() -> Iterable[LossSpec]:
+    """Loss terms; each must pass ``ecgzoo.testing.assert_loss_conforms``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_datasets() -> Iterable[DatasetSpec]:
+    """Data sets that give a ``Cohort``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_weights() -> Iterable[WeightsSpec]:
+    """Folders of published weights, named ``arch.tag``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_recipes() -> Iterable[RecipeSpec]:
+    """Training recipes."""
+    raise NotImplementedError

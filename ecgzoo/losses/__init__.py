@@ -1,0 +1,28 @@
+"""One file per loss; the contract is in ``contract.py``. This page imports no torch."""
+
+from ecgzoo.specs import LossSpec
+
+SPECS = (
+    LossSpec(
+        name="bce",
+        factory="ecgzoo.losses.bce:BCE",
+        summary="binary cross-entropy on the labels",
+    ),
+    LossSpec(
+        name="kd",
+        factory="ecgzoo.losses.kd:KD",
+        summary="vanilla distillation: KL between softmaxes (Hinton et al., arXiv 1503.02531)",
+    ),
+    LossSpec(
+        name="mkd",
+        factory="ecgzoo.losses.mkd:MKD",
+        summary="multi-label distillation: a Bernoulli KL per class (MKD of arXiv 2301.12178)",
+    ),
+    LossSpec(
+        name="clt",
+        factory="ecgzoo.losses.clt:CLT",
+        summary="contrastive lead-information transferring over a memory bank (CLT of arXiv 2301.12178)",
+    ),
+)
+
+__all__ = ["SPECS"]

@@ -1,0 +1,65 @@
+"""The memory bank of CLT: per training record, the momentum average of its embedding on both sides (docs/method.md §3)."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MemoryBank(nn.Module):
+    """Two banks ``M_s, M_t [N, D]`` on the unit sphere, which records have been visited, and everyone's labels.
+
+    A row that was never visited is zero. Every process keeps the whole bank and applies the same updates. Banks and
+    visits belong to the checkpoint; labels come from the data.
+
+    Args:
+        labels: multi-hot ``[N, C]``.
+        dim: ``D``.
+        momentum: ``μ`` of ``m ← norm(μ·m + (1−μ)·z)``.
+    """
+
+    student: Tensor
+    teacher: Tensor
+    visited: Tensor
+    labels: Tensor
+
+    def __init__(self, labels: Tensor, dim: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("student", torch.zeros(len(labels), dim))
+        self.register_buffer("teacher", torch.zeros(len(labels), dim))
+        self.register_buffer("visited", torch.zeros(len(labels), dtype=torch.bool))
+        self.register_buffer("labels", labels.float(), persistent=False)
+
+    def negatives(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
+        """Which of the bank's `rows` are negatives of the anchors: bool ``[B, len(rows)]``.
+
+        A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
+        diagnosis shares none even with itself, so the anchor's own row is excluded by `index` ``[B]``.
+        """
+        disjoint = labels @ self.labels[rows].T == 0
+        numbers = torch.arange(len(self.visited), device=self.visited.device)
+        return disjoint & self.visited[rows] & (numbers[rows] != index[:, None])
+
+    @torch.no_grad()
+    def update(self, index: Tensor, z_student: Tensor, z_teacher: Tensor) -> None:
+        """Average the step's embeddings ``[B, D]`` of records `index` ``[B]`` into the banks, in every process alike."""
+        index, z_student, z_teacher = (gather_rows(rows) for rows in (index, z_student, z_teacher))
+        # a last batch padded across processes repeats records: the first occurrence counts
+        index, inverse = torch.unique(index, return_inverse=True)
+        order = torch.arange(len(inverse), device=inverse.device)
+        first = torch.full_like(index, len(inverse)).scatter_reduce(0, inverse, order, "amin")
+        for bank, z in ((self.student, z_student), (self.teacher, z_teacher)):
+            bank[index] = F.normalize(
+                self.momentum * bank[index] + (1 - self.momentum) * z[first].to(bank.dtype), dim=1
+            )
+        self.visited[index] = True
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, concatenated in rank order; of equal number in each."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,147 @@
+"""CLT: contrastive lead-information transferring (MVKT-ECG, arXiv 2301.12178; after CRD, arXiv 1910.10699).
+
+Two linear heads embed both sides on the unit sphere, ``z_s = norm(W_s f_s)`` and ``z_t = norm(W_t f_t)``. Anchor z_s
+meets the bank M_t, anchor z_t the bank M_s; the value is the sum of the two terms (docs/method.md §3). The positive is
+the same record on the other side, the negatives are the records that share no diagnosis with the anchor.
+
+    nce:      ℓ = ⟨z, m⟩/τ − log Z − log(K/N);   softplus(−ℓ⁺) + Σ_neg softplus(ℓ⁻)
+    infonce:  ℓ = ⟨z, m⟩/τ;                      logsumexp([ℓ⁺, ℓ⁻]) − ℓ⁺
+
+K is the number of negatives that the row really has, N that of the training records, and Z = N · mean exp⟨z, m⟩/τ,
+first taken from a batch and then averaged, always in log space: exp(1/0.07) overflows half precision.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.bank import MemoryBank, gather_rows
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed, without_autocast
+
+
+class CLT(Loss):
+    """Disease-aware contrast of student and teacher embeddings over the whole memory bank.
+
+    Args:
+        student: the network that learns.
+        teacher: the network it learns from.
+        data: the training records; the bank has a row for each.
+        critic: ``nce`` (the paper's) or ``infonce``.
+        dim: width of the shared sphere.
+        temperature: τ.
+        momentum: μ of the bank's average.
+        z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``.
+        max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
+
+    Raises:
+        RecipeError: no teacher, or a parameter out of its range.
+    """
+
+    requires = frozenset({"student.embedding", "teacher.embedding", "labels", "index"})
+    log_z: Tensor
+    step: Tensor
+
+    def __init__(
+        self,
+        student: ModelInfo,
+        teacher: ModelInfo | None,
+        data: DataInfo,
+        *,
+        critic: Literal["nce", "infonce"] = "nce",
+        dim: int = 128,
+        temperature: float = 0.07,
+        momentum: float = 0.5,
+        z_momentum: float = 0.99,
+        max_rows: int = 100_000,
+    ) -> None:
+        super().__init__()
+        if teacher is None:
+            raise RecipeError("clt transfers a teacher's embedding; give a teacher")
+        if critic not in ("nce", "infonce"):
+            raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
+        if temperature <= 0 or dim < 1 or max_rows < 1 or not (0 <= momentum < 1 and 0 <= z_momentum < 1):
+            raise RecipeError(
+                f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, momentum={momentum}, "
+                f"z_momentum={z_momentum}; the first three must be positive and the momenta in [0, 1)"
+            )
+        self.critic, self.temperature, self.z_momentum, self.max_rows = critic, temperature, z_momentum, max_rows
+        self.student_head = nn.Linear(student.embedding_size, dim)
+        self.teacher_head = nn.Linear(teacher.embedding_size, dim)
+        self.bank = MemoryBank(data.labels, dim, momentum)
+        self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN until first estimated
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._pending: tuple[Tensor, Tensor, Tensor] | None = None
+        self._log_z_batch = torch.full((2,), math.nan)
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The mean over anchors of both terms; zero for an anchor that has no negative yet."""
+        teacher = needed(teacher, self)
+        with without_autocast(student.embedding):
+            z_s = F.normalize(self.student_head(student.embedding.float()), dim=1)
+            z_t = F.normalize(self.teacher_head(teacher.embedding.float()), dim=1)
+            rows = self._rows(batch.index.device)
+            negatives = self.bank.negatives(batch.index, batch.labels.float(), rows)
+            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, negatives, self.log_z[0])
+            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, negatives, self.log_z[1])
+        if self.training:
+            self._pending = (batch.index, z_s.detach(), z_t.detach())
+            self._log_z_batch = torch.stack([log_z_s, log_z_t])
+        self.extras = {"negatives": negatives.sum(1).float().mean()}
+        return term_s + term_t
+
+    def _term(
+        self,
+        z: Tensor,
+        other: Tensor,
+        bank: Tensor,
+        index: Tensor,
+        rows: Tensor | slice,
+        negatives: Tensor,
+        log_z: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """One direction: anchors `z` against the other side's `bank`, and the batch's own estimate of log Z."""
+        # a record not yet visited has no row; its positive is what that row is about to become
+        positive = torch.where(self.bank.visited[index, None], bank[index], other.detach())
+        score_pos = (z * positive).sum(1) / self.temperature  # [B]
+        score_neg = z @ bank[rows].T / self.temperature  # [B, rows]
+        if self.critic == "infonce":
+            masked = score_neg.masked_fill(~negatives, -math.inf)
+            value = torch.cat([score_pos[:, None], masked], dim=1).logsumexp(1) - score_pos
+            return value.mean(), log_z
+        count = negatives.sum(1)  # K
+        log_z_batch = self._estimate_log_z(score_pos.detach(), score_neg.detach(), negatives)
+        log_z = torch.where(log_z.isnan(), log_z_batch, log_z).nan_to_num()
+        offset = log_z + torch.log(count.clamp(min=1) / len(self.bank.visited))
+        value = F.softplus(offset - score_pos) + (F.softplus(score_neg - offset[:, None]) * negatives).sum(1)
+        return (value * (count > 0)).mean(), log_z_batch
+
+    def _estimate_log_z(self, score_pos: Tensor, score_neg: Tensor, negatives: Tensor) -> Tensor:
+        """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""
+        used = negatives.any(1)
+        scores = torch.cat([score_pos[:, None], score_neg], dim=1)
+        mask = torch.cat([used[:, None], negatives], dim=1)
+        total = gather_rows(scores.masked_fill(~mask, -math.inf).flatten().logsumexp(0)[None]).logsumexp(0)
+        count = gather_rows(mask.sum()[None]).sum()
+        return torch.where(count > 0, total - count.clamp(min=1).log() + math.log(len(self.bank.visited)), math.nan)
+
+    def after_backward(self) -> None:
+        """Average the step's embeddings into the bank, and its estimate into Z."""
+        if self._pending is None:
+            return
+        self.bank.update(*self._pending)
+        self._pending = None
+        self.step += 1
+        rho, new = self.z_momentum, self._log_z_batch.to(self.log_z)
+        averaged = torch.logaddexp(self.log_z + math.log(rho), new + math.log1p(-rho)) if rho > 0 else new
+        self.log_z.copy_(torch.where(self.log_z.isnan(), new, torch.where(new.isnan(), self.log_z, averaged)))
+
+    def _rows(self, device: torch.device) -> Tensor | slice:
+        """All rows, or a set drawn for this step that is the same for every anchor and in every process."""
+        if len(self.bank.visited) <= self.max_rows:
+            return slice(None)
+        generator = torch.Generator().manual_seed(int(self.step))
+        return torch.randperm(len(self.bank.visited), generator=generator)[: self.max_rows].to(device)

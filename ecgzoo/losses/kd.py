@@ -1,0 +1,36 @@
+"""KD: vanilla distillation (Hinton, Vinyals, Dean, arXiv 1503.02531), the baseline that MKD mends.
+
+    KD = T²/B · Σ_b KL( softmax(t/T) ‖ softmax(s/T) )
+
+It treats the classes as exclusive, which a multi-label diagnosis is not.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed
+
+
+class KD(Loss):
+    """Kullback–Leibler divergence of the student's softmax from the teacher's, at `temperature`.
+
+    Raises:
+        RecipeError: `temperature` is not positive.
+    """
+
+    requires = frozenset({"student.logits", "teacher.logits"})
+
+    def __init__(
+        self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, *, temperature: float = 2.0
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise RecipeError(f"kd: temperature is {temperature}; it must be positive")
+        self.temperature = temperature
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The mean divergence in nats, times T², of logits ``[B, C]``."""
+        s = F.log_softmax(student.logits.float() / self.temperature, dim=1)
+        t = F.log_softmax(needed(teacher, self).logits.float() / self.temperature, dim=1)
+        return self.temperature**2 * F.kl_div(s, t, log_target=True, reduction="batchmean")

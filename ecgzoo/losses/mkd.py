@@ -1,0 +1,66 @@
+"""MKD: multi-label knowledge distillation (MVKT-ECG, arXiv 2301.12178; docs/method.md §2).
+
+Each class is a Bernoulli of its own, and the temperature divides the *logits*:
+
+    MKD = T²/B · Σ_b Σ_c  σ(t/T)·[logσ(t/T) − logσ(s/T)] + σ(−t/T)·[logσ(−t/T) − logσ(−s/T)]
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed
+
+
+class MKD(Loss):
+    """Sum (or mean) over classes of Bernoulli divergences at `temperature`; zero exactly when the logits agree.
+
+    Args:
+        student: the network that learns.
+        teacher: the network it learns from.
+        data: the training records.
+        temperature: T of the equation.
+        reduction: over classes, ``sum`` as in the equation or ``mean``.
+        class_weights: one factor a class, in the order of the labels; all 1 if not given.
+
+    Raises:
+        RecipeError: a temperature that is not positive, an unknown reduction, weights of another number than classes.
+    """
+
+    requires = frozenset({"student.logits", "teacher.logits"})
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        student: ModelInfo,
+        teacher: ModelInfo | None,
+        data: DataInfo,
+        *,
+        temperature: float = 1.0,
+        reduction: Literal["sum", "mean"] = "sum",
+        class_weights: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise RecipeError(f"mkd: temperature is {temperature}; it must be positive")
+        if reduction not in ("sum", "mean"):
+            raise RecipeError(f"mkd: reduction is {reduction!r}; expected 'sum' or 'mean'")
+        weights = torch.ones(student.num_classes) if class_weights is None else torch.tensor(class_weights)
+        if weights.shape != (student.num_classes,):
+            raise RecipeError(f"mkd: {weights.numel()} class weights for {student.num_classes} classes")
+        if reduction == "mean":
+            weights = weights / student.num_classes
+        self.temperature = temperature
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The divergence in nats, times T², of logits ``[B, C]``; its gradient is ``T·(σ(s/T) − σ(t/T))/B``."""
+        s = student.logits.float() / self.temperature
+        t = needed(teacher, self).logits.float() / self.temperature
+        # logsigmoid, never log(sigmoid): exact where a probability rounds to 0 or 1
+        positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
+        negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
+        return self.temperature**2 * ((positive + negative) @ self.class_weights).mean()

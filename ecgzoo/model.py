@@ -1,0 +1,200 @@
+"""EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecgzoo.config import ModelConfig
+from ecgzoo.errors import SignalError, WeightsError
+from ecgzoo.losses.contract import ModelInfo, View
+from ecgzoo.signal import Record, read_record
+from ecgzoo.signal.windows import window_starts
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one record.
+
+    Attributes:
+        source: the record, as `Record.source` names it.
+        labels: class names.
+        probabilities: float ``[C]``, aggregated over the record's windows.
+        windows: how many windows were seen.
+        leads: the leads that were used.
+        notes: what was done to the signal before the model saw it.
+    """
+
+    source: str
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    windows: int
+    leads: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, probabilities by label."""
+        values = dataclasses.asdict(self)
+        del values["labels"]
+        return {**values, "probabilities": dict(zip(self.labels, self.probabilities, strict=True))}
+
+    def __str__(self) -> str:
+        ranked = sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])
+        scores = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
+        notes = "".join(f"\n  note: {note}" for note in self.notes)
+        return f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}{notes}"
+
+
+class EcgModel(nn.Module):
+    """A registered backbone with its leads, rate, normalisation, windows and labels.
+
+    Takes millivolts ``[B, leads, T]`` at ``config.rate_hz``; normalisation is part of the forward pass, so it cannot be
+    forgotten. timm's method names are the backbone's own.
+
+    Attributes:
+        backbone: the network; its ``state_dict`` is what is published.
+        config: see `ModelConfig`.
+    """
+
+    mean_mv: Tensor
+    std_mv: Tensor
+
+    def __init__(self, backbone: nn.Module, config: ModelConfig) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config
+        self.register_buffer("mean_mv", torch.tensor(config.normalisation.mean_mv), persistent=False)
+        self.register_buffer("std_mv", torch.tensor(config.normalisation.std_mv), persistent=False)
+
+    @property
+    def num_features(self) -> int:
+        """Channels of the last feature map."""
+        return int(self.backbone.num_features)
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Width of the embedding that the classifier reads."""
+        return int(self.backbone.head_hidden_size)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits."""
+        return self.config.num_classes
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, reduction and module name of each stage."""
+        return list(self.backbone.feature_info)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What a loss may know of this model."""
+        c = self.config
+        return ModelInfo(c.architecture, c.leads, c.num_classes, self.num_features, self.head_hidden_size)
+
+    def get_classifier(self) -> nn.Module:
+        """The last linear layer."""
+        classifier: nn.Module = self.backbone.get_classifier()
+        return classifier
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """A new random last layer; labels, metrics and provenance of the old one no longer hold and are dropped."""
+        self.backbone.reset_classifier(num_classes)
+        self.config = dataclasses.replace(
+            self.config, num_classes=num_classes, labels=(), task=None, metrics={}, training={}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``[B, C]`` of millivolts ``[B, leads, T]``."""
+        logits: Tensor = self.backbone((x - self.mean_mv) / self.std_mv)
+        return logits
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Feature map ``[B, num_features, T']`` of millivolts ``[B, leads, T]``."""
+        features: Tensor = self.backbone.forward_features((x - self.mean_mv) / self.std_mv)
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits, or with `pre_logits` the embedding ``[B, head_hidden_size]``, of a feature map."""
+        out: Tensor = self.backbone.forward_head(features, pre_logits=pre_logits)
+        return out
+
+    def view(self, x: Tensor) -> View:
+        """Logits, embedding and features of millivolts ``[B, leads, T]``, from one pass."""
+        features = self.forward_features(x)
+        embedding = self.forward_head(features, pre_logits=True)
+        return View(self.get_classifier()(embedding), embedding, features)
+
+    def lead_positions(self, leads: tuple[str, ...], source: str) -> list[int]:
+        """Where this model's leads stand among `leads`, by name.
+
+        Raises:
+            SignalError: a lead is not there.
+        """
+        missing = [lead for lead in self.config.leads if lead not in leads]
+        if missing:
+            raise SignalError(
+                f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. "
+                "Give a recording with these leads, or a model for those."
+            )
+        return [leads.index(lead) for lead in self.config.leads]
+
+    @torch.no_grad()
+    def score(self, signals_mv: Tensor) -> Tensor:
+        """Probabilities ``[B, C]`` of whole records ``[B, leads, T]``: windows, sigmoid, aggregation. Eval mode only.
+
+        Raises:
+            SignalError: the records are shorter than a window.
+        """
+        starts = window_starts(signals_mv.shape[2], self.config.window, self.config.stride)
+        windows = torch.stack([signals_mv[:, :, s : s + self.config.window] for s in starts.tolist()], dim=1)
+        probabilities = self(windows.flatten(0, 1)).float().sigmoid().unflatten(0, windows.shape[:2])
+        return probabilities.amax(1) if self.config.aggregation == "max" else probabilities.mean(1)
+
+    def predict(self, record: Record | str | Path) -> Prediction:
+        """Apply the model to one record or WFDB file: its own leads by name, rate, normalisation and windows.
+
+        Raises:
+            SignalError: unreadable, a lead is missing, invalid or flat samples, too short.
+            WeightsError: the model was never trained.
+        """
+        if not self.config.labels:
+            raise WeightsError(
+                f"{self.config.architecture} has random weights and no labels, so its output means nothing; "
+                "create it with pretrained=, or train it"
+            )
+        if not isinstance(record, Record):
+            record = read_record(record)
+        notes = list(record.notes)
+        if record.rate_hz != self.config.rate_hz:
+            notes.append(f"resampled from {record.rate_hz:g} to {self.config.rate_hz:g} Hz")
+        record = record.select(self.config.leads)
+        if np.isnan(record.signal).any():
+            raise SignalError(f"{record.source}: NaN samples; repair them with record.interpolate_invalid() if few")
+        record = record.resample(self.config.rate_hz)
+        if flat := record.flat_leads():
+            raise SignalError(f"{record.source}: lead {', '.join(flat)} is flat (electrode off?); record it again")
+        notes += record.problems()
+        device = self.mean_mv.device
+        was_training = self.training
+        self.eval()
+        probabilities = self.score(torch.from_numpy(record.signal)[None].to(device))[0]
+        self.train(was_training)
+        return Prediction(
+            source=record.source,
+            labels=self.config.labels,
+            probabilities=tuple(probabilities.double().tolist()),
+            windows=len(window_starts(record.signal.shape[1], self.config.window, self.config.stride)),
+            leads=self.config.leads,
+            notes=tuple(notes),
+        )
+
+
+def cohort_millivolts(signals: np.ndarray, positions: list[int]) -> Tensor:
+    """float32 millivolts of int16 microvolts ``[n, L, T]``, leads at `positions`."""
+    return torch.from_numpy(np.ascontiguousarray(signals[:, positions])).float() / 1000.0

@@ -1,0 +1,36 @@
+"""With which versions and on what machine a figure was made; it goes beside every figure."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+
+def provenance() -> dict[str, str | int | None]:
+    """Versions, machine and, in a git checkout of ecgzoo, the revision."""
+    return {
+        "ecgzoo": version("ecgzoo"),
+        "revision": _revision(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "timm", "accelerate", "numpy", "scikit-learn")},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _revision() -> str | None:
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None

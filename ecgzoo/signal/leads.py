@@ -1,0 +1,68 @@
+"""Lead names: the twelve leads, the subsets that models are trained on, and the spellings that files use."""
+
+from collections.abc import Sequence
+
+from ecgzoo.errors import SignalError, did_you_mean
+
+LEADS_12 = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+LEAD_SETS: dict[int, tuple[str, ...]] = {
+    1: ("I",),
+    2: ("I", "II"),
+    3: ("I", "II", "V2"),
+    4: ("I", "II", "III", "V2"),
+    6: ("I", "II", "III", "aVR", "aVL", "aVF"),
+    8: ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"),  # the independent ones: the other four follow from I and II
+    12: LEADS_12,
+}
+"""The named subset for a number of leads: the five of the PhysioNet/CinC Challenge 2021, lead I, and the independent
+eight."""
+
+# Keys are casefolded, without blanks and underscores. A hyphen stays: "-aVR" is the inverted lead, not aVR.
+_ALIASES = {
+    **{f"{prefix}{lead.casefold()}": lead for prefix in ("", "lead", "ecg", "ekg", "ecglead") for lead in LEADS_12},
+    **{f"mdcecglead{lead.casefold()}": lead for lead in LEADS_12},  # ISO/IEEE 11073, in HL7 aECG files
+    **{f"ml{lead.casefold()}": lead for lead in ("I", "II", "III")},  # modified limb leads of ambulatory recorders
+    **{f"{prefix}{number}": f"V{number}" for prefix in ("mv", "mcl") for number in range(1, 7)},  # modified chest leads
+}
+
+
+def known_lead(name: str) -> str | None:
+    """The canonical spelling of a lead name, or None when it is none of the twelve."""
+    return _ALIASES.get("".join(name.casefold().replace("_", " ").split()))
+
+
+def canonical_lead(name: str) -> str:
+    """The canonical spelling of a lead name, whatever its case, blanks and prefix: ``MLII`` and ``ECG ii`` are II.
+
+    Raises:
+        SignalError: the name is none of the twelve leads.
+    """
+    lead = known_lead(name)
+    if lead is None:
+        raise SignalError(f"Unknown lead {name!r}. {did_you_mean(name, LEADS_12)}")
+    return lead
+
+
+def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:
+    """Canonical lead names, in the order given.
+
+    Args:
+        leads: a number for the subset of `LEAD_SETS`, names in one string (``"I,II"``), or a sequence of names.
+
+    Raises:
+        SignalError: a number without a subset, an unknown lead, a lead named twice, or no lead at all.
+    """
+    if isinstance(leads, str):
+        leads = int(leads) if leads.strip().isdecimal() else leads.split(",")
+    if isinstance(leads, int):
+        if leads not in LEAD_SETS:
+            counts = ", ".join(map(str, LEAD_SETS))
+            raise SignalError(f"No named subset has {leads} leads (there are {counts}). Give the leads by name.")
+        return LEAD_SETS[leads]
+    names = tuple(canonical_lead(name) for name in leads)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or not names:
+        found = f"{', '.join(repeated)} twice" if repeated else "none"
+        raise SignalError(f"Expected different leads, got {found} in {list(leads)}. Name each lead once.")
+    return names

@@ -1,0 +1,172 @@
+"""Record: one recording in millivolts with named leads and a rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from ecgzoo.errors import SignalError
+from ecgzoo.signal.leads import known_lead, resolve_leads
+
+# Einthoven and Goldberger: each derived lead as weights of (I, II).
+_DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One recording.
+
+    Attributes:
+        signal: float32 millivolts ``[leads, samples]``; NaN marks an invalid sample, as in WFDB.
+        leads: one name per row; known leads are brought to the spelling of ``LEADS_12``, others stay as they are.
+        rate_hz: samples a second.
+        source: where it came from; every message names it.
+        notes: repairs and oddities so far, one sentence each.
+
+    Raises:
+        SignalError: shape, dtype, names or rate break this contract, or a sample is infinite.
+    """
+
+    signal: np.ndarray
+    leads: tuple[str, ...]
+    rate_hz: float
+    source: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leads", tuple(known_lead(name) or name for name in self.leads))
+        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.size == 0:
+            raise SignalError(
+                f"{self.source}: expected a signal [leads, samples] with a row for each of {len(self.leads)} names "
+                f"({', '.join(self.leads)}), got shape {self.signal.shape}."
+            )
+        if self.signal.dtype != np.float32:
+            raise SignalError(
+                f"{self.source}: expected float32 millivolts, got {self.signal.dtype}. "
+                "Scale to millivolts, then .astype(np.float32)."
+            )
+        repeated = sorted({name for name in self.leads if self.leads.count(name) > 1})
+        if repeated:
+            raise SignalError(f"{self.source}: lead {', '.join(repeated)} occurs twice. Rename or drop one of them.")
+        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise SignalError(f"{self.source}: expected a rate above 0 Hz, got {self.rate_hz}.")
+        if np.isinf(self.signal).any():
+            raise SignalError(f"{self.source}: holds infinite samples. Mark invalid samples as NaN.")
+
+    def select(self, leads: int | str | Sequence[str], derive: bool = False) -> "Record":
+        """The record with these leads, by name, in this order.
+
+        Args:
+            leads: as for ``resolve_leads``.
+            derive: compute missing III, aVR, aVL and aVF from I and II; a note says so.
+
+        Raises:
+            SignalError: a lead is unknown, or neither there nor derivable.
+        """
+        names = resolve_leads(leads)
+        derived = [name for name in names if derive and name in _DERIVED and name not in self.leads]
+        missing = [name for name in names if name not in self.leads and name not in derived]
+        missing += [name for name in ("I", "II") if derived and name not in self.leads and name not in missing]
+        if missing:
+            raise SignalError(
+                f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}. Choose among those"
+                + ("" if derive else ", or derive=True for III, aVR, aVL and aVF from I and II")
+                + ". If a channel is that lead under another name, say so with dataclasses.replace(record, leads=...)."
+            )
+        rows = [self._derived(name) if name in derived else self._row(name) for name in names]
+        notes = (f"{', '.join(derived)} derived from I and II.",) if derived else ()
+        return replace(self, signal=np.stack(rows), leads=names, notes=self.notes + notes)
+
+    def resample(self, rate_hz: float) -> "Record":
+        """The record at another rate, behind the anti-alias filter of ``scipy.signal.resample_poly``.
+
+        The duration stays the same to within one sample.
+
+        Raises:
+            SignalError: the rate is not a positive number, or NaN samples are left that the filter would spread.
+        """
+        from scipy.signal import resample_poly
+
+        if not (math.isfinite(rate_hz) and rate_hz > 0):
+            raise SignalError(f"{self.source}: expected a rate above 0 Hz, got {rate_hz}.")
+        if rate_hz == self.rate_hz:
+            return self
+        if np.isnan(self.signal).any():
+            raise SignalError(f"{self.source}: NaN samples cannot be resampled. Call interpolate_invalid() first.")
+        ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
+        # Padding along the line between first and last sample keeps a baseline offset from ringing at the ends.
+        signal = resample_poly(
+            self.signal.astype(np.float64), ratio.numerator, ratio.denominator, axis=1, padtype="line"
+        )
+        return replace(self, signal=signal.astype(np.float32), rate_hz=rate_hz)
+
+    def interpolate_invalid(self) -> "Record":
+        """The record with NaN samples replaced by linear interpolation within their lead; a note counts them.
+
+        Raises:
+            SignalError: a lead has no valid sample.
+        """
+        if not np.isnan(self.signal).any():
+            return self
+        signal, notes = self.signal.copy(), []
+        for name, row in zip(self.leads, signal, strict=True):
+            invalid = np.isnan(row)
+            if invalid.all():
+                raise SignalError(f"{self.source}: lead {name} has no valid sample. Select other leads.")
+            if invalid.any():
+                row[invalid] = np.interp(np.flatnonzero(invalid), np.flatnonzero(~invalid), row[~invalid])
+                notes.append(f"Lead {name}: {invalid.sum()} invalid samples interpolated.")
+        return replace(self, signal=signal, notes=self.notes + tuple(notes))
+
+    def flat_leads(self) -> tuple[str, ...]:
+        """Leads whose valid samples all have one value."""
+        low, high = np.fmin.reduce(self.signal, axis=1), np.fmax.reduce(self.signal, axis=1)
+        return tuple(name for name, flat in zip(self.leads, low == high, strict=True) if flat)
+
+    def einthoven_error_mv(self) -> float:
+        """Largest breach, in millivolts, of the identities that tie III, aVR, aVL and aVF to I and II.
+
+        Recorders round each lead by itself, so an intact record shows up to twice its resolution; a swapped or
+        corrupt one shows the size of a QRS complex. Invalid samples do not count.
+
+        Raises:
+            SignalError: one of the six limb leads is missing.
+        """
+        limb = self.select(6)
+        breaches = np.stack([limb._row(name) - limb._derived(name) for name in _DERIVED])
+        return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
+
+    def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
+        """What looks wrong, one sentence each; an empty list for a sound record.
+
+        Args:
+            einthoven_tolerance_mv: breach of the limb-lead identities that is put down to rounding and filters.
+            largest_mv: amplitude beyond which the units, not the heart, are suspected.
+        """
+        found = []
+        for name, count in zip(self.leads, np.isnan(self.signal).sum(axis=1), strict=True):
+            if count:
+                found.append(f"Lead {name}: {count} invalid samples (NaN).")
+        if flat := self.flat_leads():
+            found.append(f"Flat: {', '.join(flat)}.")
+        peak = float(np.fmax.reduce(np.abs(self.signal), axis=None, initial=0.0))
+        if peak > largest_mv:
+            found.append(f"Amplitudes up to {peak:.4g} mV: wrong units, or artefacts.")
+        if 0 < peak < 0.01:
+            found.append(f"Amplitudes of at most {peak:.2g} mV: wrong units?")
+        if all(name in self.leads for name in ("I", "II", *_DERIVED)):
+            breach = self.einthoven_error_mv()
+            if breach > einthoven_tolerance_mv:
+                found.append(f"Limb leads break Einthoven's law by {breach:.3g} mV: swapped or corrupt.")
+        return found
+
+    def _row(self, name: str) -> np.ndarray:
+        row: np.ndarray = self.signal[self.leads.index(name)]
+        return row
+
+    def _derived(self, name: str) -> np.ndarray:
+        of_i, of_ii = _DERIVED[name]
+        row: np.ndarray = of_i * self._row("I") + of_ii * self._row("II")
+        return row

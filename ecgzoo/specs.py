@@ -1,0 +1,68 @@
+"""What a plugin hands over: frozen dataclasses that name a thing and say where its factory lives.
+
+Nothing here imports torch: a spec is read when names are listed, its factory only when the thing is created.
+"""
+
+from dataclasses import dataclass
+
+API = 1  # the version of this contract; a spec made for another is refused with its reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A registered thing.
+
+    Attributes:
+        name: lower-case name, unique within its kind.
+        factory: ``"package.module:callable"``, imported on first use.
+        summary: one line for listings.
+        api: version of the plugin contract the spec was written for.
+        aliases: further names that resolve to this spec.
+        deprecated_by: the name to use instead; a warning says so.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    api: int = API
+    aliases: tuple[str, ...] = ()
+    deprecated_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(Spec):
+    """A 1-D network, built by ``factory(num_leads: int, num_classes: int, **arguments)``.
+
+    Attributes:
+        parameters: golden counts ``((leads, classes, parameters), …)`` that the conformance test checks.
+    """
+
+    parameters: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(Spec):
+    """A loss, built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **params)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A data set, built by ``factory(root: Path | None, task: str) -> Cohort``.
+
+    Attributes:
+        tasks: label sets that the data set offers, the default first.
+        needs_root: whether the files must be given; a simulated cohort needs none.
+    """
+
+    tasks: tuple[str, ...] = ()
+    needs_root: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsSpec(Spec):
+    """Published weights of ``arch.tag``; ``factory() -> Path`` gives the folder that holds them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSpec(Spec):
+    """A training recipe: ``factory(argv: list[str])`` runs it."""

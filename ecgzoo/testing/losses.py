@@ -1,0 +1,93 @@
+"""assert_loss_conforms: the loss contract, checked on a registered loss."""
+
+import torch
+from torch import Tensor
+
+from ecgzoo import registry
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
+
+NEEDS = frozenset(
+    f"{side}.{part}" for side in ("student", "teacher") for part in ("logits", "embedding", "features")
+) | {"labels", "index"}
+_RECORDS, _CLASSES, _STUDENT_SIZE, _TEACHER_SIZE = 12, 3, 6, 8
+
+
+def assert_loss_conforms(name: str) -> None:
+    """Check a registered loss against the contract of ``ecgzoo.losses.contract``.
+
+    It is built by its factory with no parameters, declares what it needs, gives a finite scalar whose gradient reaches
+    the student and never the teacher, repeats itself from a restored state, and reads nothing that it did not declare.
+
+    Raises:
+        AssertionError: what does not conform, in a sentence.
+        RegistryError: no loss has this name.
+    """
+    random = torch.Generator().manual_seed(0)
+    labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
+    loss = _build(name, labels)
+    assert isinstance(loss, Loss), f"{name}: its factory makes a {type(loss).__name__}, which is no ecgzoo Loss"
+    assert loss.requires <= NEEDS, f"{name}: requires {sorted(loss.requires - NEEDS)}, which no engine provides"
+
+    first, second = torch.arange(0, 6), torch.arange(6, 12)
+    _step(name, loss, labels, first)
+    state = {key: value.clone() for key, value in loss.state_dict().items()}
+    value = _step(name, loss, labels, second)
+
+    again = _build(name, labels)
+    again.load_state_dict(state)
+    again.train()
+    repeated = _step(name, again, labels, second)
+    assert torch.equal(value, repeated), f"{name}: from the same state it gives {repeated.item()}, not {value.item()}"
+
+    student, teacher, batch = _inputs(labels, second)
+    undeclared = View(*(_unless(loss, f"student.{part}", getattr(student, part)) for part in _PARTS))
+    given = View(*(_unless(loss, f"teacher.{part}", getattr(teacher, part)) for part in _PARTS))
+    needs_teacher = any(need.startswith("teacher.") for need in loss.requires)
+    poisoned = Batch(_unless(loss, "labels", batch.labels), batch.index if "index" in loss.requires else batch.index * 0)
+    blind = loss.eval()(undeclared, given if needs_teacher else None, poisoned)
+    assert blind.isfinite(), f"{name}: reads something that it does not declare in `requires`"
+
+
+_PARTS = ("logits", "embedding", "features")
+
+
+def _build(name: str, labels: Tensor) -> Loss:
+    torch.manual_seed(0)
+    student = ModelInfo("student", ("I",), _CLASSES, _STUDENT_SIZE, _STUDENT_SIZE)
+    teacher = ModelInfo("teacher", ("I", "II"), _CLASSES, _TEACHER_SIZE, _TEACHER_SIZE)
+    data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels)
+    built: Loss = registry.factory(registry.get("loss", name))(student, teacher, data)
+    return built
+
+
+def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
+    random = torch.Generator().manual_seed(int(index[0]))
+
+    def view(size: int) -> View:
+        shapes = ((len(index), _CLASSES), (len(index), size), (len(index), size, 4))
+        return View(*(torch.randn(shape, generator=random, requires_grad=True) for shape in shapes))
+
+    return view(_STUDENT_SIZE), view(_TEACHER_SIZE), Batch(labels[index], index)
+
+
+def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:
+    student, teacher, batch = _inputs(labels, index)
+    frozen = View(*(getattr(teacher, part).detach() for part in _PARTS))
+    value = loss(student, frozen, batch)
+    assert value.ndim == 0, f"{name}: gives shape {tuple(value.shape)}, expected a scalar"
+    assert value.isfinite(), f"{name}: gives {value.item()}"
+    assert value.requires_grad, f"{name}: its value has no gradient"
+    value.backward()
+    read = [getattr(student, part) for part in _PARTS if f"student.{part}" in loss.requires]
+    assert read, f"{name}: requires nothing of the student"
+    for tensor in read:
+        assert tensor.grad is not None, f"{name}: no gradient reaches what it requires of the student"
+        assert tensor.grad.isfinite().all(), f"{name}: a gradient is not finite"
+    assert all(extra.ndim == 0 for extra in loss.extras.values()), f"{name}: extras are scalars"
+    loss.after_backward()
+    return value.detach()
+
+
+def _unless(loss: Loss, need: str, tensor: Tensor) -> Tensor:
+    """The tensor, or NaN in its place where the loss did not declare that it reads it."""
+    return tensor if need in loss.requires else torch.full_like(tensor, torch.nan)

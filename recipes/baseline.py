@@ -1,0 +1,17 @@
+"""A student on labels alone, without a teacher: what every distilled student must beat.
+
+accelerate launch recipes/baseline.py --data ptbxl --root DIR --student resnet1d18 --student-leads II
+"""
+
+from ecgzoo.cli.recipe import run_recipe
+from ecgzoo.distill import Recipe, Report, Run
+
+
+def main(recipe: Recipe) -> Report:
+    run = Run(recipe)
+    baseline = run.train("baseline", recipe.student, recipe.student_leads, ("bce=1",), None)
+    return run.report({"baseline": baseline})
+
+
+if __name__ == "__main__":
+    run_recipe(main, Recipe(losses=("bce=1",), output="runs/baseline"), __doc__)

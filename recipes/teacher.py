@@ -1,0 +1,17 @@
+"""A teacher alone: many leads, labels only. Its folder is what --teacher-weights takes.
+
+accelerate launch recipes/teacher.py --data ptbxl --root DIR --output runs/teacher
+accelerate launch recipes/mvkt.py --data ptbxl --root DIR --teacher-weights runs/teacher/teacher
+"""
+
+from ecgzoo.cli.recipe import run_recipe
+from ecgzoo.distill import Recipe, Report, Run
+
+
+def main(recipe: Recipe) -> Report:
+    run = Run(recipe)
+    return run.report({"teacher": run.teacher()})
+
+
+if __name__ == "__main__":
+    run_recipe(main, Recipe(output="runs/teacher"), __doc__)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, recall_score
+
+from ecgzoo.errors import DataError
+from ecgzoo.evaluate.thresholds import best_f1_threshold, sensitivity_threshold
+
+
+def predictions(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels with at least one positive, and scores with ties that need not be probabilities."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(rng.integers(1, 30)) < 0.4).astype(np.uint8)
+    labels[0] = 1
+    return labels, np.round(rng.normal(size=labels.size) + labels, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_best_f1_threshold_is_the_largest_of_the_best(seed):
+    labels, scores = predictions(seed)
+    f1 = {threshold: f1_score(labels, scores >= threshold) for threshold in np.unique(scores)}
+    chosen = best_f1_threshold(labels, scores)
+    assert f1[chosen] == pytest.approx(max(f1.values()), abs=1e-12)
+    assert all(value < f1[chosen] - 1e-12 for threshold, value in f1.items() if threshold > chosen)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), sensitivity=st.sampled_from([0.01, 0.5, 0.75, 0.9, 1.0]))
+def test_sensitivity_threshold_is_the_largest_that_reaches_it(seed, sensitivity):
+    labels, scores = predictions(seed)
+    chosen = sensitivity_threshold(labels, scores, sensitivity)
+    assert recall_score(labels, scores >= chosen) >= sensitivity
+    assert recall_score(labels, scores >= np.nextafter(chosen, np.inf)) < sensitivity
+
+
+def test_sensitivity_is_not_lost_to_rounding():
+    # 0.07 * 100 is 7.000000000000001 in floating point; seven of a hundred positives are enough.
+    scores = np.arange(100.0)
+    assert sensitivity_threshold(np.ones(100), scores, 0.07) == 93.0
+
+
+def test_thresholds_of_single_precision_scores_call_the_record_they_came_from():
+    labels, scores = np.array([0, 1, 1]), np.array([0.05, 0.1, 0.7], dtype=np.float32)
+    assert (scores >= best_f1_threshold(labels, scores)).tolist() == [False, True, True]
+    assert (scores >= sensitivity_threshold(labels, scores, 1.0)).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("choose", [best_f1_threshold, sensitivity_threshold])
+@pytest.mark.parametrize(
+    ("labels", "scores", "found"),
+    [
+        ([0, 0], [0.1, 0.2], "None of the 2 records is positive"),
+        ([[0], [1]], [[0.1], [0.2]], "one class"),
+        ([0, 1], [0.1, np.nan], "not finite"),
+        ([0, 1, 1], [0.1, 0.2], "shape"),
+        ([0, 5], [0.1, 0.2], "the first is 5"),
+    ],
+)
+def test_unusable_input_is_named(choose, labels, scores, found):
+    with pytest.raises(DataError, match=found):
+        choose(np.asarray(labels), np.asarray(scores))
+
+
+@pytest.mark.parametrize("sensitivity", [0.0, -0.1, 1.1, 90, float("nan")])
+def test_sensitivity_out_of_range_is_refused(sensitivity):
+    with pytest.raises(DataError, match="sensitivity="):
+        sensitivity_threshold(np.array([0, 1]), np.array([0.1, 0.2]), sensitivity)

@@ -1,0 +1,216 @@
+"""CLT, its bank and its mask against plain loops over docs/method.md, section 3."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgzoo import create_loss
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.bank import MemoryBank
+from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
+
+N, C, D, TAU = 30, 4, 8, 0.2
+
+
+def info(size: int) -> ModelInfo:
+    return ModelInfo("net", ("I",), C, num_features=size, embedding_size=size)
+
+
+def labels(seed: int = 0) -> torch.Tensor:
+    y = (torch.rand(N, C, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
+    y[0] = 0  # one record without a diagnosis
+    return y
+
+
+def make(y: torch.Tensor, seed: int = 0, **params: object):
+    torch.manual_seed(seed)
+    return create_loss("clt", info(6), info(5), DataInfo(tuple("ABCD"), y), {"dim": D, "temperature": TAU, **params})
+
+
+def views(count: int, seed: int) -> tuple[View, View]:
+    random = torch.Generator().manual_seed(seed)
+    student, teacher = torch.randn(count, 6, generator=random), torch.randn(count, 5, generator=random)
+    zeros = torch.zeros(count, C)
+    return View(zeros, student, student[..., None]), View(zeros, teacher, teacher[..., None])
+
+
+def step(clt, y: torch.Tensor, index: list[int], seed: int) -> float:
+    at = torch.tensor(index)
+    value = clt(*views(len(index), seed), Batch(y[at], at))
+    value.backward()
+    clt.after_backward()
+    return value.item()
+
+
+def visited(clt) -> set[int]:
+    return set(clt.bank.visited.nonzero().flatten().tolist())
+
+
+def by_loop(clt, y: torch.Tensor, index: list[int], seed: int, log_z: list[float]) -> float:
+    """Both terms, anchor by anchor and row by row."""
+    student, teacher = views(len(index), seed)
+    z_s = F.normalize(clt.student_head(student.embedding), dim=1)
+    z_t = F.normalize(clt.teacher_head(teacher.embedding), dim=1)
+    total = 0.0
+    for side, (z, other, bank) in enumerate(((z_s, z_t, clt.bank.teacher), (z_t, z_s, clt.bank.student))):
+        for row, record in enumerate(index):
+            positive = bank[record] if record in visited(clt) else other[row]
+            score_pos = (z[row] @ positive).item() / TAU
+            scores = [
+                (z[row] @ bank[n]).item() / TAU
+                for n in visited(clt)
+                if n != record and not any(a and b for a, b in zip(y[record].tolist(), y[n].tolist(), strict=True))
+            ]
+            if not scores:
+                continue
+            if clt.critic == "infonce":
+                total += math.log(sum(math.exp(s) for s in [score_pos, *scores])) - score_pos
+            else:
+                offset = log_z[side] + math.log(len(scores) / N)
+                total += math.log1p(math.exp(offset - score_pos))
+                total += sum(math.log1p(math.exp(s - offset)) for s in scores)
+    return total / len(index)
+
+
+@pytest.mark.parametrize("critic", ["nce", "infonce"])
+def test_the_value_is_its_equation(critic: str) -> None:
+    y = labels()
+    clt = make(y, critic=critic)
+    for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 0], [8, 2, 9, 5])):
+        step(clt, y, index, seed=number)
+    index = [3, 0, 20, 21]  # visited, without diagnosis, and two never visited
+    log_z = [0.0, 0.0] if critic == "infonce" else clt.log_z.tolist()
+    expected = by_loop(clt, y, index, seed=9, log_z=log_z)
+    assert step(clt, y, index, seed=9) == pytest.approx(expected, rel=1e-5)
+
+
+def test_z_starts_at_the_batch_mean_and_is_then_averaged() -> None:
+    y = labels()
+    clt = make(y, z_momentum=0.9)
+
+    def estimate(index: list[int], seed: int) -> float:
+        """N · mean exp of the student side's scores: negatives, and positives of anchors that have any."""
+        student, teacher = views(len(index), seed)
+        z_s = F.normalize(clt.student_head(student.embedding), dim=1)
+        z_t = F.normalize(clt.teacher_head(teacher.embedding), dim=1)
+        used = []
+        for row, record in enumerate(index):
+            negatives = [n for n in visited(clt) if n != record and not (y[record] * y[n]).any()]
+            used += [math.exp((z_s[row] @ clt.bank.teacher[n]).item() / TAU) for n in negatives]
+            positive = clt.bank.teacher[record] if record in visited(clt) else z_t[row]
+            used += [math.exp((z_s[row] @ positive).item() / TAU)] * bool(negatives)
+        return N * sum(used) / len(used)
+
+    assert step(clt, y, [1, 2, 3, 4], seed=0) == 0  # nobody visited: no negatives, no loss
+    assert clt.log_z.isnan().all()
+    z = estimate([5, 6, 7, 8], seed=1)
+    step(clt, y, [5, 6, 7, 8], seed=1)
+    assert clt.log_z[0].exp().item() == pytest.approx(z, rel=1e-5)
+    z = 0.9 * z + 0.1 * estimate([9, 10, 1, 2], seed=2)
+    step(clt, y, [9, 10, 1, 2], seed=2)
+    assert clt.log_z[0].exp().item() == pytest.approx(z, rel=1e-5)
+
+
+@pytest.mark.parametrize("critic", ["nce", "infonce"])
+@given(st.permutations(range(N)))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_the_bank_does_not_matter(critic: str, order: list[int]) -> None:
+    y = labels()
+    place = {record: position for position, record in enumerate(order)}
+    plain, shuffled = make(y, critic=critic), make(y[torch.tensor(order)], critic=critic)
+    for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 8], [1, 5, 9, 10])):
+        there = [place[record] for record in index]
+        a = step(plain, y, index, seed=number)
+        b = step(shuffled, y[torch.tensor(order)], there, seed=number)
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
+
+
+def test_both_heads_learn_and_the_teachers_embedding_does_not() -> None:
+    y = labels()
+    clt = make(y)
+    step(clt, y, [1, 2, 3, 4], seed=0)
+    step(clt, y, [5, 6, 7, 8], seed=1)
+    assert clt.student_head.weight.grad.abs().sum() > 0
+    assert clt.teacher_head.weight.grad.abs().sum() > 0
+
+
+def test_the_loss_is_finite_at_the_papers_temperature_in_half_precision() -> None:
+    y = labels()
+    clt = make(y, temperature=0.07)
+    same = torch.ones(4, 6, dtype=torch.bfloat16), torch.ones(4, 5, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for index in ([1, 2, 3, 4], [5, 6, 7, 8]):
+            at = torch.tensor(index)
+            student, teacher = (View(torch.zeros(4, C), e, e[..., None]) for e in same)
+            value = clt(student, teacher, Batch(y[at], at))
+            clt.after_backward()
+    assert value.dtype == torch.float32
+    assert value.isfinite()
+
+
+def test_a_drawn_set_of_rows_is_shared_and_reproducible() -> None:
+    y = labels()
+    clt, again = make(y, max_rows=10), make(y, max_rows=10)
+    for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12])):
+        torch.manual_seed(number)  # the draw must not depend on the global stream
+        a = step(clt, y, index, seed=number)
+        torch.manual_seed(number + 100)
+        assert a == step(again, y, index, seed=number)
+    assert clt.extras["negatives"] <= 10
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_negatives_share_no_diagnosis(seed: int) -> None:
+    y = labels(seed)
+    bank = MemoryBank(y, D, 0.5)
+    seen = torch.rand(N, generator=torch.Generator().manual_seed(seed)) < 0.5
+    bank.visited.copy_(seen)
+    index = torch.arange(N)
+    mask = bank.negatives(index, y, slice(None))
+    for a in range(N):
+        for n in range(N):
+            overlap = any(y[a, c] and y[n, c] for c in range(C))
+            assert mask[a, n] == (bool(seen[n]) and n != a and not overlap)
+
+
+def test_the_bank_is_a_momentum_average_on_the_sphere() -> None:
+    bank = MemoryBank(labels(), D, momentum=0.7)
+    first, second = F.normalize(torch.randn(2, D), dim=1), F.normalize(torch.randn(2, D), dim=1)
+    bank.update(torch.tensor([4, 9]), first, second)
+    torch.testing.assert_close(bank.student[9], first[1])  # a first visit has nothing to average with
+    later = F.normalize(torch.randn(1, D), dim=1)
+    bank.update(torch.tensor([9]), later, later)
+    mixed = [0.7 * float(a) + 0.3 * float(b) for a, b in zip(first[1], later[0], strict=True)]
+    norm = math.sqrt(sum(value**2 for value in mixed))
+    torch.testing.assert_close(bank.student[9], torch.tensor([value / norm for value in mixed]))
+    assert bank.visited.sum() == 2
+    assert not bank.teacher[0].any()
+
+
+def test_a_repeated_index_counts_once() -> None:
+    bank, once = MemoryBank(labels(), D, 0.5), MemoryBank(labels(), D, 0.5)
+    z = F.normalize(torch.randn(3, D), dim=1)
+    bank.update(torch.tensor([7, 2, 7]), z, z)
+    once.update(torch.tensor([7, 2]), z[:2], z[:2])
+    torch.testing.assert_close(bank.student, once.student)
+
+
+def test_banks_z_and_visits_are_in_the_state_and_labels_are_not() -> None:
+    y = labels()
+    clt = make(y)
+    names = set(clt.state_dict())
+    assert {"bank.student", "bank.teacher", "bank.visited", "log_z", "step"} <= names
+    assert not any("labels" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    "params", [{"critic": "triplet"}, {"temperature": 0.0}, {"momentum": 1.0}, {"dim": 0}, {"max_rows": 0}, {"tau": 1}]
+)
+def test_a_wrong_parameter_is_refused(params: dict) -> None:
+    with pytest.raises(RecipeError, match="clt"):
+        make(labels(), **params)

@@ -1,0 +1,56 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecgzoo.errors import SignalError
+from ecgzoo.signal import LEAD_SETS, LEADS_12, canonical_lead, known_lead, resolve_leads
+
+
+@given(lead=st.sampled_from(LEADS_12), data=st.data())
+def test_canonical_lead_is_blind_to_case_and_prefix(lead, data):
+    upper = data.draw(st.lists(st.booleans(), min_size=len(lead), max_size=len(lead)))
+    spelling = "".join(letter.upper() if up else letter.lower() for letter, up in zip(lead, upper, strict=True))
+    prefix = data.draw(st.sampled_from(["", "Lead ", "LEAD_", "ECG ", "ecg_", "ECG lead ", "MDC_ECG_LEAD_", " "]))
+    assert canonical_lead(prefix + spelling) == lead
+
+
+@pytest.mark.parametrize(("name", "lead"), [("MLII", "II"), ("mliii", "III"), ("MLI", "I"), ("MV2", "V2")])
+def test_modified_leads(name, lead):
+    assert canonical_lead(name) == lead
+
+
+@pytest.mark.parametrize("name", ["", "V7", "-aVR", "ECG", "V", "vx", "PLETH", "RESP", "1"])
+def test_other_channels_are_no_lead(name):
+    assert known_lead(name) is None
+    with pytest.raises(SignalError, match="Unknown lead"):
+        canonical_lead(name)
+
+
+def test_unknown_lead_names_close_ones():
+    with pytest.raises(SignalError, match="aVR"):
+        canonical_lead("aVx")
+
+
+def test_lead_sets():
+    assert {count: len(names) for count, names in LEAD_SETS.items()} == {n: n for n in (1, 2, 3, 4, 6, 8, 12)}
+    assert LEAD_SETS[3] == ("I", "II", "V2")
+    assert LEAD_SETS[4] == ("I", "II", "III", "V2")
+    assert LEAD_SETS[6] == LEADS_12[:6]
+    assert set(LEAD_SETS[8]) == set(LEADS_12) - {"III", "aVR", "aVL", "aVF"}
+
+
+@pytest.mark.parametrize(
+    ("leads", "names"),
+    [(2, ("I", "II")), ("2", ("I", "II")), ("ii, avr", ("II", "aVR")), (["V5", "MLII"], ("V5", "II")), ("I", ("I",))],
+)
+def test_resolve_leads(leads, names):
+    assert resolve_leads(leads) == names
+
+
+@pytest.mark.parametrize(
+    ("leads", "message"),
+    [(5, "by name"), (0, "by name"), ("I,i", "twice"), (["II", "MLII"], "twice"), ([], "none"), ("I,,II", "Unknown")],
+)
+def test_resolve_leads_refuses(leads, message):
+    with pytest.raises(SignalError, match=message):
+        resolve_leads(leads)

@@ -1,0 +1,144 @@
+"""EcgModel and the create functions."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import ecgzoo
+from ecgzoo.config import ModelConfig, Normalisation
+from ecgzoo.errors import RegistryError, SignalError, WeightsError
+from ecgzoo.model import EcgModel
+
+LABELS = ("CD", "HYP", "MI", "NORM", "STTC")
+
+
+def trained(leads: tuple[str, ...] = ("II",), **config: object) -> EcgModel:
+    """Random weights that claim to be trained."""
+    torch.manual_seed(0)
+    model = ecgzoo.create_model("xresnet1d18", leads).eval()
+    return EcgModel(model.backbone, dataclasses.replace(model.config, labels=LABELS, **config)).eval()
+
+
+def record(leads: tuple[str, ...] = ecgzoo.LEADS_12, seconds: float = 10, rate_hz: float = 100, seed: int = 0):
+    signal = np.random.default_rng(seed).normal(0, 0.3, (len(leads), int(seconds * rate_hz))).astype(np.float32)
+    return ecgzoo.Record(signal, leads, rate_hz, "test")
+
+
+def test_leads_are_a_number_or_names() -> None:
+    assert ecgzoo.create_model("xresnet1d18", 12).config.leads == ecgzoo.LEADS_12
+    assert ecgzoo.create_model("xresnet1d18", ("v5", "MLII")).config.leads == ("V5", "II")
+    assert ecgzoo.create_student("xresnet1d18").config.leads == ("I",)
+    with pytest.raises(SignalError):
+        ecgzoo.create_student("xresnet1d18", leads=("V9",))
+
+
+def test_a_teacher_is_frozen() -> None:
+    teacher = ecgzoo.create_teacher("xresnet1d18", num_classes=3)
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_timms_methods_agree_with_the_view() -> None:
+    model = ecgzoo.create_model("resnet1d_wang", 2, 7).eval()
+    x = torch.randn(3, 2, 250)
+    view = model.view(x)
+    torch.testing.assert_close(view.logits, model(x))
+    torch.testing.assert_close(view.features, model.forward_features(x))
+    torch.testing.assert_close(view.embedding, model.forward_head(view.features, pre_logits=True))
+    assert view.embedding.shape == (3, model.head_hidden_size)
+    assert view.features.shape[1] == model.num_features == model.feature_info[-1]["num_chs"]
+    model.reset_classifier(2)
+    assert model(x).shape == (3, 2)
+    assert model.config.num_classes == model.num_classes == 2
+
+
+def test_normalisation_is_part_of_the_forward_pass() -> None:
+    plain = trained()
+    scaled = EcgModel(
+        plain.backbone, dataclasses.replace(plain.config, normalisation=Normalisation(mean_mv=0.1, std_mv=0.25))
+    ).eval()
+    x = torch.randn(2, 1, 250)
+    torch.testing.assert_close(scaled(x), plain((x - 0.1) / 0.25))
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "max"])
+def test_a_records_probability_comes_from_its_windows(aggregation: str) -> None:
+    model = trained(aggregation=aggregation)
+    there = record(("II",), seconds=6.1)
+    starts = [0, 125, 250, 610 - 250]  # every 1.25 s, and one that ends with the record
+    windows = [torch.from_numpy(there.signal[None, :, s : s + 250]) for s in starts]
+    probabilities = torch.cat([model(window).sigmoid() for window in windows])
+    expected = probabilities.mean(0) if aggregation == "mean" else probabilities.max(0).values
+    prediction = model.predict(there)
+    assert prediction.windows == 4
+    np.testing.assert_allclose(prediction.probabilities, expected.tolist(), rtol=1e-5)
+
+
+def test_leads_are_taken_by_name_and_rates_are_brought_over() -> None:
+    model = trained()
+    there = record()
+    shuffled = ecgzoo.Record(there.signal[::-1].copy(), there.leads[::-1], 100, "shuffled")
+    assert model.predict(there).probabilities == model.predict(shuffled).probabilities
+    slower = model.predict(record(rate_hz=250))
+    assert slower.windows == 7
+    assert "resampled from 250 to 100 Hz" in slower.notes
+
+
+def test_what_cannot_be_predicted_is_an_error() -> None:
+    model = trained()
+    with pytest.raises(SignalError, match="II"):
+        model.predict(record(("I", "V1")))
+    with pytest.raises(SignalError, match="longer"):
+        model.predict(record(seconds=2))
+    flat, broken = record().signal.copy(), record().signal.copy()
+    flat[1], broken[1, 5] = 0.5, np.nan
+    with pytest.raises(SignalError, match="flat"):
+        model.predict(ecgzoo.Record(flat, ecgzoo.LEADS_12, 100, "flat"))
+    with pytest.raises(SignalError, match="interpolate_invalid"):
+        model.predict(ecgzoo.Record(broken, ecgzoo.LEADS_12, 100, "broken"))
+    with pytest.raises(WeightsError, match="random weights"):
+        ecgzoo.create_student("xresnet1d18").predict(record())
+
+
+def test_predicting_leaves_the_mode_as_it_was() -> None:
+    model = trained().train()
+    model.predict(record())
+    assert model.training
+
+
+def test_wrong_names_and_arguments_are_refused() -> None:
+    with pytest.raises(RegistryError, match="xresnet1d18"):
+        ecgzoo.create_model("xresnet18")
+    with pytest.raises(RegistryError, match="depth"):
+        ecgzoo.create_model("xresnet1d18", arguments={"depth": 3})
+    with pytest.raises(RegistryError, match="num_classes"):
+        ecgzoo.create_model("xresnet1d18", num_classes=0)
+    with pytest.raises(WeightsError, match="published"):
+        ecgzoo.create_model("xresnet1d18", pretrained=True)
+
+
+def test_config_refuses_what_cannot_be() -> None:
+    good = {"architecture": "xresnet1d18", "leads": ("I",), "num_classes": 2}
+    for bad in (
+        {"labels": ("a",)},
+        {"aggregation": "median"},
+        {"stride_s": 3.0},
+        {"rate_hz": 0.0},
+        {"normalisation": Normalisation(std_mv=0.0)},
+    ):
+        with pytest.raises(WeightsError):
+            ModelConfig(**{**good, **bad})
+
+
+def test_windows_on_real_recordings(test_data) -> None:
+    path = test_data / "ptbxl-small" / "records100" / "00000" / "00001_lr"
+    prediction = trained(("I",)).predict(path)
+    assert prediction.windows == 7
+    assert str(path) in str(prediction)
+    assert prediction.to_dict()["probabilities"].keys() == set(LABELS)
+    # a handheld recording at 300 Hz, whose header wfdb alone refuses
+    handheld = ecgzoo.read_record(test_data / "af2017" / "A00001")
+    model = trained(("I",))
+    assert model.predict(dataclasses.replace(handheld, leads=("I",))).windows > 1

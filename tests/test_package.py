@@ -1,0 +1,103 @@
+"""The public face: lazy imports, layering, the two packages that are verbs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgzoo
+
+PACKAGE = Path(ecgzoo.__file__).parent
+
+# who may import whom; the key's folder or file may import only these parts of ecgzoo (and itself)
+BASE = {"errors", "specs"}
+LAYERS = {
+    "errors": set(),
+    "specs": set(),
+    "files": set(),
+    "provenance": set(),
+    "hookspecs": {"specs"},
+    "plugins": {*BASE, "hookspecs", "builtins"},
+    "registry": {*BASE, "plugins"},
+    "builtins": {"specs", "hookspecs", "backbones", "losses", "data"},
+    "signal": {"errors"},
+    "data": {*BASE, "signal", "files"},
+    "backbones": BASE,
+    "losses": BASE,
+    "config": {"errors"},
+    "model": {"errors", "config", "signal", "losses"},
+    "weights": {"errors", "config", "files", "model", "registry"},
+    "create": {"errors", "config", "losses", "model", "registry", "signal", "weights"},
+    "evaluate": {"errors", "data", "model", "signal"},
+    "distill": {
+        "errors", "config", "create", "data", "evaluate", "files", "losses", "model", "provenance", "registry",
+        "signal", "weights",
+    },  # fmt: skip
+    "testing": {"errors", "specs", "registry", "backbones", "losses", "signal", "data"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Parts of ecgzoo that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ecgzoo":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("part", sorted(LAYERS))
+def test_imports_point_one_way(part: str) -> None:
+    files = (PACKAGE / part).rglob("*.py") if (PACKAGE / part).is_dir() else [PACKAGE / f"{part}.py"]
+    found = set().union(*(imports(path) for path in files)) - {part}
+    assert found <= LAYERS[part], f"{part} must not import {sorted(found - LAYERS[part])}"
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {path.stem for path in PACKAGE.glob("*.py")} | {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    assert parts - {"__init__", "__main__", "cli"} == set(LAYERS)
+
+
+def interpreter(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_is_light() -> None:
+    out = interpreter("import ecgzoo, sys; print([m for m in ('torch', 'timm', 'wfdb', 'numpy') if m in sys.modules])")
+    assert out.strip() == "[]"
+
+
+def test_help_imports_no_torch() -> None:
+    code = """
+import sys
+from ecgzoo.cli.app import main
+sys.argv = ["ecgzoo", "--help"]
+try:
+    main()
+except SystemExit as end:
+    print("status", end.code, "torch" in sys.modules)
+"""
+    assert interpreter(code).splitlines()[-1] == "status 0 False"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in ecgzoo.__all__:
+        assert getattr(ecgzoo, name) is not None
+    assert set(ecgzoo.__all__) <= set(dir(ecgzoo))
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        ecgzoo.nothing_like_it  # noqa: B018 # reading the attribute is the test
+
+
+def test_distill_and_evaluate_are_packages_and_verbs() -> None:
+    from ecgzoo.distill import Recipe
+    from ecgzoo.evaluate import macro_auc
+
+    assert callable(ecgzoo.distill)
+    assert callable(ecgzoo.evaluate)
+    assert ecgzoo.evaluate.macro_auc is macro_auc
+    assert ecgzoo.distill.Recipe is Recipe

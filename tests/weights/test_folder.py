@@ -1,0 +1,150 @@
+"""save_pretrained and load_pretrained: bit-equal, strict, verified."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import ecgzoo
+from ecgzoo.errors import EcgZooError, RegistryError, WeightsError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    return ecgzoo.save_pretrained(ecgzoo.create_model("xresnet1d18", ("II",), 3), tmp_path / "model")
+
+
+def rewrite_config(folder: Path, **changes: object) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    values.update(changes)
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
+
+
+def rehash(folder: Path) -> None:
+    import hashlib
+
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    rewrite_config(folder, weights_sha256=digest)
+
+
+def test_a_saved_model_comes_back_bit_equal(folder: Path) -> None:
+    torch.manual_seed(0)
+    model = ecgzoo.create_model("xresnet1d18", ("II",), 3).eval()
+    back = ecgzoo.load_pretrained(folder)
+    x = torch.randn(2, 1, 250)
+    assert not back.training
+    assert torch.equal(model(x), back(x))
+    assert back.config == model.config
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_the_same_weights_give_the_same_file(folder: Path, tmp_path: Path) -> None:
+    again = ecgzoo.save_pretrained(ecgzoo.load_pretrained(folder), tmp_path / "again")
+    for name in ("model.safetensors", "config.json"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_create_student_loads_a_folder_and_checks_what_was_asked(folder: Path) -> None:
+    assert ecgzoo.create_student("xresnet1d18", ("II",), pretrained=folder).num_classes == 3
+    for arguments in (
+        {"name": "xresnet1d34", "leads": ("II",)},
+        {"name": "xresnet1d18", "leads": ("I",)},
+        {"name": "xresnet1d18", "leads": ("II",), "num_classes": 5},
+        {"name": "xresnet1d18", "leads": ("II",), "arguments": {"drop_rate": 0.1}},
+    ):
+        with pytest.raises(WeightsError):
+            ecgzoo.create_student(**arguments, pretrained=folder)
+    with pytest.raises(WeightsError, match="no folder"):
+        ecgzoo.create_student("xresnet1d18", pretrained=folder / "nowhere")
+
+
+def test_a_damaged_file_is_found_by_its_hash(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match="sha256"):
+        ecgzoo.load_pretrained(folder)
+
+
+def test_a_missing_extra_or_reshaped_tensor_is_refused(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    name = next(iter(state))
+    for changed in (
+        {key: value for key, value in state.items() if key != name},
+        {**state, "extra": torch.zeros(1)},
+        {**state, name: torch.zeros(7)},
+    ):
+        save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+        rehash(folder)
+        with pytest.raises(WeightsError, match="does not fit"):
+            ecgzoo.load_pretrained(folder)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    rehash(folder)
+    with pytest.raises(WeightsError):
+        ecgzoo.load_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schema_version": "2.0"}, "schema version 2.0"),
+        ({"schema_version": ...}, "schema version missing"),
+        ({"leeds": ["I"]}, "leads"),
+        ({"architecture": ...}, "no field architecture"),
+        ({"arguments": {"depth": 3}}, "does not fit"),
+        ({"normalisation": {"mean": 0}}, "normalisation|mean"),
+        ({"weights_sha256": ...}, "sha256"),
+    ],
+)
+def test_a_wrong_config_is_refused_with_its_file(folder: Path, changes: dict, reason: str) -> None:
+    rewrite_config(folder, **changes)
+    with pytest.raises(WeightsError, match=reason) as caught:
+        ecgzoo.load_pretrained(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_newer_minor_schema_is_read(folder: Path) -> None:
+    rewrite_config(folder, schema_version="1.9", something_new=1)
+    assert ecgzoo.load_pretrained(folder).config.architecture == "xresnet1d18"
+
+
+def test_other_faults_name_what_is_wrong(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no config\.json"):
+        ecgzoo.load_pretrained(tmp_path)
+    rewrite_config(folder, architecture="resnet_of_mine")
+    with pytest.raises(RegistryError, match="resnet_of_mine"):
+        ecgzoo.load_pretrained(folder)
+    for content in ("{", "[]"):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(EcgZooError, match=r"config\.json"):
+            ecgzoo.load_pretrained(folder)
+
+
+def test_nan_weights_are_not_saved(tmp_path: Path) -> None:
+    model = ecgzoo.create_model("xresnet1d18")
+    torch.nn.init.constant_(model.get_classifier().weight, float("nan"))
+    with pytest.raises(WeightsError, match="NaN"):
+        ecgzoo.save_pretrained(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    from ecgzoo.files import write_atomic
+
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
