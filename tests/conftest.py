@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ecgzoo import registry
+from ecgzoo.plugins import load_plugins
+
 
 @pytest.fixture
 def test_data() -> Path:
@@ -22,3 +25,38 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     cache = tmp_path_factory.getbasetemp() / "ecgzoo-cache"
     monkeypatch.setenv("ECGZOO_CACHE", str(cache))
     yield cache
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A data set ``tiny`` from a plugin of its own: 480 simulated records, for this process and those it starts."""
+    site = tmp_path / "site"
+    meta = site / "tiny_cohort-1.0.dist-info"
+    meta.mkdir(parents=True)
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-cohort\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("[ecgzoo]\ntiny = tiny_cohort\n")
+    (site / "tiny_cohort.py").write_text(
+        """
+from ecgzoo.hookspecs import hookimpl
+from ecgzoo.specs import DatasetSpec
+
+
+@hookimpl
+def ecgzoo_datasets():
+    return [DatasetSpec(name="tiny", factory="tiny_cohort:load", summary="for tests", tasks=("superdiagnostic",),
+                        needs_root=False)]
+
+
+def load(root, task):
+    from ecgzoo.data.synthetic import load_synthetic
+
+    return load_synthetic(root, task, num_records=480)
+"""
+    )
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(site)
+    for cached in (load_plugins, registry._table):
+        cached.cache_clear()
+    yield "tiny"
+    for cached in (load_plugins, registry._table):
+        cached.cache_clear()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,9 +126,15 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     ema = ModelEmaV3(student, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     judged: EcgModel = ema.module if ema else student
 
-    optimizer = create_optimizer_v2(learner, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    try:
+        optimizer = create_optimizer_v2(learner, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    except ValueError as error:
+        raise RecipeError(f"opt {recipe.opt!r}: {error}; any optimiser that timm knows will do") from error
     set_lr = schedule(optimizer, recipe, len(records))
-    wrapped, optimizer = accelerator.prepare(learner, optimizer)
+    with warnings.catch_warnings():
+        # accelerate 1.15 can pass on no other name for it yet
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        wrapped, optimizer = accelerator.prepare(learner, optimizer)
 
     history: list[dict[str, Any]] = []
     best_line, best_weights = None, None
@@ -163,6 +170,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                     ema.update(student, step=done)
                 sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
                 progress.advance(bar)
+            _check_in_step(accelerator, learner, job.name)
             means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / len(records)
             line = {
                 "epoch": epoch,
@@ -199,6 +207,14 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     student.backbone.load_state_dict(best_weights)
     student.eval()
     return best_line
+
+
+def _check_in_step(accelerator: Accelerator, learner: Learner, name: str) -> None:
+    """Weights, banks and Z must be the same in all processes, bit for bit."""
+    if accelerator.num_processes > 1:
+        sums = torch.stack([tensor.double().nansum() for tensor in learner.state_dict().values()])
+        if not (accelerator.gather(sums[None]) == sums).all():
+            raise RecipeError(f"{name}: the processes have drifted apart; a loss must update its buffers in all alike")
 
 
 def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows: np.ndarray) -> np.ndarray:
@@ -238,8 +254,8 @@ def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: 
             step_on_epochs=False,
             updates_per_epoch=steps_per_epoch,
         )
-    except AssertionError as error:
-        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm: {error}") from error
+    except (AssertionError, ValueError) as error:
+        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm ({error})") from error
     if scheduler is None:
         raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm")
     return lambda done: scheduler.step_update(done)

@@ -77,7 +77,11 @@ class Report:
 
 
 def make_report(
-    cohort: Cohort, recipe: Recipe, scores: Mapping[str, CohortScores], leads: Mapping[str, tuple[str, ...]]
+    cohort: Cohort,
+    recipe: Recipe,
+    scores: Mapping[str, CohortScores],
+    leads: Mapping[str, tuple[str, ...]],
+    processes: int,
 ) -> Report:
     """Figures of each arm, the paired difference of each two, and the share of the teacher's lead that was recovered.
 
@@ -117,6 +121,7 @@ def make_report(
             "paired": paired,
             "gap_recovered": gap,
             "recipe": recipe.to_dict(),
+            "processes": processes,
             "provenance": provenance(),
         }
     )

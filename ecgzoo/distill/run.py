@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
 
@@ -53,13 +54,17 @@ class Run:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(recipe.output)
-        self.accelerator = Accelerator(
-            mixed_precision="bf16" if recipe.precision == "bf16" else "no",
-            # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-            log_with=recipe.tracker,
-            project_dir=recipe.output,
-        )
+        try:
+            self.accelerator = Accelerator(
+                cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
+                mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+                # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
+                kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+                log_with=recipe.tracker,
+                project_dir=recipe.output,
+            )
+        except ValueError as error:
+            raise RecipeError(f"precision {recipe.precision}, tracker {recipe.tracker}: {error}") from error
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task)
         self.train_rows, self.val_rows, self.test_rows = (
@@ -189,7 +194,7 @@ class Run:
         folds = parse_folds(self.recipe.test_folds)
         scores = {arm: self.scores(model, folds, self.test_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
-        report = make_report(self.cohort, self.recipe, scores, leads)
+        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
             report.write(self.folder)
         self.accelerator.end_training()

@@ -1,0 +1,260 @@
+"""Runs on a small simulated cohort: whole, resumed, stopped, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+import ecgzoo
+from ecgzoo.data.synthetic import load_synthetic
+from ecgzoo.distill import Recipe, Run
+from ecgzoo.distill.batches import TrainingRecords
+from ecgzoo.distill.run import load_cohort
+from ecgzoo.distill.state import load_state
+from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError
+from ecgzoo.evaluate import evaluate, macro_auc
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def recipe(tmp_path: Path, **fields: object) -> Recipe:
+    return Recipe(**{"data": "tiny", "epochs": 2, "output": str(tmp_path / "run"), **fields})
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_whole_run(tiny: str, tmp_path: Path) -> None:
+    report = ecgzoo.distill(recipe(tmp_path, ema_decay=0.9, patience=5))
+    folder = tmp_path / "run"
+    results = json.loads((folder / "results.json").read_text())
+    assert results == json.loads(json.dumps(report.values))
+    assert results["simulated"]
+    assert set(results["arms"]) == {"teacher", "baseline", "student"}
+    for arm, figures in results["arms"].items():
+        assert figures["folds"] == [10]
+        assert figures["seed"] == 0
+        assert figures["ci"][0] <= figures["macro_auc"] <= figures["ci"][1]
+        assert set(figures["per_class"]) == {"CD", "HYP", "MI", "NORM", "STTC"}
+        assert [line["epoch"] for line in log(folder / arm)] == [0, 1]
+    difference = results["paired"]["student-baseline"]["difference"]
+    arms = results["arms"]
+    assert difference == pytest.approx(arms["student"]["macro_auc"] - arms["baseline"]["macro_auc"], abs=1e-12)
+    if arms["teacher"]["macro_auc"] > arms["baseline"]["macro_auc"]:
+        gap = arms["teacher"]["macro_auc"] - arms["baseline"]["macro_auc"]
+        assert results["gap_recovered"] == pytest.approx(difference / gap)
+    for name in ("curves.png", "comparison.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+    # the published student gives the table's figures
+    student = ecgzoo.load_pretrained(folder / "student")
+    again = evaluate(student, load_cohort(tiny, None, "superdiagnostic"), [10]).evaluation()
+    assert again.macro_auc == pytest.approx(arms["student"]["macro_auc"], abs=1e-9)
+    assert list(again.ci) == pytest.approx(arms["student"]["ci"], abs=1e-9)
+    assert student.config.leads == ("I",)
+    assert student.config.training["simulated"]
+    card = (folder / "student" / "README.md").read_text()
+    assert "simulated" in card
+    assert "Not a medical device" in card
+    assert f"{student.config.metrics['macro_auc']:.4f}" in card
+
+
+def test_the_best_epoch_is_kept(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, epochs=4))
+    model = run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)
+    lines = log(tmp_path / "run" / "baseline")
+    best = max(line["val_macro_auc"] for line in lines)
+    rows = run.cohort.rows([9])
+    found = macro_auc(run.cohort.labels[rows], evaluate(model, run.cohort, [9]).y_score)
+    assert found == pytest.approx(best, abs=1e-12)
+    assert model.config.training["best_epoch"] == max(lines, key=lambda line: line["val_macro_auc"])["epoch"]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"epochs": 3, "compare": False, "ema_decay": 0.9}
+    ecgzoo.distill(recipe(tmp_path, output=str(tmp_path / "whole"), **fields))
+
+    from ecgzoo.distill import engine
+
+    save, count = engine.save_state, [0]
+
+    def save_then_stop(*arguments: object) -> None:
+        save(*arguments)
+        count[0] += 1
+        if count[0] in (2, 5):  # in the teacher's second epoch, then, after resuming, in the student's second
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "save_state", save_then_stop)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            ecgzoo.distill(recipe(tmp_path, resume=True, **fields))
+    ecgzoo.distill(recipe(tmp_path, resume=True, **fields))
+    for arm in ("teacher", "student"):
+        assert log(tmp_path / "run" / arm) == log(tmp_path / "whole" / arm)
+        weights = [(tmp_path / run / arm / "model.safetensors").read_bytes() for run in ("run", "whole")]
+        assert weights[0] == weights[1]
+    state = [load_state(tmp_path / run / "student" / "checkpoint.safetensors") for run in ("run", "whole")]
+    for name in ("losses.clt.bank.student", "losses.clt.bank.teacher", "losses.clt.bank.visited", "losses.clt.log_z"):
+        assert torch.equal(state[0]["learner"][name], state[1]["learner"][name])
+
+
+def test_another_recipe_in_the_folder_is_refused(tiny: str, tmp_path: Path) -> None:
+    Run(recipe(tmp_path))
+    with pytest.raises(RecipeError, match="--resume"):
+        Run(recipe(tmp_path))
+    with pytest.raises(RecipeError, match="epochs is 2 there and 3 here"):
+        Run(recipe(tmp_path, epochs=3, resume=True))
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path))
+    run.train("a", "xresnet1d18", ("I",), ("bce=1",), None)
+    (tmp_path / "run" / "a" / "config.json").unlink()
+    with pytest.raises(EcgZooError, match=r"checkpoint\.safetensors does not fit"):
+        run.train("a", "xresnet1d34", ("I",), ("bce=1",), None)
+
+
+def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path))
+    run.train("teacher", "xresnet1d18", ("I", "II", "V2"), ("bce=1",), None)
+    folder = tmp_path / "run" / "teacher"
+    before = (folder / "model.safetensors").read_bytes()
+    given = recipe(tmp_path, output=str(tmp_path / "given"), teacher_weights=str(folder), compare=False)
+    second = Run(given)
+    teacher = second.teacher()
+    weights = {name: value.clone() for name, value in teacher.state_dict().items()}
+    second.train("student", "xresnet1d18", ("I",), ("bce=1", "mkd=1", "clt=0.8,critic=infonce"), teacher)
+    assert all(torch.equal(value, weights[name]) for name, value in teacher.state_dict().items())
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert not (tmp_path / "given" / "teacher").exists()
+
+
+def test_a_teacher_of_other_labels_is_refused(tiny: str, tmp_path: Path) -> None:
+    folder = ecgzoo.save_pretrained(ecgzoo.create_model("xresnet1d18", num_classes=2), tmp_path / "other")
+    with pytest.raises(RecipeError, match="teacher of this task"):
+        Run(recipe(tmp_path, teacher_weights=str(folder))).teacher()
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "reason"),
+    [
+        ({"data": "ptbxxl"}, RegistryError, "Did you mean ptbxl"),
+        ({"task": "superdiag"}, DataError, "superdiagnostic"),
+        ({"data": "ptbxl"}, DataError, "--root"),
+        ({"root": "somewhere"}, DataError, "somewhere|root"),
+        ({"test_folds": "11"}, DataError, "no record in fold 11"),
+        ({"student": "xresnet1d17"}, RegistryError, "xresnet1d18"),
+        ({"student_leads": ("V9",)}, SignalError, "V9"),
+        ({"losses": ("bce=1", "mkkd=1")}, RegistryError, "mkd"),
+        ({"losses": ("bce=1", "clt=1,tau=2")}, RecipeError, "tau"),
+        ({"batch_size": 1000}, RecipeError, "batch-size"),
+        ({"window_s": 11.0}, SignalError, "shorter"),
+        ({"sched": "zigzag"}, RecipeError, "zigzag"),
+        ({"opt": "zagzig"}, RecipeError, "zagzig"),
+    ],
+)
+def test_what_a_recipe_cannot_have_is_said(
+    tiny: str, tmp_path: Path, fields: dict, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        wrong = recipe(tmp_path, **{"epochs": 1, **fields})
+        run = Run(wrong)
+        run.train("student", wrong.student, wrong.student_leads, wrong.losses, ecgzoo.create_teacher("xresnet1d18"))
+
+
+def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = load_synthetic(num_records=480)
+    cohort.labels[:, 2] = 0
+    monkeypatch.setattr("ecgzoo.distill.run.load_cohort", lambda *_: cohort)
+    with pytest.raises(DataError, match="no positive record of MI"):
+        Run(recipe(tmp_path))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="lower --lr"):
+        Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", "xresnet1d18", ("I",), ("bce=1",), None)
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate keeps one precision a process; a test that wants another starts and leaves without any."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path, fresh_accelerate: None) -> None:
+    Run(recipe(tmp_path))
+    with pytest.raises(RecipeError, match="bf16"):
+        Run(recipe(tmp_path, precision="bf16", output=str(tmp_path / "other")))
+
+
+def test_cosine_from_timm_and_bf16(tiny: str, tmp_path: Path, fresh_accelerate: None) -> None:
+    run = Run(recipe(tmp_path, sched="cosine", precision="bf16", opt="sgd"))
+    run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)
+    rates = [line["lr"] for line in log(tmp_path / "run" / "baseline")]
+    assert rates == pytest.approx([0.005, 0.0], abs=1e-3)  # half-way down the cosine, and its end
+
+
+def test_crops_are_the_cohorts_own_millivolts() -> None:
+    cohort = load_synthetic(num_records=60)
+    rows = np.arange(5, 45)
+    records = TrainingRecords(cohort, rows, [1, 7], 250, 8, torch.device("cpu"))
+    seen = []
+    for millivolts, batch in records.epoch(seed=3, epoch=1):
+        assert millivolts.shape == (8, 2, 250)
+        for crop, index, labels in zip(millivolts, batch.index.tolist(), batch.labels, strict=True):
+            whole = cohort.signals()[rows[index]][[1, 7]] / 1000.0
+            starts = [s for s in range(751) if np.allclose(whole[:, s : s + 250], crop, atol=1e-6)]
+            assert starts
+            assert labels.tolist() == cohort.labels[rows[index]].tolist()
+            seen.append((index, starts[0]))
+    assert len({index for index, _ in seen}) == len(records) * 8 == 40
+    assert len({start for _, start in seen}) > 20
+
+
+def test_shares_of_two_processes_make_one_batch() -> None:
+    cohort = load_synthetic(num_records=60)
+    records = TrainingRecords(cohort, np.arange(60), [0], 250, 8, torch.device("cpu"))
+    whole = list(records.epoch(0, 0))
+    shares = [list(records.epoch(0, 0, process, 2)) for process in (0, 1)]
+    for step, (_, batch) in enumerate(whole):
+        parts = sorted(torch.cat([share[step][1].index for share in shares]).tolist())
+        assert parts == sorted(batch.index.tolist())
+    assert [b.index.tolist() for _, b in records.epoch(0, 0)] != [b.index.tolist() for _, b in records.epoch(0, 1)]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: Path, stop: signal.Signals) -> None:
+    folder = tmp_path / "run" / "baseline"
+    command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "12", "--resume"]
+    command += ["--output", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume continues" in errors
+    history = load_state(folder / "checkpoint.safetensors")["history"]
+    assert 1 <= len(history) < 12
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert log(folder)[: len(history)] == history
+    assert len(log(folder)) == 12
