@@ -1,7 +1,6 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +60,7 @@ class EcgModel(nn.Module):
         config: see `ModelConfig`.
     """
 
+    backbone: Any  # any nn.Module that keeps the backbone contract
     mean_mv: Tensor
     std_mv: Tensor
 
@@ -154,7 +154,8 @@ class EcgModel(nn.Module):
         starts = window_starts(signals_mv.shape[2], self.config.window, self.config.stride)
         windows = torch.stack([signals_mv[:, :, s : s + self.config.window] for s in starts.tolist()], dim=1)
         probabilities = self(windows.flatten(0, 1)).float().sigmoid().unflatten(0, windows.shape[:2])
-        return probabilities.amax(1) if self.config.aggregation == "max" else probabilities.mean(1)
+        record: Tensor = probabilities.amax(1) if self.config.aggregation == "max" else probabilities.mean(1)
+        return record
 
     def predict(self, record: Record | str | Path) -> Prediction:
         """Apply the model to one record or WFDB file: its own leads by name, rate, normalisation and windows.

@@ -8,12 +8,13 @@ points, ``ECGZOO_PLUGINS=""`` to none.
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
+from typing import cast
 
 import pluggy
 
@@ -136,7 +137,7 @@ def _provided(manager: pluggy.PluginManager, load: Callable[[], ModuleType]) -> 
                 for caller in manager.get_hookcallers(module) or ()
                 for implementation in caller.get_hookimpls()
                 if implementation.plugin is module
-                for spec in implementation.function()
+                for spec in cast(Iterable[Spec], implementation.function())
             )
         with _phase("spec"):
             for kind, spec in provided:

@@ -64,7 +64,7 @@ def _table(kind: str) -> _Table:
 
 
 def names(kind: str, pattern: str = "*") -> list[str]:
-    """Registered names of a kind that match a shell pattern, sorted; a shared name is shown as ``distribution::name``."""
+    """Names of a kind that match a shell pattern, sorted; one that two plugins share is ``distribution::name``."""
     return fnmatch.filter(_table(kind).names, pattern)
 
 

@@ -8,6 +8,7 @@ from ecgzoo.distill import Recipe, Report, Run
 
 
 def main(recipe: Recipe) -> Report:
+    """Train and judge the student."""
     run = Run(recipe)
     baseline = run.train("baseline", recipe.student, recipe.student_leads, ("bce=1",), None)
     return run.report({"baseline": baseline})

@@ -9,6 +9,7 @@ from ecgzoo.distill import Recipe, Report, Run
 
 
 def main(recipe: Recipe) -> Report:
+    """Train and judge the teacher."""
     run = Run(recipe)
     return run.report({"teacher": run.teacher()})
 

@@ -20,11 +20,11 @@ def test_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or fills the user's cache: one cache for the whole session."""
     cache = tmp_path_factory.getbasetemp() / "ecgzoo-cache"
     monkeypatch.setenv("ECGZOO_CACHE", str(cache))
-    yield cache
+    return cache
 
 
 @pytest.fixture

@@ -32,9 +32,19 @@ LAYERS = {
     "create": {"errors", "config", "losses", "model", "registry", "signal", "weights"},
     "evaluate": {"errors", "data", "model", "signal"},
     "distill": {
-        "errors", "config", "create", "data", "evaluate", "files", "losses", "model", "provenance", "registry",
-        "signal", "weights",
-    },  # fmt: skip
+        "errors",
+        "config",
+        "create",
+        "data",
+        "evaluate",
+        "files",
+        "losses",
+        "model",
+        "provenance",
+        "registry",
+        "signal",
+        "weights",
+    },
     "testing": {"errors", "specs", "registry", "backbones", "losses", "signal", "data"},
 }
 
@@ -57,7 +67,9 @@ def test_imports_point_one_way(part: str) -> None:
 
 
 def test_every_part_has_a_layer() -> None:
-    parts = {path.stem for path in PACKAGE.glob("*.py")} | {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    parts = {path.stem for path in PACKAGE.glob("*.py")} | {
+        p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()
+    }
     assert parts - {"__init__", "__main__", "cli"} == set(LAYERS)
 
 

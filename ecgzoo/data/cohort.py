@@ -51,7 +51,8 @@ class Cohort:
 
     def signals(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """int16 microvolts ``[len(rows), L, T]`` of the records at `rows`, in memory."""
-        return self.store[self.positions[rows]]
+        signals: np.ndarray = self.store[self.positions[rows]]
+        return signals
 
     @property
     def title(self) -> str:

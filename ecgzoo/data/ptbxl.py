@@ -101,7 +101,11 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         fingerprint=f"{key}-{task}",
         notes=(
             *store.info["notes"],
-            *([f"Records left out for want of a label of task {task}: {left_out} of {len(labels)}."] if left_out else ()),
+            *(
+                [f"Records left out for want of a label of task {task}: {left_out} of {len(labels)}."]
+                if left_out
+                else ()
+            ),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class Learner(nn.Module):
     def __init__(self, student: EcgModel, losses: dict[str, Loss], weights: dict[str, float]) -> None:
         super().__init__()
         self.student = student
-        self.losses = nn.ModuleDict(losses)
+        self.losses = losses
+        self.terms = nn.ModuleDict(losses)  # registers their parameters and buffers
         self.weights = weights
 
     def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -119,7 +121,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     }
     learner = Learner(student, losses, {term.name: term.weight for term in job.terms}).to(device)
     if processes > 1:
-        learner = synchronise(learner, device)  # type: ignore[assignment] # the same learner, its layers replaced
+        synchronise(learner, device)
     teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)
     if teacher is not None:
         teacher.to(device).eval().requires_grad_(False)
@@ -137,7 +139,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         wrapped, optimizer = accelerator.prepare(learner, optimizer)
 
     history: list[dict[str, Any]] = []
-    best_line, best_weights = None, None
+    best_line: dict[str, Any] | None = None
+    best_weights: dict[str, Tensor] = {}
     if (job.folder / CHECKPOINT).exists():
         state = load_state(job.folder / CHECKPOINT)
         _load(learner, optimizer, ema, state, job.folder / CHECKPOINT)
@@ -150,6 +153,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 break
             torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
             wrapped.train()
+            started = time.perf_counter()
             sums: dict[str, Tensor] = {}
             for step, (millivolts, batch) in enumerate(records.epoch(recipe.seed, epoch, process, processes)):
                 view = None
@@ -177,9 +181,11 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 **dict(zip(sums, means.tolist(), strict=True)),
                 "lr": optimizer.param_groups[0]["lr"],
             }
+            line["seconds"] = time.perf_counter() - started  # after the means were read, so a GPU's work is in it
             if not math.isfinite(line["loss"]):
                 raise RecipeError(f"{job.name}: the loss is {line['loss']} in epoch {epoch}; lower --lr")
             scores = score_shared(accelerator, judged, cohort, job.val_rows)
+            line["val_seconds"] = time.perf_counter() - started - line["seconds"]
             line["val_macro_auc"] = macro_auc(cohort.labels[job.val_rows], scores)
             history.append(line)
             if best_line is None or line["val_macro_auc"] > best_line["val_macro_auc"]:
@@ -203,7 +209,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 )
                 write_text(job.folder / LOG, "".join(json.dumps(entry) + "\n" for entry in history))
             accelerator.wait_for_everyone()
-    assert best_line is not None and best_weights is not None  # epochs >= 1
+    assert best_line is not None  # there is at least one epoch
     student.backbone.load_state_dict(best_weights)
     student.eval()
     return best_line

@@ -30,7 +30,8 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """Normalised ``[B, C]`` or ``[B, C, T]``."""
         if not self.training:
-            return super().forward(x)
+            plain: Tensor = super().forward(x)
+            return plain
         dims = [0] if x.ndim == 2 else [0, 2]
         shape = [1, -1] if x.ndim == 2 else [1, -1, 1]
         count = x.numel() // x.shape[1] * dist.get_world_size()
@@ -44,15 +45,16 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
                 momentum = 0.1 if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(variance * count / max(count - 1, 1), momentum)
-        out = centred * torch.rsqrt(variance + self.eps).view(shape)
+        out: Tensor = centred * torch.rsqrt(variance + self.eps).view(shape)
         return out if self.weight is None else out * self.weight.view(shape) + self.bias.view(shape)
 
 
-def synchronise(module: nn.Module, device: torch.device) -> nn.Module:
-    """`module` with every batch normalisation synchronised; torch's own on a GPU."""
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for child in module.modules():
-        if type(child) is nn.BatchNorm1d:
-            child.__class__ = SyncBatchNorm1d
-    return module
+def synchronise(module: nn.Module, device: torch.device) -> None:
+    """Give every batch normalisation in `module` the statistics of all processes; on a GPU, by torch's own class."""
+    for name, child in module.named_children():
+        if not isinstance(child, nn.BatchNorm1d):
+            synchronise(child, device)
+        elif device.type == "cuda":
+            setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        else:
+            child.__class__ = SyncBatchNorm1d  # same parameters and buffers, another forward

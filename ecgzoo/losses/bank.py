@@ -1,4 +1,4 @@
-"""The memory bank of CLT: per training record, the momentum average of its embedding on both sides (docs/method.md §3)."""
+"""CLT's memory bank: per training record, the momentum average of its embedding on both sides (docs/method.md §3)."""
 
 import torch
 import torch.distributed as dist
@@ -31,19 +31,21 @@ class MemoryBank(nn.Module):
         self.register_buffer("visited", torch.zeros(len(labels), dtype=torch.bool))
         self.register_buffer("labels", labels.float(), persistent=False)
 
-    def negatives(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
-        """Which of the bank's `rows` are negatives of the anchors: bool ``[B, len(rows)]``.
+    def excluded(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
+        """Which of the bank's `rows` are no negatives of the anchors: bool ``[B, len(rows)]``.
 
         A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
-        diagnosis shares none even with itself, so the anchor's own row is excluded by `index` ``[B]``.
+        diagnosis shares none even with itself, so the anchor's own row is excluded by its `index` ``[B]``.
         """
-        disjoint = labels @ self.labels[rows].T == 0
-        numbers = torch.arange(len(self.visited), device=self.visited.device)
-        return disjoint & self.visited[rows] & (numbers[rows] != index[:, None])
+        excluded = (labels @ self.labels[rows].T > 0) | ~self.visited[rows]
+        if isinstance(rows, slice):
+            excluded.scatter_(1, index[:, None], True)
+            return excluded
+        return excluded | (rows == index[:, None])
 
     @torch.no_grad()
     def update(self, index: Tensor, z_student: Tensor, z_teacher: Tensor) -> None:
-        """Average the step's embeddings ``[B, D]`` of records `index` ``[B]`` into the banks, in every process alike."""
+        """Average embeddings ``[B, D]`` of records `index` ``[B]`` into the banks, in every process alike."""
         index, z_student, z_teacher = (gather_rows(rows) for rows in (index, z_student, z_teacher))
         # a last batch padded across processes repeats records: the first occurrence counts
         index, inverse = torch.unique(index, return_inverse=True)

@@ -84,13 +84,14 @@ class CLT(Loss):
             z_s = F.normalize(self.student_head(student.embedding.float()), dim=1)
             z_t = F.normalize(self.teacher_head(teacher.embedding.float()), dim=1)
             rows = self._rows(batch.index.device)
-            negatives = self.bank.negatives(batch.index, batch.labels.float(), rows)
-            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, negatives, self.log_z[0])
-            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, negatives, self.log_z[1])
+            excluded = self.bank.excluded(batch.index, batch.labels.float(), rows)
+            count = (~excluded).sum(1)  # K of each anchor
+            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, excluded, count, self.log_z[0])
+            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, excluded, count, self.log_z[1])
         if self.training:
             self._pending = (batch.index, z_s.detach(), z_t.detach())
             self._log_z_batch = torch.stack([log_z_s, log_z_t])
-        self.extras = {"negatives": negatives.sum(1).float().mean()}
+        self.extras = {"negatives": count.float().mean()}
         return term_s + term_t
 
     def _term(
@@ -100,33 +101,39 @@ class CLT(Loss):
         bank: Tensor,
         index: Tensor,
         rows: Tensor | slice,
-        negatives: Tensor,
+        excluded: Tensor,
+        count: Tensor,
         log_z: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """One direction: anchors `z` against the other side's `bank`, and the batch's own estimate of log Z."""
         # a record not yet visited has no row; its positive is what that row is about to become
         positive = torch.where(self.bank.visited[index, None], bank[index], other.detach())
         score_pos = (z * positive).sum(1) / self.temperature  # [B]
-        score_neg = z @ bank[rows].T / self.temperature  # [B, rows]
+        with torch.no_grad():  # the bank is constant, so the gradient is known: see _with_gradient
+            score_neg = (z / self.temperature) @ bank[rows].T  # [B, rows]
+            score_neg.masked_fill_(excluded, -math.inf)
+            sum_neg = score_neg.logsumexp(1)
+
         if self.critic == "infonce":
-            masked = score_neg.masked_fill(~negatives, -math.inf)
-            value = torch.cat([score_pos[:, None], masked], dim=1).logsumexp(1) - score_pos
-            return value.mean(), log_z
-        count = negatives.sum(1)  # K
-        log_z_batch = self._estimate_log_z(score_pos.detach(), score_neg.detach(), negatives)
+            weights = (score_neg - sum_neg[:, None]).exp_().nan_to_num_()
+            sum_neg = _with_gradient(sum_neg, z, weights @ bank[rows] / self.temperature)
+            return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
+
+        log_z_batch = self._estimate_log_z(score_pos.detach(), sum_neg, count)
         log_z = torch.where(log_z.isnan(), log_z_batch, log_z).nan_to_num()
         offset = log_z + torch.log(count.clamp(min=1) / len(self.bank.visited))
-        value = F.softplus(offset - score_pos) + (F.softplus(score_neg - offset[:, None]) * negatives).sum(1)
-        return (value * (count > 0)).mean(), log_z_batch
+        score_neg -= offset[:, None]
+        value_neg = F.softplus(score_neg).sum(1)
+        value_neg = _with_gradient(value_neg, z, score_neg.sigmoid_() @ bank[rows] / self.temperature)
+        return ((F.softplus(offset - score_pos) + value_neg) * (count > 0)).mean(), log_z_batch
 
-    def _estimate_log_z(self, score_pos: Tensor, score_neg: Tensor, negatives: Tensor) -> Tensor:
+    def _estimate_log_z(self, score_pos: Tensor, sum_neg: Tensor, count: Tensor) -> Tensor:
         """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""
-        used = negatives.any(1)
-        scores = torch.cat([score_pos[:, None], score_neg], dim=1)
-        mask = torch.cat([used[:, None], negatives], dim=1)
-        total = gather_rows(scores.masked_fill(~mask, -math.inf).flatten().logsumexp(0)[None]).logsumexp(0)
-        count = gather_rows(mask.sum()[None]).sum()
-        return torch.where(count > 0, total - count.clamp(min=1).log() + math.log(len(self.bank.visited)), math.nan)
+        used = count > 0
+        total = torch.logaddexp(score_pos, sum_neg).masked_fill(~used, -math.inf).logsumexp(0)
+        total = gather_rows(total[None]).logsumexp(0)
+        number = gather_rows(((count + 1) * used).sum()[None]).sum()
+        return torch.where(number > 0, total - number.clamp(min=1).log() + math.log(len(self.bank.visited)), math.nan)
 
     def after_backward(self) -> None:
         """Average the step's embeddings into the bank, and its estimate into Z."""
@@ -145,3 +152,9 @@ class CLT(Loss):
             return slice(None)
         generator = torch.Generator().manual_seed(int(self.step))
         return torch.randperm(len(self.bank.visited), generator=generator)[: self.max_rows].to(device)
+
+
+def _with_gradient(value: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
+    """`value` ``[B]`` as a function of `z` with this `gradient` ``[B, D]``; autograd would keep ``[B, N]`` for it."""
+    inner = (z * gradient).sum(1)
+    return value + inner - inner.detach()

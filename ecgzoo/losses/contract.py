@@ -49,7 +49,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a loss may know of the training records: ``labels`` is multi-hot ``[N, C]``, in the order of `Batch.index`."""
+    """What a loss may know of the training records: ``labels``, multi-hot ``[N, C]``, in the order of `Batch.index`."""
 
     classes: tuple[str, ...]
     labels: Tensor

@@ -43,7 +43,9 @@ def assert_loss_conforms(name: str) -> None:
     undeclared = View(*(_unless(loss, f"student.{part}", getattr(student, part)) for part in _PARTS))
     given = View(*(_unless(loss, f"teacher.{part}", getattr(teacher, part)) for part in _PARTS))
     needs_teacher = any(need.startswith("teacher.") for need in loss.requires)
-    poisoned = Batch(_unless(loss, "labels", batch.labels), batch.index if "index" in loss.requires else batch.index * 0)
+    poisoned = Batch(
+        _unless(loss, "labels", batch.labels), batch.index if "index" in loss.requires else batch.index * 0
+    )
     blind = loss.eval()(undeclared, given if needs_teacher else None, poisoned)
     assert blind.isfinite(), f"{name}: reads something that it does not declare in `requires`"
 
@@ -73,7 +75,7 @@ def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
 def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:
     student, teacher, batch = _inputs(labels, index)
     frozen = View(*(getattr(teacher, part).detach() for part in _PARTS))
-    value = loss(student, frozen, batch)
+    value: Tensor = loss(student, frozen, batch)
     assert value.ndim == 0, f"{name}: gives shape {tuple(value.shape)}, expected a scalar"
     assert value.isfinite(), f"{name}: gives {value.item()}"
     assert value.requires_grad, f"{name}: its value has no gradient"

@@ -1,4 +1,4 @@
-"""A published model is a folder: ``config.json``, ``model.safetensors``, ``README.md`` (the card). No pickle anywhere."""
+"""A published model is a folder of ``config.json``, ``model.safetensors`` and its card ``README.md``. No pickle."""
 
 from ecgzoo.weights.folder import load_pretrained, save_pretrained
 

@@ -32,8 +32,8 @@ def render_card(config: ModelConfig) -> str:
             "",
             "## Measured",
             "",
-            f"Macro AUC {config.metrics['macro_auc']:.4f} (95 % interval {low:.4f} to {high:.4f}, patients resampled) on "
-            f"{config.metrics['records']} records of {config.metrics['data']}{simulated}, folds "
+            f"Macro AUC {config.metrics['macro_auc']:.4f} (95 % interval {low:.4f} to {high:.4f}, patients resampled) "
+            f"on {config.metrics['records']} records of {config.metrics['data']}{simulated}, folds "
             f"{', '.join(map(str, config.metrics['folds']))}.",
             "",
             "| class | AUC |",

@@ -9,9 +9,7 @@ from ecgzoo.distill.recipe import claim_folder
 from ecgzoo.errors import RecipeError
 
 
-@pytest.mark.parametrize(
-    ("text", "folds"), [("1-3", (1, 2, 3)), ("9", (9,)), ("10, 1-2", (1, 2, 10)), ("2-2,2", (2,))]
-)
+@pytest.mark.parametrize(("text", "folds"), [("1-3", (1, 2, 3)), ("9", (9,)), ("10, 1-2", (1, 2, 10)), ("2-2,2", (2,))])
 def test_folds_are_numbers_and_ranges(text: str, folds: tuple[int, ...]) -> None:
     assert parse_folds(text) == folds
 

@@ -50,42 +50,46 @@ def visited(clt) -> set[int]:
     return set(clt.bank.visited.nonzero().flatten().tolist())
 
 
-def by_loop(clt, y: torch.Tensor, index: list[int], seed: int, log_z: list[float]) -> float:
-    """Both terms, anchor by anchor and row by row."""
-    student, teacher = views(len(index), seed)
+def by_loop(clt, y: torch.Tensor, index: list[int], student: View, teacher: View, log_z: list[float]) -> torch.Tensor:
+    """Both terms, anchor by anchor and row by row, left to autograd."""
     z_s = F.normalize(clt.student_head(student.embedding), dim=1)
     z_t = F.normalize(clt.teacher_head(teacher.embedding), dim=1)
-    total = 0.0
+    total = torch.zeros(())
     for side, (z, other, bank) in enumerate(((z_s, z_t, clt.bank.teacher), (z_t, z_s, clt.bank.student))):
         for row, record in enumerate(index):
-            positive = bank[record] if record in visited(clt) else other[row]
-            score_pos = (z[row] @ positive).item() / TAU
+            positive = bank[record] if record in visited(clt) else other[row].detach()
+            score_pos = z[row] @ positive / TAU
             scores = [
-                (z[row] @ bank[n]).item() / TAU
+                z[row] @ bank[n] / TAU
                 for n in visited(clt)
                 if n != record and not any(a and b for a, b in zip(y[record].tolist(), y[n].tolist(), strict=True))
             ]
             if not scores:
                 continue
             if clt.critic == "infonce":
-                total += math.log(sum(math.exp(s) for s in [score_pos, *scores])) - score_pos
+                total = total + torch.log(sum(s.exp() for s in [score_pos, *scores])) - score_pos
             else:
                 offset = log_z[side] + math.log(len(scores) / N)
-                total += math.log1p(math.exp(offset - score_pos))
-                total += sum(math.log1p(math.exp(s - offset)) for s in scores)
+                total = total + torch.log1p(torch.exp(offset - score_pos))
+                total = total + sum(torch.log1p(torch.exp(s - offset)) for s in scores)
     return total / len(index)
 
 
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
-def test_the_value_is_its_equation(critic: str) -> None:
+def test_value_and_gradient_are_those_of_the_equation(critic: str) -> None:
     y = labels()
     clt = make(y, critic=critic)
     for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 0], [8, 2, 9, 5])):
         step(clt, y, index, seed=number)
     index = [3, 0, 20, 21]  # visited, without diagnosis, and two never visited
     log_z = [0.0, 0.0] if critic == "infonce" else clt.log_z.tolist()
-    expected = by_loop(clt, y, index, seed=9, log_z=log_z)
-    assert step(clt, y, index, seed=9) == pytest.approx(expected, rel=1e-5)
+    student, teacher = views(4, seed=9)
+    inputs = [student.embedding.requires_grad_(), teacher.embedding.requires_grad_(), *clt.parameters()]
+    expected = by_loop(clt, y, index, student, teacher, log_z)
+    found = clt(student, teacher, Batch(y[torch.tensor(index)], torch.tensor(index)))
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_z_starts_at_the_batch_mean_and_is_then_averaged() -> None:
@@ -171,11 +175,13 @@ def test_negatives_share_no_diagnosis(seed: int) -> None:
     seen = torch.rand(N, generator=torch.Generator().manual_seed(seed)) < 0.5
     bank.visited.copy_(seen)
     index = torch.arange(N)
-    mask = bank.negatives(index, y, slice(None))
+    drawn = torch.randperm(N)[:7]
+    excluded, of_drawn = bank.excluded(index, y, slice(None)), bank.excluded(index, y, drawn)
     for a in range(N):
         for n in range(N):
             overlap = any(y[a, c] and y[n, c] for c in range(C))
-            assert mask[a, n] == (bool(seen[n]) and n != a and not overlap)
+            assert excluded[a, n] != (bool(seen[n]) and n != a and not overlap)
+    assert torch.equal(of_drawn, excluded[:, drawn])
 
 
 def test_the_bank_is_a_momentum_average_on_the_sphere() -> None:

@@ -89,18 +89,14 @@ def test_mkd_mean_and_class_weights() -> None:
 def test_kd_is_the_divergence_of_softmaxes() -> None:
     s, t, temperature = torch.randn(5, 4), torch.randn(5, 4), 2.5
     p, q = (t / temperature).softmax(1), (s / temperature).softmax(1)
-    expected = sum(
-        p[b, c].item() * math.log(p[b, c].item() / q[b, c].item()) for b in range(5) for c in range(4)
-    )
+    expected = sum(p[b, c].item() * math.log(p[b, c].item() / q[b, c].item()) for b in range(5) for c in range(4))
     loss = make("kd", temperature=temperature)(view(s), view(t), batch(torch.zeros(5, 4)))
     assert loss.item() == pytest.approx(temperature**2 * expected / 5, rel=1e-5)
 
 
 def test_bce_is_the_mean_over_records_and_classes() -> None:
     s, y = torch.randn(5, 4), torch.randint(0, 2, (5, 4)).float()
-    expected = -sum(
-        log_sigmoid(s[b, c].item() if y[b, c] else -s[b, c].item()) for b in range(5) for c in range(4)
-    )
+    expected = -sum(log_sigmoid(s[b, c].item() if y[b, c] else -s[b, c].item()) for b in range(5) for c in range(4))
     assert make("bce")(view(s), None, batch(y)).item() == pytest.approx(expected / 20, rel=1e-5)
 
 

@@ -131,7 +131,9 @@ def test_two_plugins_with_one_name_must_be_told_apart(install, run) -> None:
 
 def test_listing_and_a_plugin_page_import_no_torch(install, run) -> None:
     install("good-plugin", GOOD.format(name="goodnet"))
-    assert run(LIST + "; import sys; print('torch' in sys.modules, 'timm' in sys.modules)").split()[-2:] == ["False"] * 2
+    assert (
+        run(LIST + "; import sys; print('torch' in sys.modules, 'timm' in sys.modules)").split()[-2:] == ["False"] * 2
+    )
 
 
 def test_an_unknown_name_lists_close_ones() -> None:

@@ -1,0 +1,85 @@
+"""The command line, as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+import ecgzoo
+from ecgzoo.distill import Recipe, Run
+
+
+def ecgzoo_command(*arguments: str, status: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "ecgzoo", *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+@pytest.fixture
+def student(tiny: str, tmp_path: Path) -> Path:
+    """A student trained for one epoch."""
+    run = Run(Recipe(data="tiny", epochs=1, output=str(tmp_path / "run")))
+    run.report({"baseline": run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)})
+    return tmp_path / "run" / "baseline"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    signal = np.random.default_rng(0).normal(0, 0.3, (2500, 2))
+    wfdb.wrsamp("rec", fs=250, units=["mV"] * 2, sig_name=["MLII", "I"], p_signal=signal, write_dir=str(tmp_path))
+    return tmp_path / "rec"
+
+
+def test_list_shows_what_there_is_and_from_where() -> None:
+    out = ecgzoo_command("list", "*18")
+    assert "xresnet1d18" in out
+    assert "resnet1d18" in out
+    assert "inception1d" not in out
+    assert "mkd" in ecgzoo_command("list", "--kind", "loss")
+    assert "No kind" in ecgzoo_command("list", "--kind", "los", status=2)
+
+
+def test_info_of_a_backbone_and_of_a_folder(student: Path) -> None:
+    described = json.loads(ecgzoo_command("info", "xresnet1d101", "--leads", "12", "--num-classes", "71"))
+    assert described["parameters"] == 1_880_775
+    assert described["leads"] == list(ecgzoo.LEADS_12)
+    assert json.loads(ecgzoo_command("info", str(student)))["labels"] == ["CD", "HYP", "MI", "NORM", "STTC"]
+    assert "Did you mean xresnet1d101" in ecgzoo_command("info", "xresnet1d11", status=2)
+
+
+def test_evaluate_agrees_with_the_recipes_table(student: Path) -> None:
+    out = json.loads(ecgzoo_command("evaluate", "--model", str(student), "--data", "tiny", "--folds", "10", "--json"))
+    table = json.loads((student.parent / "results.json").read_text())["arms"]["baseline"]
+    assert out["macro_auc"] == pytest.approx(table["macro_auc"], abs=1e-6)
+    assert out["ci"] == pytest.approx(table["ci"], abs=1e-6)
+    assert out["per_class"] == pytest.approx(table["per_class"], abs=1e-6)
+    assert out["records"] == table["records"]
+    assert out["folds"] == [10]
+    assert "macro AUC" in ecgzoo_command("evaluate", "--model", str(student), "--data", "tiny", "--folds", "10")
+
+
+def test_evaluate_says_what_cannot_be(student: Path, tmp_path: Path) -> None:
+    model = ("--model", str(student))
+    assert "fold 12" in ecgzoo_command("evaluate", *model, "--data", "tiny", "--folds", "12", status=2)
+    assert "--root" in ecgzoo_command("evaluate", *model, "--data", "ptbxl", "--folds", "9", status=2)
+    nowhere = ("--root", str(tmp_path / "nowhere"))
+    assert "nowhere" in ecgzoo_command("evaluate", *model, "--data", "ptbxl", "--folds", "9", *nowhere, status=2)
+    assert "config.json" in ecgzoo_command(
+        "evaluate", "--model", str(tmp_path), "--data", "tiny", "--folds", "9", status=2
+    )
+
+
+def test_predict(student: Path, recording: Path) -> None:
+    out = json.loads(ecgzoo_command("predict", str(recording), "--model", str(student), "--json"))
+    assert set(out["probabilities"]) == {"CD", "HYP", "MI", "NORM", "STTC"}
+    assert out["leads"] == ["I"]
+    assert out["windows"] == 7
+    assert out["notes"] == ["resampled from 250 to 100 Hz"]
+    python = ecgzoo.create_student("xresnet1d18", pretrained=student).predict(recording)
+    assert out["probabilities"] == pytest.approx(python.to_dict()["probabilities"], abs=1e-6)
+    assert "7 windows" in ecgzoo_command("predict", str(recording), "--model", str(student))
+    assert "absent.hea" in ecgzoo_command("predict", str(recording.with_name("absent")), "--model", str(student), status=2)
