@@ -112,10 +112,10 @@ class CLT(Loss):
         with torch.no_grad():  # the bank is constant, so the gradient is known: see _with_gradient
             score_neg = (z / self.temperature) @ bank[rows].T  # [B, rows]
             score_neg.masked_fill_(excluded, -math.inf)
-            sum_neg = score_neg.logsumexp(1)
+            sum_neg = _logsumexp(score_neg)
 
         if self.critic == "infonce":
-            weights = (score_neg - sum_neg[:, None]).exp_().nan_to_num_()
+            weights = score_neg.softmax(1).nan_to_num_()  # NaN where an anchor has no negative
             sum_neg = _with_gradient(sum_neg, z, weights @ bank[rows] / self.temperature)
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
 
@@ -152,6 +152,12 @@ class CLT(Loss):
             return slice(None)
         generator = torch.Generator().manual_seed(int(self.step))
         return torch.randperm(len(self.bank.visited), generator=generator)[: self.max_rows].to(device)
+
+
+def _logsumexp(x: Tensor) -> Tensor:
+    """``x.logsumexp(1)`` of ``[B, N]`` by exp2: the exp that torch calls on CPUs takes ten times as long on −∞."""
+    top = x.amax(1).clamp(min=torch.finfo(x.dtype).min)
+    return top + ((x - top[:, None]) * math.log2(math.e)).exp2_().sum(1).log()
 
 
 def _with_gradient(value: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
