@@ -27,7 +27,6 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine_overhead.py
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/ingest.py
 
 clean:
 	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

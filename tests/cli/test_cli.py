@@ -82,4 +82,6 @@ def test_predict(student: Path, recording: Path) -> None:
     python = ecgzoo.create_student("xresnet1d18", pretrained=student).predict(recording)
     assert out["probabilities"] == pytest.approx(python.to_dict()["probabilities"], abs=1e-6)
     assert "7 windows" in ecgzoo_command("predict", str(recording), "--model", str(student))
-    assert "absent.hea" in ecgzoo_command("predict", str(recording.with_name("absent")), "--model", str(student), status=2)
+    assert "absent.hea" in ecgzoo_command(
+        "predict", str(recording.with_name("absent")), "--model", str(student), status=2
+    )
