@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ecgzoo.errors import EcgZooError
 
 if TYPE_CHECKING:
-    from ecgzoo.create import create_loss, create_model, create_student, create_teacher, list_losses, list_models
+    from ecgzoo.create import (
+        create_loss,
+        create_model,
+        create_student,
+        create_teacher,
+        list_losses,
+        list_models,
+        load_cohort,
+    )
+    from ecgzoo.distill.recipe import Recipe
     from ecgzoo.distill.run import distill
     from ecgzoo.evaluate.cohort import evaluate
     from ecgzoo.hookspecs import hookimpl
@@ -25,6 +34,8 @@ _HOMES = {
     "create_teacher": "ecgzoo.create",
     "list_losses": "ecgzoo.create",
     "list_models": "ecgzoo.create",
+    "load_cohort": "ecgzoo.create",
+    "Recipe": "ecgzoo.distill",
     "distill": None,
     "evaluate": None,
     "hookimpl": "ecgzoo.hookspecs",
@@ -42,6 +53,7 @@ __all__ = [
     "EcgModel",
     "EcgZooError",
     "Prediction",
+    "Recipe",
     "Record",
     "create_loss",
     "create_model",
@@ -52,6 +64,7 @@ __all__ = [
     "hookimpl",
     "list_losses",
     "list_models",
+    "load_cohort",
     "load_pretrained",
     "read_record",
     "save_pretrained",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ecgzoo.errors import WeightsError, did_you_mean
+from ecgzoo.errors import SignalError, WeightsError, did_you_mean
+from ecgzoo.signal import LEADS_12, resolve_leads
 
 SCHEMA_VERSION = "1.0"
 
@@ -58,6 +59,14 @@ class ModelConfig:
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        if self.units != "mV" or self.normalisation.kind != "mv_global":
+            raise WeightsError(
+                f"units {self.units!r}, normalisation {self.normalisation.kind!r}; this ecgzoo knows mV and mv_global"
+            )
+        if resolve_leads(self.leads) != self.leads:
+            raise WeightsError(f"leads {', '.join(self.leads)}: expected the spelling of {', '.join(LEADS_12)}")
+        if not isinstance(self.num_classes, int) or self.num_classes < 1:
+            raise WeightsError(f"num_classes is {self.num_classes!r}; expected a whole number of at least 1")
         if self.labels and len(self.labels) != self.num_classes:
             raise WeightsError(f"{len(self.labels)} labels for {self.num_classes} classes; give one name a class")
         if self.aggregation not in ("mean", "max"):
@@ -106,8 +115,10 @@ class ModelConfig:
         fields = {name: value for name, value in values.items() if name in known}
         try:
             for name in ("leads", "labels"):
+                if not isinstance(fields.get(name, []), list):
+                    raise TypeError(f"{name} is {fields[name]!r}; expected a list")
                 fields[name] = tuple(fields.get(name, ()))
             fields["normalisation"] = Normalisation(**fields.get("normalisation", {}))
             return cls(**fields)
-        except TypeError as error:
+        except (TypeError, SignalError, WeightsError) as error:
             raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error

@@ -1,4 +1,4 @@
-"""create_model, create_teacher, create_student, create_loss and what there is to create."""
+"""create_model, create_teacher, create_student, create_loss, load_cohort, and what there is to choose from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import EcgZooError, RecipeError, RegistryError, WeightsError
+from ecgzoo.data import Cohort
+from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, WeightsError, did_you_mean
 from ecgzoo.losses.contract import DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12, resolve_leads
@@ -48,12 +49,12 @@ def create_model(
     wanted = resolve_leads(leads)
     if pretrained is False:
         classes = 5 if num_classes is None else num_classes
-        if classes < 1:
-            raise RegistryError(f"{name}: num_classes is {classes}; a model needs at least one class")
+        if not isinstance(classes, int) or classes < 1:
+            raise RegistryError(f"{name}: num_classes is {classes!r}; expected a whole number of at least 1")
         config = ModelConfig(architecture=spec.name, leads=wanted, num_classes=classes, arguments=dict(arguments or {}))
         try:
             backbone = registry.factory(spec)(len(wanted), classes, **config.arguments)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RegistryError(f"{name} does not take arguments {dict(config.arguments)}: {error}") from error
         return EcgModel(backbone, config)
     if arguments:
@@ -123,3 +124,20 @@ def create_loss(
     if teacher is None and any(need.startswith("teacher.") for need in loss.requires):
         raise RecipeError(f"loss {name} requires {', '.join(sorted(loss.requires))}; give a teacher")
     return loss
+
+
+def load_cohort(name: str, root: str | Path | None = None, task: str | None = None) -> Cohort:
+    """The records of a registered data set, with the labels of `task`, or of its first one.
+
+    Raises:
+        RegistryError: no data set has this name.
+        DataError: no such task, a folder that is missing or not wanted, or files that cannot be read.
+    """
+    spec = registry.get("dataset", name)
+    task = spec.tasks[0] if task is None else task
+    if task not in spec.tasks:
+        raise DataError(f"{name} has no task {task!r}. {did_you_mean(task, spec.tasks)}")
+    if spec.needs_root and root is None:
+        raise DataError(f"{name} is read from files: give the folder that holds them (--root DIR)")
+    cohort: Cohort = registry.factory(spec)(None if root is None else Path(root), task)
+    return cohort

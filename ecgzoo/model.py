@@ -151,7 +151,7 @@ class EcgModel(nn.Module):
         Raises:
             SignalError: the records are shorter than a window.
         """
-        starts = window_starts(signals_mv.shape[2], self.config.window, self.config.stride)
+        starts = window_starts(signals_mv.shape[2], self.config.window, self.config.stride, "records")
         windows = torch.stack([signals_mv[:, :, s : s + self.config.window] for s in starts.tolist()], dim=1)
         probabilities = self(windows.flatten(0, 1)).float().sigmoid().unflatten(0, windows.shape[:2])
         record: Tensor = probabilities.amax(1) if self.config.aggregation == "max" else probabilities.mean(1)
@@ -171,7 +171,7 @@ class EcgModel(nn.Module):
             )
         if not isinstance(record, Record):
             record = read_record(record)
-        notes = list(record.notes)
+        notes = [*record.notes, *record.problems()]  # of all leads: swapped electrodes show in their relations
         if record.rate_hz != self.config.rate_hz:
             notes.append(f"resampled from {record.rate_hz:g} to {self.config.rate_hz:g} Hz")
         record = record.select(self.config.leads)
@@ -180,22 +180,18 @@ class EcgModel(nn.Module):
         record = record.resample(self.config.rate_hz)
         if flat := record.flat_leads():
             raise SignalError(f"{record.source}: lead {', '.join(flat)} is flat (electrode off?); record it again")
-        notes += record.problems()
-        device = self.mean_mv.device
-        was_training = self.training
+        config, was_training = self.config, self.training
+        starts = window_starts(record.signal.shape[1], config.window, config.stride, record.source)
         self.eval()
-        probabilities = self.score(torch.from_numpy(record.signal)[None].to(device))[0]
-        self.train(was_training)
+        try:
+            probabilities = self.score(torch.from_numpy(record.signal)[None].to(self.mean_mv.device))[0]
+        finally:
+            self.train(was_training)
         return Prediction(
             source=record.source,
-            labels=self.config.labels,
+            labels=config.labels,
             probabilities=tuple(probabilities.double().tolist()),
-            windows=len(window_starts(record.signal.shape[1], self.config.window, self.config.stride)),
-            leads=self.config.leads,
+            windows=len(starts),
+            leads=config.leads,
             notes=tuple(notes),
         )
-
-
-def cohort_millivolts(signals: np.ndarray, positions: list[int]) -> Tensor:
-    """float32 millivolts of int16 microvolts ``[n, L, T]``, leads at `positions`."""
-    return torch.from_numpy(np.ascontiguousarray(signals[:, positions])).float() / 1000.0

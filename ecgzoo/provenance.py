@@ -31,6 +31,6 @@ def _revision() -> str | None:
             text=True,
             timeout=10,
         )
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None

@@ -10,7 +10,7 @@ from ecgzoo.distill import Recipe, Report, Run
 def main(recipe: Recipe) -> Report:
     """Train and judge the student."""
     run = Run(recipe)
-    baseline = run.train("baseline", recipe.student, recipe.student_leads, ("bce=1",), None)
+    baseline = run.train("baseline", recipe.student, recipe.student_leads, recipe.losses, None)
     return run.report({"baseline": baseline})
 
 

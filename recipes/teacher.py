@@ -11,8 +11,9 @@ from ecgzoo.distill import Recipe, Report, Run
 def main(recipe: Recipe) -> Report:
     """Train and judge the teacher."""
     run = Run(recipe)
-    return run.report({"teacher": run.teacher()})
+    teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
+    return run.report({"teacher": teacher})
 
 
 if __name__ == "__main__":
-    run_recipe(main, Recipe(output="runs/teacher"), __doc__)
+    run_recipe(main, Recipe(losses=("bce=1",), output="runs/teacher"), __doc__)

@@ -26,10 +26,10 @@ LAYERS = {
     "data": {*BASE, "signal", "files"},
     "backbones": BASE,
     "losses": BASE,
-    "config": {"errors"},
+    "config": {"errors", "signal"},
     "model": {"errors", "config", "signal", "losses"},
     "weights": {"errors", "config", "files", "model", "registry"},
-    "create": {"errors", "config", "losses", "model", "registry", "signal", "weights"},
+    "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "weights"},
     "evaluate": {"errors", "data", "model", "signal"},
     "distill": {
         "errors",

@@ -19,14 +19,14 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure a model: macro AUC with its interval, and every other figure."""
-    from ecgzoo.distill.recipe import parse_folds
-    from ecgzoo.distill.run import load_cohort
+    from ecgzoo.create import load_cohort
+    from ecgzoo.data import parse_folds
     from ecgzoo.evaluate.cohort import evaluate
     from ecgzoo.provenance import provenance
     from ecgzoo.weights import load_pretrained
 
     loaded = load_pretrained(model)
-    cohort = load_cohort(data, root, task or loaded.config.task or "superdiagnostic")
+    cohort = load_cohort(data, root, task or loaded.config.task)
     scores = evaluate(loaded, cohort, parse_folds(folds), progress=not as_json)
     figures = scores.evaluation(seed)
     if as_json:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgzoo import registry
+from ecgzoo.plugins import KINDS, load_plugins
 
 
 def command(
@@ -19,4 +20,13 @@ def command(
         for name in registry.names(shown, pattern):
             found = registry.lookup(shown, name)
             table.add_row(shown, name, f"{found.distribution} {found.version}", found.spec.summary)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for failure in load_plugins().failures:
+        console.print(f"left out: {failure}")
+    for shown in KINDS:
+        for conflict in registry.conflicts(shown):
+            console.print(
+                f"{shown} {conflict.name} of {conflict.refused} is reached as {conflict.refused}::{conflict.name}; "
+                f"{conflict.kept} keeps the bare name"
+            )

@@ -1,5 +1,6 @@
 """What every script under recipes/ shares: flags from the recipe's fields, the table, errors in one line."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -11,16 +12,20 @@ from ecgzoo.distill.recipe import Recipe
 from ecgzoo.distill.report import Report
 from ecgzoo.errors import EcgZooError
 
+STOPPED = "stopped; --resume continues after the last whole epoch"
+
 
 def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None) -> None:
     """Read flags over `default`, run `main`, print its table; an `EcgZooError` ends the process with status 2."""
+    # a kill becomes an exception, so that what is being written aside is cleaned up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_failed(STOPPED, 143)))
     try:
         recipe = tyro.cli(Recipe, default=default, description=description)
         report = main(recipe)
     except EcgZooError as error:
         sys.exit(_failed(f"error: {error}", 2))
     except KeyboardInterrupt:
-        sys.exit(_failed("stopped; --resume continues after the last whole epoch", 130))
+        sys.exit(_failed(STOPPED, 130))
     if PartialState().is_main_process:
         console = Console()
         console.print(report.table())

@@ -1,6 +1,6 @@
 """Data sets and their cache; each gives a `Cohort`. Imports no torch."""
 
-from ecgzoo.data.cohort import Cohort
+from ecgzoo.data.cohort import Cohort, parse_folds
 from ecgzoo.specs import DatasetSpec
 
 SPECS = (
@@ -19,4 +19,4 @@ SPECS = (
     ),
 )
 
-__all__ = ["SPECS", "Cohort"]
+__all__ = ["SPECS", "Cohort", "parse_folds"]

@@ -1,5 +1,6 @@
 """Cohort: labelled records of one length, what every data set gives and everything downstream reads."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -74,3 +75,19 @@ class Cohort:
                 f"this copy has folds {', '.join(map(str, present))}. Choose among those."
             )
         return np.flatnonzero(np.isin(self.folds, wanted))
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """The folds that ``1-7,9`` stands for, ascending.
+
+    Raises:
+        DataError: another form.
+    """
+    folds: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if low > high:
+            raise DataError(f"folds {text!r}: expected numbers and ranges, such as 1-7,9")
+        folds.update(range(low, high + 1))
+    return tuple(sorted(folds))

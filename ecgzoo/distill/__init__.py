@@ -3,11 +3,11 @@
 import sys
 from types import ModuleType
 
-from ecgzoo.distill.recipe import LossTerm, Recipe, parse_folds
+from ecgzoo.distill.recipe import LossTerm, Recipe
 from ecgzoo.distill.report import Report
 from ecgzoo.distill.run import Run, distill
 
-__all__ = ["LossTerm", "Recipe", "Report", "Run", "distill", "parse_folds"]
+__all__ = ["LossTerm", "Recipe", "Report", "Run", "distill"]
 
 
 class _Callable(ModuleType):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ecgzoo.data import Cohort
+from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import RecipeError, SignalError
 from ecgzoo.losses.contract import Batch
 
@@ -26,8 +27,7 @@ class TrainingRecords:
         device: where the records are held.
 
     Raises:
-        SignalError: the records are shorter than a crop.
-        RecipeError: fewer records than a batch.
+        see `check_batches`.
     """
 
     def __init__(
@@ -39,11 +39,7 @@ class TrainingRecords:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        samples = cohort.store.shape[2]
-        if samples < window:
-            raise SignalError(f"{cohort.title}: records of {samples} samples are shorter than a crop of {window}")
-        if len(rows) < batch_size:
-            raise RecipeError(f"{len(rows)} training records make no batch of {batch_size}; lower --batch-size")
+        check_batches(cohort, rows, window, batch_size)
         signals = torch.from_numpy(np.ascontiguousarray(cohort.signals(rows)[:, positions])).to(device)
         self.crops = signals.unfold(2, window, 1)  # a view: [records, leads, start, window]
         self.labels = torch.from_numpy(cohort.labels[rows]).to(device=device, dtype=torch.float32)
@@ -60,5 +56,19 @@ class TrainingRecords:
         starts = torch.from_numpy(random.integers(0, self.crops.shape[2], len(self.labels))).to(self.device)
         for step in range(len(self)):
             index = order[step * self.batch_size : (step + 1) * self.batch_size][process::processes]
-            millivolts = self.crops[index, :, starts[index]].float() / 1000.0
+            millivolts = self.crops[index, :, starts[index]].float() / MICROVOLTS_PER_MILLIVOLT
             yield millivolts, Batch(self.labels[index], index)
+
+
+def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int) -> None:
+    """Whether the records at `rows` are long enough for a crop and enough for a batch.
+
+    Raises:
+        SignalError: the records are shorter than a crop.
+        RecipeError: fewer records than a batch.
+    """
+    samples = cohort.store.shape[2]
+    if samples < window:
+        raise SignalError(f"{cohort.title}: records of {samples} samples are shorter than a crop of {window}")
+    if len(rows) < batch_size:
+        raise RecipeError(f"{len(rows)} training records make no batch of {batch_size}; lower --batch-size")

@@ -45,7 +45,9 @@ class Learner(nn.Module):
     def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the terms, and each for the log."""
         view = self.student.view(millivolts)
-        total = torch.zeros((), device=millivolts.device)
+        total = (
+            0 * view.logits.float().sum()
+        )  # ties in the classifier, which no term may read: DDP wants every gradient
         parts = {}
         for name, loss in self.losses.items():
             value = loss(view, teacher, batch)
@@ -89,16 +91,13 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     everything random in an epoch depends on (seed, epoch) alone.
 
     Raises:
-        RecipeError: the batch does not divide among the processes, or the loss stopped being a number.
+        RecipeError: the loss stopped being a number, or the processes drifted apart.
         DataError: the validation folds have no class with both outcomes.
     """
-    from timm.optim import create_optimizer_v2
     from timm.utils import ModelEmaV3
 
     recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     device, processes, process = accelerator.device, accelerator.num_processes, accelerator.process_index
-    if recipe.batch_size % processes:
-        raise RecipeError(f"a batch of {recipe.batch_size} records does not divide among {processes} processes")
 
     leads = [
         lead for lead in cohort.leads if lead in student.config.leads or (teacher and lead in teacher.config.leads)
@@ -128,11 +127,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     ema = ModelEmaV3(student, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     judged: EcgModel = ema.module if ema else student
 
-    try:
-        optimizer = create_optimizer_v2(learner, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    except ValueError as error:
-        raise RecipeError(f"opt {recipe.opt!r}: {error}; any optimiser that timm knows will do") from error
-    set_lr = schedule(optimizer, recipe, len(records))
+    optimizer, set_lr = make_optimizer(learner, recipe, len(records))
     with warnings.catch_warnings():
         # accelerate 1.15 can pass on no other name for it yet
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
@@ -240,31 +235,46 @@ def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows
     return scores
 
 
-def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> Callable[[int], None]:
-    """A function that sets the learning rate after so many steps; it has no state to save."""
-    if recipe.sched == "onecycle":  # timm has none
-        cycle = OneCycleLR(optimizer, max_lr=recipe.lr, total_steps=recipe.epochs * steps_per_epoch + 1)
+def make_optimizer(
+    module: nn.Module, recipe: Recipe, steps_per_epoch: int
+) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
+    """The optimiser, and a function that sets the learning rate after so many steps, which has no state to save.
 
-        def set_lr(done: int) -> None:
-            cycle.last_epoch = done - 1
-            cycle.step()
-
-        return set_lr
+    Raises:
+        RecipeError: timm has no such optimiser or schedule, or the two do not go together.
+    """
+    from timm.optim import create_optimizer_v2
     from timm.scheduler import create_scheduler_v2
 
     try:
-        scheduler, _ = create_scheduler_v2(
+        optimizer = create_optimizer_v2(module, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        if recipe.sched != "onecycle":
+            scheduler, _ = create_scheduler_v2(
+                optimizer,
+                recipe.sched,
+                num_epochs=recipe.epochs,
+                step_on_epochs=False,
+                updates_per_epoch=steps_per_epoch,
+            )
+            assert scheduler is not None
+            return optimizer, scheduler.step_update
+        cycle = OneCycleLR(  # timm has none
             optimizer,
-            recipe.sched,
-            num_epochs=recipe.epochs,
-            step_on_epochs=False,
-            updates_per_epoch=steps_per_epoch,
+            max_lr=recipe.lr,
+            total_steps=recipe.epochs * steps_per_epoch + 1,
+            cycle_momentum=any(name in optimizer.defaults for name in ("momentum", "betas")),
         )
-    except (AssertionError, ValueError) as error:
-        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm ({error})") from error
-    if scheduler is None:
-        raise RecipeError(f"sched {recipe.sched!r} is neither onecycle nor a schedule of timm")
-    return lambda done: scheduler.step_update(done)
+    except (AssertionError, ImportError, ValueError, RuntimeError) as error:
+        raise RecipeError(
+            f"opt {recipe.opt!r} with sched {recipe.sched!r} cannot be had ({error}); "
+            "take an optimiser that timm knows, and onecycle or a schedule that timm knows"
+        ) from error
+
+    def set_lr(done: int) -> None:
+        cycle.last_epoch = done - 1
+        cycle.step()
+
+    return optimizer, set_lr
 
 
 def _take(millivolts: Tensor, positions: list[int]) -> Tensor:

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ecgzoo.data import parse_folds
 from ecgzoo.errors import RecipeError
-from ecgzoo.signal import LEADS_12
+from ecgzoo.files import write_json
+from ecgzoo.signal import LEADS_12, resolve_leads
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class LossTerm:
         Raises:
             RecipeError: another form, or a weight that is no positive number.
         """
-        parts = [part.partition("=") for part in text.split(",")]
+        parts = [part.partition("=") for part in re.split(r",(?![^\[]*\])", text)]  # a list keeps its commas
         name, _, weight = parts[0]
         try:
             number = float(weight)
         except ValueError:
             number = 0.0
-        if not (name and number > 0 and all(key and value for key, _, value in parts)):
+        if not (name and 0 < number < math.inf and all(key and value for key, _, value in parts)):
             raise RecipeError(
                 f"loss term {text!r}: expected name=weight with a positive weight, then ,param=value; "
                 "for example clt=0.8,critic=infonce"
@@ -46,22 +49,6 @@ def _literal(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def parse_folds(text: str) -> tuple[int, ...]:
-    """The folds that ``1-7,9`` stands for, ascending.
-
-    Raises:
-        RecipeError: another form.
-    """
-    folds: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if low > high:
-            raise RecipeError(f"folds {text!r}: expected numbers and ranges, such as 1-7,9")
-        folds.update(range(low, high + 1))
-    return tuple(sorted(folds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +89,14 @@ class Recipe:
     """
 
     data: str = "synthetic"
-    root: str | None = None
+    root: str | Path | None = None
     task: str = "superdiagnostic"
     train_folds: str = "1-8"
     val_folds: str = "9"
     test_folds: str = "10"
     teacher: str = "xresnet1d18"
     teacher_leads: tuple[str, ...] = LEADS_12
-    teacher_weights: str | None = None
+    teacher_weights: str | Path | None = None
     student: str = "xresnet1d18"
     student_leads: tuple[str, ...] = ("I",)
     losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
@@ -127,19 +114,29 @@ class Recipe:
     aggregation: Literal["mean", "max"] = "mean"
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
-    output: str = "runs/mvkt"
+    output: str | Path = "runs/mvkt"
     resume: bool = False
     compare: bool = True
     tracker: str | None = None
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size) < 1 or self.lr <= 0:
-            raise RecipeError(f"epochs={self.epochs}, batch_size={self.batch_size}, lr={self.lr}: all must be positive")
-        if not (0 <= self.ema_decay < 1 and self.clip_grad >= 0 and self.patience >= 0 and self.weight_decay >= 0):
-            raise RecipeError(
-                f"ema_decay={self.ema_decay} must be in [0, 1); clip_grad={self.clip_grad}, patience={self.patience} "
-                f"and weight_decay={self.weight_decay} must not be negative"
-            )
+        for name in ("root", "teacher_weights", "output"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
+        for name in ("teacher_leads", "student_leads"):
+            object.__setattr__(self, name, resolve_leads(getattr(self, name)))
+        object.__setattr__(self, "losses", tuple(self.losses))
+        for name in ("epochs", "batch_size", "lr", "window_s", "stride_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise RecipeError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name in ("weight_decay", "clip_grad", "patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.ema_decay < 1:
+            raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
+        for name, choices in (("aggregation", ("mean", "max")), ("precision", ("fp32", "bf16"))):
+            if getattr(self, name) not in choices:
+                raise RecipeError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
         sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds", "test_folds")}
         for a, b in (("train_folds", "val_folds"), ("train_folds", "test_folds"), ("val_folds", "test_folds")):
             if shared := sets[a] & sets[b]:
@@ -157,30 +154,33 @@ class Recipe:
         """As plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return] # tuples become lists
 
-    def difference(self, saved: Mapping[str, Any]) -> str | None:
-        """The first field in which a saved recipe differs, in words; where and whether to continue do not count."""
-        mine = self.to_dict()
-        for name in sorted(mine.keys() | saved.keys()):
-            if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
-                return f"{name} is {saved.get(name)!r} there and {mine.get(name)!r} here"
-        return None
 
+def claim_folder(recipe: Recipe, fingerprint: str) -> None:
+    """Make the run folder this recipe's own, by ``recipe.json`` in it.
 
-def claim_folder(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
-    """What to write as ``recipe.json``, or None where it is there already; raises where the run must not start.
+    Where and whether to continue may change between a run and its resumption; the rest, and the data, may not.
 
     Raises:
-        RecipeError: the folder holds another recipe, or the same one and ``resume`` is off.
+        RecipeError: the folder holds another recipe, or the same one and ``resume`` is off, or it is a file.
     """
+    folder = Path(recipe.output)
     path = folder / "recipe.json"
+    mine = {**recipe.to_dict(), "data_fingerprint": fingerprint}
     if not path.exists():
-        return recipe.to_dict()
+        try:
+            write_json(path, mine)
+        except OSError as error:
+            raise RecipeError(f"{folder} cannot be written ({error}); choose another --output") from error
+        return
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
-    if difference := recipe.difference(saved):
-        raise RecipeError(f"{folder} already holds another recipe: {difference}. Choose another --output.")
+    for name in sorted(mine.keys() | saved.keys()):
+        if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
+            raise RecipeError(
+                f"{folder} already holds another recipe: {name} is {saved.get(name)!r} there and {mine.get(name)!r} "
+                "here. Choose another --output."
+            )
     if not recipe.resume:
         raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
-    return None

@@ -53,7 +53,7 @@ class Report:
         """``results.json``, ``curves.png`` and ``comparison.png``."""
         write_json(folder / "results.json", self.values)
         write_atomic(folder / "comparison.png", self._plot_comparison)
-        write_atomic(folder / "curves.png", lambda path: _plot_curves(folder, list(self.values["arms"]), path))
+        write_atomic(folder / "curves.png", lambda path: self._plot_curves(folder, path))
 
     def _plot_comparison(self, path: Path) -> None:
         from matplotlib.figure import Figure
@@ -73,6 +73,28 @@ class Report:
         axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) < 10 else 90)
         axes.set(ylabel="AUC", ylim=(0.5, 1.0), title=f"{self.values['data']}, test folds {self.values['folds']}")
         axes.legend(loc="lower right")
+        figure.savefig(path, format="png", dpi=120)
+
+    def _plot_curves(self, folder: Path, path: Path) -> None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.5), layout="constrained")
+        figure.suptitle(self.values["data"])
+        loss_axes, auc_axes = figure.subplots(1, 2)
+        for arm in self.values["arms"]:
+            log = folder / arm / "log.jsonl"
+            if not log.exists():  # a teacher that was given, not trained
+                continue
+            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+            epochs = [line["epoch"] + 1 for line in lines]
+            if "bce" in lines[0]:  # the one term that arms have in common
+                loss_axes.plot(epochs, [line["bce"] for line in lines], label=TITLES[arm])
+            auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=TITLES[arm])
+        loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
+        auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
+        for axes in (loss_axes, auc_axes):
+            if axes.lines:
+                axes.legend()
         figure.savefig(path, format="png", dpi=120)
 
 
@@ -125,24 +147,3 @@ def make_report(
             "provenance": provenance(),
         }
     )
-
-
-def _plot_curves(folder: Path, arms: list[str], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    loss_axes, auc_axes = figure.subplots(1, 2)
-    for arm in arms:
-        log = folder / arm / "log.jsonl"
-        if not log.exists():  # a teacher that was given, not trained
-            continue
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        epochs = [line["epoch"] + 1 for line in lines]
-        loss_axes.plot(epochs, [line["bce"] for line in lines], label=TITLES[arm])
-        auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=TITLES[arm])
-    loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
-    auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
-    for axes in (loss_axes, auc_axes):
-        if axes.lines:
-            axes.legend()
-    figure.savefig(path, format="png", dpi=120)

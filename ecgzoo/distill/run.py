@@ -10,35 +10,20 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
 
-from ecgzoo import registry
 from ecgzoo.config import Normalisation
-from ecgzoo.create import create_model
-from ecgzoo.data import Cohort
-from ecgzoo.distill.engine import Job, fit, score_shared
-from ecgzoo.distill.recipe import LossTerm, Recipe, claim_folder, parse_folds
+from ecgzoo.create import create_loss, create_model, load_cohort
+from ecgzoo.data import Cohort, parse_folds
+from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
+from ecgzoo.distill.batches import check_batches
+from ecgzoo.distill.engine import Job, fit, make_optimizer, score_shared
+from ecgzoo.distill.recipe import LossTerm, Recipe, claim_folder
 from ecgzoo.distill.report import Report, make_report
-from ecgzoo.errors import DataError, RecipeError, did_you_mean
+from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluate import CohortScores
-from ecgzoo.files import write_json
+from ecgzoo.losses.contract import DataInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.weights import load_pretrained, save_pretrained
-
-
-def load_cohort(name: str, root: str | Path | None, task: str) -> Cohort:
-    """The records of a registered data set.
-
-    Raises:
-        RegistryError: no data set has this name.
-        DataError: no such task, a folder that is missing or not wanted, or files that cannot be read.
-    """
-    spec = registry.get("dataset", name)
-    if task not in spec.tasks:
-        raise DataError(f"{name} has no task {task!r}. {did_you_mean(task, spec.tasks)}")
-    if spec.needs_root and root is None:
-        raise DataError(f"{name} is read from files: give the folder that holds them (--root DIR)")
-    cohort: Cohort = registry.factory(spec)(None if root is None else Path(root), task)
-    return cohort
 
 
 class Run:
@@ -54,17 +39,23 @@ class Run:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(recipe.output)
+        precision = "bf16" if recipe.precision == "bf16" else "no"
         try:
             self.accelerator = Accelerator(
                 cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
-                mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+                mixed_precision=precision,
                 # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
                 kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
                 log_with=recipe.tracker,
                 project_dir=recipe.output,
             )
         except ValueError as error:
-            raise RecipeError(f"precision {recipe.precision}, tracker {recipe.tracker}: {error}") from error
+            raise RecipeError(
+                f"precision {recipe.precision} or tracker {recipe.tracker} cannot be had: {error} "
+                "A process keeps its first precision; start a new one for another."
+            ) from error
+        if recipe.tracker and not self.accelerator.log_with:
+            raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task)
         self.train_rows, self.val_rows, self.test_rows = (
@@ -76,39 +67,86 @@ class Run:
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
+        self.normalisation = _normalisation(self.cohort, self.train_rows)
+        self._rehearse()
         self._claim()
         if recipe.tracker:
             self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
-        self.normalisation = _normalisation(self.cohort, self.train_rows)
 
     def _claim(self) -> None:
         refusal: list[str | None] = [None]
         if self.accelerator.is_main_process:
             try:
-                if (values := claim_folder(self.recipe, self.folder)) is not None:
-                    write_json(self.folder / "recipe.json", values)
+                claim_folder(self.recipe, self.cohort.fingerprint)
             except RecipeError as error:
                 refusal = [str(error)]
         broadcast_object_list(refusal)  # every process stops, not only the one that looked
         if refusal[0]:
             raise RecipeError(refusal[0])
 
+    def _rehearse(self) -> None:
+        """Build once, and throw away, what the recipe names: a misspelt name must not cost a trained teacher."""
+        recipe = self.recipe
+        if recipe.batch_size % self.accelerator.num_processes:
+            raise RecipeError(
+                f"a batch of {recipe.batch_size} records does not divide among {self.accelerator.num_processes} "
+                "processes; change --batch-size"
+            )
+        student = self._new_model(recipe.student, recipe.student_leads)
+        if recipe.teacher_weights is None:
+            teacher = self._new_model(recipe.teacher, recipe.teacher_leads)
+        else:
+            teacher = self._given_teacher(recipe.teacher_weights)
+        check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
+        student.lead_positions(self.cohort.leads, self.cohort.title)
+        teacher.lead_positions(self.cohort.leads, self.cohort.title)
+        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)))
+        for term in recipe.terms:
+            create_loss(term.name, student.info, teacher.info, data, term.params)
+        make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
+
+    def _new_model(self, architecture: str, leads: tuple[str, ...]) -> EcgModel:
+        """Random weights, configured for this run's data."""
+        recipe = self.recipe
+        model = create_model(architecture, leads, len(self.cohort.classes))
+        config = dataclasses.replace(
+            model.config,
+            labels=self.cohort.classes,
+            task=recipe.task,
+            rate_hz=self.cohort.rate_hz,
+            window_s=recipe.window_s,
+            stride_s=recipe.stride_s,
+            aggregation=recipe.aggregation,
+            normalisation=self.normalisation,
+        )
+        return EcgModel(model.backbone, config)
+
     def teacher(self) -> EcgModel:
         """The teacher of ``--teacher-weights``, or one trained on labels alone.
 
         Raises:
-            WeightsError: weights that are damaged, or for other labels.
+            WeightsError: the weights are damaged.
+            RecipeError: they are for other labels, or have seen the records that this run judges on.
         """
         recipe = self.recipe
         if recipe.teacher_weights is None:
             return self.train("teacher", recipe.teacher, recipe.teacher_leads, ("bce=1",), None)
-        teacher = load_pretrained(recipe.teacher_weights)
+        return self._given_teacher(recipe.teacher_weights)
+
+    def _given_teacher(self, folder: str | Path) -> EcgModel:
+        recipe = self.recipe
+        teacher = load_pretrained(folder)
         if teacher.config.labels != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:
             raise RecipeError(
-                f"{recipe.teacher_weights} knows {', '.join(teacher.config.labels)} at {teacher.config.rate_hz:g} Hz; "
+                f"{folder} knows {', '.join(teacher.config.labels)} at {teacher.config.rate_hz:g} Hz; "
                 f"{self.cohort.title} has {', '.join(self.cohort.classes)} at {self.cohort.rate_hz:g} Hz. "
                 "Give a teacher of this task, or none to train one."
             )
+        training = teacher.config.training
+        if training.get("data") == self.cohort.name:
+            seen = {*parse_folds(training["train_folds"]), *parse_folds(training["val_folds"])}
+            if shared := seen & set(parse_folds(recipe.test_folds)):
+                raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
         return teacher
 
     def train(
@@ -119,20 +157,7 @@ class Run:
         if (folder / "config.json").exists():
             return load_pretrained(folder)
         set_seed(recipe.seed)
-        student = create_model(architecture, leads, len(self.cohort.classes))
-        student = EcgModel(
-            student.backbone,
-            dataclasses.replace(
-                student.config,
-                labels=self.cohort.classes,
-                task=recipe.task,
-                rate_hz=self.cohort.rate_hz,
-                window_s=recipe.window_s,
-                stride_s=recipe.stride_s,
-                aggregation=recipe.aggregation,
-                normalisation=self.normalisation,
-            ),
-        )
+        student = self._new_model(architecture, leads)
         job = Job(
             name=arm,
             student=student,
@@ -163,6 +188,7 @@ class Run:
                     "data_fingerprint": self.cohort.fingerprint,
                     "simulated": self.cohort.simulated,
                     "train_folds": recipe.train_folds,
+                    "val_folds": recipe.val_folds,
                     "losses": list(losses),
                     "teacher": None
                     if teacher is None
@@ -176,6 +202,7 @@ class Run:
         ).eval()
         if self.accelerator.is_main_process:
             save_pretrained(trained, folder)
+        self.accelerator.free_memory()  # it holds on to every optimiser it prepared
         self.accelerator.wait_for_everyone()
         return trained
 
@@ -197,7 +224,8 @@ class Run:
         report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
             report.write(self.folder)
-        self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         return report
 
 
@@ -225,7 +253,10 @@ def _normalisation(cohort: Cohort, rows: np.ndarray) -> Normalisation:
         squares += np.square(values).sum()
     count = len(rows) * cohort.store.shape[1] * cohort.store.shape[2]
     mean = total / count
-    return Normalisation(mean_mv=mean / 1000.0, std_mv=float(np.sqrt(squares / count - mean**2)) / 1000.0)
+    return Normalisation(
+        mean_mv=float(mean) / MICROVOLTS_PER_MILLIVOLT,
+        std_mv=float(np.sqrt(squares / count - mean**2)) / MICROVOLTS_PER_MILLIVOLT,
+    )
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
         if not self.training:
             plain: Tensor = super().forward(x)
             return plain
+        dtype, x = x.dtype, x.float()  # sums over many records do not fit half precision
         dims = [0] if x.ndim == 2 else [0, 2]
         shape = [1, -1] if x.ndim == 2 else [1, -1, 1]
         count = x.numel() // x.shape[1] * dist.get_world_size()
@@ -46,7 +47,9 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(variance * count / max(count - 1, 1), momentum)
         out: Tensor = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return out if self.weight is None else out * self.weight.view(shape) + self.bias.view(shape)
+        if self.weight is not None:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(dtype)
 
 
 def synchronise(module: nn.Module, device: torch.device) -> None:

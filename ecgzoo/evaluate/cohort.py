@@ -8,9 +8,10 @@ import torch
 from rich.progress import track
 
 from ecgzoo.data import Cohort
+from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, SignalError
 from ecgzoo.evaluate.summary import Evaluation, evaluate_scores
-from ecgzoo.model import EcgModel, cohort_millivolts
+from ecgzoo.model import EcgModel
 
 RECORDS_AT_ONCE = 64
 
@@ -54,7 +55,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     model.eval()
     chunks = [rows[i : i + RECORDS_AT_ONCE] for i in range(0, len(rows), RECORDS_AT_ONCE)]
     scores = [
-        model.score(cohort_millivolts(cohort.signals(chunk), positions).to(device)).cpu()
+        model.score(torch.from_numpy(cohort.signals(chunk)[:, positions]).to(device) / MICROVOLTS_PER_MILLIVOLT).cpu()
         for chunk in track(chunks, f"score {cohort.title}", transient=True, disable=not progress)
     ]
     return torch.cat(scores).double().numpy() if scores else np.empty((0, model.num_classes))
@@ -67,15 +68,16 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         DataError: a fold without records, or labels that are not the model's.
         SignalError: leads or rate do not fit.
     """
-    model_labels = model.config.labels
-    if model_labels and model_labels != cohort.classes:
+    if model.config.labels != cohort.classes:
         raise DataError(
-            f"the model's classes are {', '.join(model_labels)}; those of {cohort.title} are "
+            f"the model's classes are {', '.join(model.config.labels) or '(none: it was never trained)'}; those of "
+            f"{cohort.title} are "
             f"{', '.join(cohort.classes)}. Choose the task that the model was trained for."
         )
+    folds = tuple(sorted(set(folds)))
     rows = cohort.rows(folds)
     return CohortScores(
-        folds=tuple(sorted(set(folds))),
+        folds=folds,
         y_true=cohort.labels[rows],
         y_score=score_rows(model, cohort, rows, progress),
         patients=cohort.patients[rows],

@@ -63,4 +63,4 @@ class MKD(Loss):
         # logsigmoid, never log(sigmoid): exact where a probability rounds to 0 or 1
         positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
-        return self.temperature**2 * ((positive + negative) @ self.class_weights).mean()
+        return self.temperature**2 * ((positive + negative) * self.class_weights).sum(1).mean()

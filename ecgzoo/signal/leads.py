@@ -60,6 +60,8 @@ def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:
             counts = ", ".join(map(str, LEAD_SETS))
             raise SignalError(f"No named subset has {leads} leads (there are {counts}). Give the leads by name.")
         return LEAD_SETS[leads]
+    if not isinstance(leads, Sequence) or not all(isinstance(name, str) for name in leads):
+        raise SignalError(f"Expected lead names or their number, got {leads!r}. For example leads=('I', 'II').")
     names = tuple(canonical_lead(name) for name in leads)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated or not names:

@@ -31,7 +31,7 @@ def test_two_processes_follow_one(tiny: str, tmp_path: Path) -> None:
         for a, b in zip(log(tmp_path / "one" / arm), log(tmp_path / "two" / arm), strict=True):
             # the AUC is a step function of the scores: on 48 records one flipped pair moves it by a thousandth
             assert b.pop("val_macro_auc") == pytest.approx(a.pop("val_macro_auc"), abs=5e-3)
-            assert b == pytest.approx(a, rel=1e-4, abs=1e-5)
+            assert b == pytest.approx(a, rel=1e-3, abs=1e-4)
     alone = load_file(tmp_path / "one" / "clt-0-of-1.safetensors")
     ranks = [load_file(tmp_path / "two" / f"clt-{rank}-of-2.safetensors") for rank in (0, 1)]
     for name, value in ranks[0].items():

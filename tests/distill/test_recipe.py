@@ -1,12 +1,11 @@
 """Recipe: parsing, contradictions, the claim on a run folder."""
 
-import json
-
 import pytest
 
-from ecgzoo.distill import LossTerm, Recipe, parse_folds
+from ecgzoo.data import parse_folds
+from ecgzoo.distill import LossTerm, Recipe
 from ecgzoo.distill.recipe import claim_folder
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import DataError, RecipeError, SignalError
 
 
 @pytest.mark.parametrize(("text", "folds"), [("1-3", (1, 2, 3)), ("9", (9,)), ("10, 1-2", (1, 2, 10)), ("2-2,2", (2,))])
@@ -16,7 +15,7 @@ def test_folds_are_numbers_and_ranges(text: str, folds: tuple[int, ...]) -> None
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "1-", "1;2"])
 def test_other_folds_are_refused(text: str) -> None:
-    with pytest.raises(RecipeError, match="1-7,9"):
+    with pytest.raises(DataError, match="1-7,9"):
         parse_folds(text)
 
 
@@ -26,7 +25,16 @@ def test_a_loss_term_has_a_weight_and_parameters() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["bce", "bce=x", "=1", "bce=0", "bce=-1", "clt=1,critic", "clt=1,=2"])
+def test_a_parameter_may_be_a_list() -> None:
+    assert LossTerm.parse("mkd=1,class_weights=[1,2.5],reduction=mean").params == {
+        "class_weights": [1, 2.5],
+        "reduction": "mean",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["bce=inf", "bce=nan", "bce", "bce=x", "=1", "bce=0", "bce=-1", "clt=1,critic", "clt=1,=2"]
+)
 def test_another_loss_term_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="name=weight"):
         LossTerm.parse(text)
@@ -43,6 +51,10 @@ def test_another_loss_term_is_refused(text: str) -> None:
         {"losses": ("bce=1", "bce=2")},
         {"losses": ()},
         {"clip_grad": -1.0},
+        {"lr": float("nan")},
+        {"window_s": -1.0},
+        {"precision": "fp16"},
+        {"aggregation": "median"},
     ],
 )
 def test_contradictions_are_refused(fields: dict) -> None:
@@ -50,15 +62,26 @@ def test_contradictions_are_refused(fields: dict) -> None:
         Recipe(**fields)
 
 
-def test_a_folder_holds_one_recipe(tmp_path) -> None:
-    recipe = Recipe(output=str(tmp_path), seed=1)
-    values = claim_folder(recipe, tmp_path)
-    (tmp_path / "recipe.json").write_text(json.dumps(values))
+def test_leads_are_brought_to_their_spelling_and_paths_to_text(tmp_path) -> None:
+    recipe = Recipe(student_leads="mlii, v5", output=tmp_path)
+    assert recipe.student_leads == ("II", "V5")
+    assert recipe.to_dict()["output"] == str(tmp_path)
+    with pytest.raises(SignalError, match="V9"):
+        Recipe(student_leads=("V9",))
+
+
+def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:
+    claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
     with pytest.raises(RecipeError, match="--resume"):
-        claim_folder(recipe, tmp_path)
-    assert claim_folder(Recipe(output="elsewhere", seed=1, resume=True), tmp_path) is None
+        claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
+    claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, root="moved"), "abc")
     with pytest.raises(RecipeError, match="seed is 1 there and 2 here"):
-        claim_folder(Recipe(output=str(tmp_path), seed=2, resume=True), tmp_path)
-    (tmp_path / "recipe.json").write_text("{")
+        claim_folder(Recipe(output=tmp_path / "run", seed=2, resume=True), "abc")
+    with pytest.raises(RecipeError, match="data_fingerprint is 'abc' there and 'xyz' here"):
+        claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True), "xyz")
+    (tmp_path / "run" / "recipe.json").write_text("{")
     with pytest.raises(RecipeError, match="not JSON"):
-        claim_folder(recipe, tmp_path)
+        claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
+    (tmp_path / "file").touch()
+    with pytest.raises(RecipeError, match="cannot be written"):
+        claim_folder(Recipe(output=tmp_path / "file"), "abc")

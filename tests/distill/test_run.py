@@ -14,13 +14,14 @@ import torch
 from accelerate.state import AcceleratorState
 
 import ecgzoo
+from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.distill import Recipe, Run
 from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.run import load_cohort
 from ecgzoo.distill.state import load_state
-from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError
+from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluate import evaluate, macro_auc
+from ecgzoo.model import EcgModel
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -139,10 +140,62 @@ def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) ->
     assert not (tmp_path / "given" / "teacher").exists()
 
 
-def test_a_teacher_of_other_labels_is_refused(tiny: str, tmp_path: Path) -> None:
+def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tmp_path: Path) -> None:
     folder = ecgzoo.save_pretrained(ecgzoo.create_model("xresnet1d18", num_classes=2), tmp_path / "other")
     with pytest.raises(RecipeError, match="teacher of this task"):
-        Run(recipe(tmp_path, teacher_weights=str(folder))).teacher()
+        Run(recipe(tmp_path, teacher_weights=folder))
+    Run(recipe(tmp_path, epochs=1)).teacher()
+    given = {"teacher_weights": tmp_path / "run" / "teacher", "output": tmp_path / "second"}
+    with pytest.raises(RecipeError, match="on fold 9"):
+        Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="9", **given))
+
+
+def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    view = EcgModel.view
+    monkeypatch.setattr(EcgModel, "view", lambda self, x: (seen.append((self.config.leads, x)), view(self, x))[1])
+    wanted = recipe(tmp_path, epochs=1, aggregation="max", stride_s=0.5, student_leads=("V5", "II"), batch_size=16)
+    run = Run(wanted)
+    teacher = ecgzoo.create_teacher("xresnet1d18", ("V2", "I"))
+    student = run.train("student", "xresnet1d18", wanted.student_leads, ("bce=2", "mkd=0.5"), teacher)
+
+    signals = run.cohort.signals()[run.train_rows] / 1000.0
+    config = student.config
+    assert (config.aggregation, config.stride_s, config.labels) == ("max", 0.5, run.cohort.classes)
+    assert config.normalisation.mean_mv == pytest.approx(signals.mean())
+    assert config.normalisation.std_mv == pytest.approx(signals.std())
+    (line,) = log(tmp_path / "run" / "student")
+    assert line["loss"] == pytest.approx(2 * line["bce"] + 0.5 * line["mkd"], rel=1e-5)
+
+    (_, batch) = next(TrainingRecords(run.cohort, run.train_rows, [0], 250, 16, torch.device("cpu")).epoch(0, 0))
+    names = [leads for leads, _ in seen[:2]]
+    assert names == [("V2", "I"), ("V5", "II")]
+    for leads, x in seen[:2]:
+        for crop, index in zip(x, batch.index.tolist(), strict=True):
+            whole = signals[index][[run.cohort.leads.index(lead) for lead in leads]]
+            assert any(np.allclose(whole[:, s : s + 250], crop, atol=1e-5) for s in range(751))
+
+
+def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path) -> None:
+    def train(name: str, **fields: object) -> list[dict]:
+        run = Run(recipe(tmp_path, output=tmp_path / name, **{"epochs": 2, **fields}))
+        run.train("b", "xresnet1d18", ("I",), ("bce=1",), None)
+        return log(tmp_path / name / "b")
+
+    plain = train("plain")
+    assert len(train("patience", epochs=30, patience=1, lr=1e-7)) < 30
+    averaged = train("ema", ema_decay=0.99)
+    assert [line["bce"] for line in averaged] == [line["bce"] for line in plain]
+    assert averaged[-1]["val_macro_auc"] != plain[-1]["val_macro_auc"]
+    assert train("decay", weight_decay=0.5) != plain
+    assert train("seed", seed=1) != plain
+    sgd = train("sgd", opt="sgd", lr=0.1)
+    assert train("clipped", opt="sgd", lr=0.1, clip_grad=0.01) != sgd
+
+
+def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
+    ecgzoo.distill(recipe(tmp_path, epochs=1, losses=("mkd=1",), compare=False))
+    assert (tmp_path / "run" / "curves.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -154,22 +207,23 @@ def test_a_teacher_of_other_labels_is_refused(tiny: str, tmp_path: Path) -> None
         ({"root": "somewhere"}, DataError, "somewhere|root"),
         ({"test_folds": "11"}, DataError, "no record in fold 11"),
         ({"student": "xresnet1d17"}, RegistryError, "xresnet1d18"),
-        ({"student_leads": ("V9",)}, SignalError, "V9"),
+        ({"teacher": "xresnet1d17"}, RegistryError, "xresnet1d18"),
+        ({"teacher_weights": "nowhere"}, WeightsError, "nowhere"),
         ({"losses": ("bce=1", "mkkd=1")}, RegistryError, "mkd"),
         ({"losses": ("bce=1", "clt=1,tau=2")}, RecipeError, "tau"),
         ({"batch_size": 1000}, RecipeError, "batch-size"),
         ({"window_s": 11.0}, SignalError, "shorter"),
         ({"sched": "zigzag"}, RecipeError, "zigzag"),
         ({"opt": "zagzig"}, RecipeError, "zagzig"),
+        ({"tracker": "wandb"}, RecipeError, "wandb"),
     ],
 )
 def test_what_a_recipe_cannot_have_is_said(
     tiny: str, tmp_path: Path, fields: dict, error: type[Exception], reason: str
 ) -> None:
-    wrong = recipe(tmp_path, **{"epochs": 1, **fields})
-    teacher = ecgzoo.create_teacher("xresnet1d18")
     with pytest.raises(error, match=reason):
-        Run(wrong).train("student", wrong.student, wrong.student_leads, wrong.losses, teacher)
+        ecgzoo.distill(recipe(tmp_path, **fields))
+    assert not (tmp_path / "run").exists()  # said before anything was trained, and the folder is still free
 
 
 def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +288,7 @@ def test_shares_of_two_processes_make_one_batch() -> None:
     assert [b.index.tolist() for _, b in records.epoch(0, 0)] != [b.index.tolist() for _, b in records.epoch(0, 1)]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: Path, stop: signal.Signals) -> None:
     folder = tmp_path / "run" / "baseline"
     command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "12", "--resume"]
@@ -249,9 +303,10 @@ def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: P
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    if stop == signal.SIGINT:
-        assert process.returncode == 130
+    if stop != signal.SIGKILL:
+        assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
         assert "--resume continues" in errors
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     history = load_state(folder / "checkpoint.safetensors")["history"]
     assert 1 <= len(history) < 12
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -60,6 +60,14 @@ def test_mkd_is_exact_at_large_logits(dtype: torch.dtype) -> None:
     assert loss.item() == pytest.approx(100.0, rel=1e-6)  # two classes, each 50 nats away
 
 
+def test_mkd_under_autocast_is_exact() -> None:
+    s, t = torch.randn(64, 4), torch.randn(64, 4)
+    weighted = make("mkd", class_weights=(0.3, 1.7, 1.0, 0.1))
+    plain = weighted(view(s), view(t), batch(torch.zeros(64, 4)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(weighted(view(s), view(t), batch(torch.zeros(64, 4))), plain)
+
+
 @given(st.integers(0, 2**31), st.floats(0.1, 10))
 @settings(max_examples=50, deadline=None)
 def test_mkd_is_never_negative_and_zero_at_equality(seed: int, temperature: float) -> None:

@@ -98,7 +98,10 @@ def test_a_file_that_is_no_safetensors_is_refused(folder: Path) -> None:
         ({"leeds": ["I"]}, "leads"),
         ({"architecture": ...}, "no field architecture"),
         ({"arguments": {"depth": 3}}, "does not fit"),
-        ({"normalisation": {"mean": 0}}, "normalisation|mean"),
+        ({"normalisation": {"mean": 0}}, "mean"),
+        ({"leads": "II"}, "expected a list"),
+        ({"leads": ["Q7"]}, "Q7"),
+        ({"units": "uV"}, "uV"),
         ({"weights_sha256": ...}, "sha256"),
     ],
 )
