@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def distil(output: Path, processes: int) -> None:
+def distil(output: Path, processes: int, precision: str = "fp32") -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run([*command, str(SCRIPT), str(output)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, str(SCRIPT), str(output), precision], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -41,3 +41,10 @@ def test_two_processes_follow_one(tiny: str, tmp_path: Path) -> None:
         torch.testing.assert_close(ranks[0][name], alone[name], rtol=1e-3, atol=1e-3)
     results = [json.loads((tmp_path / run / "results.json").read_text()) for run in ("one", "two")]
     assert [result["processes"] for result in results] == [1, 2]
+
+
+@pytest.mark.slow
+def test_two_processes_in_bf16(tiny: str, tmp_path: Path) -> None:
+    distil(tmp_path / "two", 2, "bf16")
+    (line,) = log(tmp_path / "two" / "student")
+    assert line["loss"] > 0

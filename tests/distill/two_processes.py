@@ -18,6 +18,7 @@ recipe = Recipe(
     opt="sgd",  # Adam divides by the gradient's size, and so turns rounding into steps
     output=sys.argv[1],
     compare=False,
+    precision=sys.argv[2],
 )
 kept = []
 create_loss = engine.create_loss
