@@ -18,6 +18,7 @@ from rich.progress import track
 
 from ecgzoo.create import create_loss, create_model, create_teacher
 from ecgzoo.distill import LossTerm, Recipe, Run, engine
+from ecgzoo.distill.state import save_state
 from ecgzoo.losses.contract import Batch, DataInfo
 
 ROUNDS, STEPS, BATCH, CROP = 5, 30, 64, 250
@@ -37,7 +38,7 @@ def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[flo
         recipe=run.recipe,
         folder=folder,
     )
-    save_state, written = engine.save_state, []
+    written = []
 
     def timed(path: Path, tree: dict[str, Any]) -> None:
         start = time.perf_counter()
