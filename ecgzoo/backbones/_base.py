@@ -13,7 +13,7 @@ class Backbone(nn.Module):
     """What the built-in networks share; a plugin's network need not inherit from it.
 
     Args:
-        stem: ``[B, leads, T] -> [B, width, T / stride]``.
+        stem: ``[B, leads, 1, T] -> [B, width, 1, T / stride]``.
         stages: applied in turn after the stem.
         stage_info: ``(channels, reduction)`` of each stage's output, where reduction is input samples per step.
         head: ``[B, num_features, T'] -> [B, head_hidden_size]``, dropout included.
@@ -56,8 +56,9 @@ class Backbone(nn.Module):
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """Features ``[B, num_features, T']`` of signals ``[B, leads, T]``."""
-        features: torch.Tensor = self.stages(self.stem(x))
-        return features
+        inside = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        features: torch.Tensor = self.stages(self.stem(inside))
+        return features.squeeze(2)
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Logits ``[B, num_classes]``, or the embedding ``[B, head_hidden_size]``, of features.

@@ -1,17 +1,31 @@
-"""Convolution blocks that several families share."""
+"""Convolution blocks that several families share.
+
+Inside a network a signal is ``[B, C, 1, T]`` with the channels last in memory: CPUs and tensor cores convolve that layout
+without reordering it (``benchmarks/layout.py``). Weights keep ``nn.Conv1d``'s shape.
+"""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
+class Conv(nn.Conv1d):
+    """``nn.Conv1d`` on ``[B, C, 1, T]``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, in_channels, 1, T] -> [B, out_channels, 1, T']``."""
+        padding = self.padding[0]
+        assert isinstance(padding, int)  # never a string such as "same": int8 runtimes mishandle it
+        return F.conv2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, padding))
+
+
 def conv_norm(in_width: int, out_width: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, then batch norm: ``[B, in_width, T] -> [B, out_width, ceil(T / stride)]``.
+    """Convolution without bias, then batch norm: ``[B, in_width, 1, T] -> [B, out_width, 1, ceil(T / stride)]``.
 
     `kernel_size` is odd, so that the explicit padding of half of it is symmetric.
     """
-    conv = nn.Conv1d(in_width, out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm1d(out_width))
+    conv = Conv(in_width, out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_width))
 
 
 def conv_norm_relu(in_width: int, out_width: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
@@ -44,7 +58,7 @@ class Residual(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[B, in_width, T] -> [B, out_width, T']``."""
+        """``[B, in_width, 1, T] -> [B, out_width, 1, T']``."""
         out: torch.Tensor = self.relu(self.branch(x) + self.shortcut(x))
         return out
 
@@ -62,16 +76,16 @@ class MaxPool(nn.Module):
         self.stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[B, C, T] -> [B, C, ceil(T / stride)]``."""
-        return F.max_pool2d(x.unsqueeze(2), (1, 3), stride=(1, self.stride), padding=(0, 1)).squeeze(2)
+        """``[B, C, 1, T] -> [B, C, 1, ceil(T / stride)]``."""
+        return F.max_pool2d(x, (1, 3), stride=(1, self.stride), padding=(0, 1))
 
 
 class PairMean(nn.Module):
     """Mean of each pair of samples: ``nn.AvgPool1d(2, ceil_mode=True)``, which torch.export ties to one length."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[B, C, T] -> [B, C, ceil(T / 2)]``; a last odd sample stands for itself."""
-        return F.avg_pool1d(F.pad(x, (0, 1), mode="replicate"), 2)
+        """``[B, C, 1, T] -> [B, C, 1, ceil(T / 2)]``; a last odd sample stands for itself."""
+        return F.avg_pool2d(F.pad(x, (0, 1, 0, 0), mode="replicate"), (1, 2))
 
 
 def init_kaiming(module: nn.Module) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ecgzoo.backbones._base import Backbone
-from ecgzoo.backbones._blocks import MaxPool, Residual, conv_norm
+from ecgzoo.backbones._blocks import Conv, MaxPool, Residual, conv_norm
 from ecgzoo.backbones._head import BENCHMARK_HIDDEN_SIZE, benchmark_head
 
 FILTERS = 32  # of each branch, and of the bottleneck
@@ -19,20 +19,20 @@ MODULES_PER_STAGE = 3
 
 
 class InceptionModule(nn.Module):
-    """Three kernel sizes behind one bottleneck, and a max-pool branch, side by side: ``-> [B, WIDTH, T]``."""
+    """Three kernel sizes behind one bottleneck, and a max-pool branch, side by side: ``-> [B, WIDTH, 1, T]``."""
 
     def __init__(self, in_width: int) -> None:
         super().__init__()
-        self.bottleneck = nn.Conv1d(in_width, FILTERS, 1, bias=False)
+        self.bottleneck = Conv(in_width, FILTERS, 1, bias=False)
         self.convs = nn.ModuleList(
-            nn.Conv1d(FILTERS, FILTERS, kernel_size, padding=kernel_size // 2, bias=False)
+            Conv(FILTERS, FILTERS, kernel_size, padding=kernel_size // 2, bias=False)
             for kernel_size in KERNEL_SIZES
         )
-        self.pool = nn.Sequential(MaxPool(stride=1), nn.Conv1d(in_width, FILTERS, 1, bias=False))
-        self.norm_relu = nn.Sequential(nn.BatchNorm1d(WIDTH), nn.ReLU(inplace=True))
+        self.pool = nn.Sequential(MaxPool(stride=1), Conv(in_width, FILTERS, 1, bias=False))
+        self.norm_relu = nn.Sequential(nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[B, in_width, T] -> [B, WIDTH, T]``."""
+        """``[B, in_width, 1, T] -> [B, WIDTH, 1, T]``."""
         narrow = self.bottleneck(x)
         out: torch.Tensor = self.norm_relu(torch.cat([*(conv(narrow) for conv in self.convs), self.pool(x)], dim=1))
         return out

@@ -43,7 +43,7 @@ class XResNet1d(Backbone):
 
 
 def xresnet_stem(num_leads: int, widths: tuple[int, int, int], kernel_size: int) -> nn.Sequential:
-    """Three convolutions, the first of stride 2, and a max-pool: ``[B, leads, T] -> [B, widths[-1], ceil(T / 4)]``."""
+    """Three convolutions, the first of stride 2, and a max-pool: ``[B, leads, 1, T] -> [B, widths[-1], 1, ceil(T / 4)]``."""
     first, second, third = widths
     return nn.Sequential(
         conv_norm_relu(num_leads, first, kernel_size, stride=2),
@@ -74,7 +74,7 @@ def _block(in_width: int, width: int, kernel_size: int, stride: int, bottleneck:
     else:
         out_width = width
         branch = basic_branch(in_width, width, (kernel_size, kernel_size), stride)
-    *_, last_norm = (layer for layer in branch.modules() if isinstance(layer, nn.BatchNorm1d))
+    *_, last_norm = (layer for layer in branch.modules() if isinstance(layer, nn.BatchNorm2d))
     nn.init.zeros_(last_norm.weight)  # every block starts as its shortcut, as in fastai
     shortcut = nn.Sequential()
     if stride == 2:

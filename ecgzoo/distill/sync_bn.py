@@ -24,17 +24,20 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-class SyncBatchNorm1d(nn.BatchNorm1d):
-    """`nn.BatchNorm1d` whose training statistics come from all processes, each with the same number of records."""
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm whose training statistics come from all processes, each with the same number of records."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # ``[B, C, ...]`` of any dimension
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised ``[B, C]`` or ``[B, C, T]``."""
+        """Normalised ``[B, C, …]``."""
         if not self.training:
             plain: Tensor = super().forward(x)
             return plain
         dtype, x = x.dtype, x.float()  # sums over many records do not fit half precision
-        dims = [0] if x.ndim == 2 else [0, 2]
-        shape = [1, -1] if x.ndim == 2 else [1, -1, 1]
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        shape = [-1 if dim == 1 else 1 for dim in range(x.ndim)]
         count = x.numel() // x.shape[1] * dist.get_world_size()
         mean = _SumOverProcesses.apply(x.sum(dims)) / count
         centred = x - mean.view(shape)
@@ -55,9 +58,9 @@ class SyncBatchNorm1d(nn.BatchNorm1d):
 def synchronise(module: nn.Module, device: torch.device) -> None:
     """Give every batch normalisation in `module` the statistics of all processes; on a GPU, by torch's own class."""
     for name, child in module.named_children():
-        if not isinstance(child, nn.BatchNorm1d):
+        if not isinstance(child, nn.modules.batchnorm._BatchNorm):
             synchronise(child, device)
         elif device.type == "cuda":
             setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
         else:
-            child.__class__ = SyncBatchNorm1d  # same parameters and buffers, another forward
+            child.__class__ = SyncBatchNorm  # same parameters and buffers, another forward

@@ -243,9 +243,9 @@ def _check_feature_info(build: Factory) -> None:
     for stage in info:
         short, long = shapes[stage["module"]]
         _require(
-            short[1] == stage["num_chs"] and (long[2] - short[2]) * stage["reduction"] == extra,
+            short[1] == stage["num_chs"] and (long[-1] - short[-1]) * stage["reduction"] == extra,
             f"feature_info says {stage}, but this module gives {short[1]} channels, "
-            f"and {long[2] - short[2]} more steps for {extra} more samples.",
+            f"and {long[-1] - short[-1]} more steps for {extra} more samples.",
         )
 
 

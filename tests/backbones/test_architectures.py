@@ -138,7 +138,7 @@ def test_drop_rate_reaches_the_head(name: str, rates: list[float]) -> None:
     [("xresnet1d18", 8), ("xresnet1d101", 33), ("mvkt_xresnet1d34", 16), ("resnet1d18", 0), ("inception1d", 0)],
 )
 def test_residual_blocks_start_as_their_shortcut(name: str, blocks: int) -> None:
-    norms = [layer for layer in build(name).modules() if isinstance(layer, nn.BatchNorm1d)]
+    norms = [layer for layer in build(name).modules() if isinstance(layer, nn.BatchNorm2d)]
     assert sum(not norm.weight.any() for norm in norms) == blocks
 
 
