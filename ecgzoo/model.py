@@ -15,6 +15,8 @@ from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.signal import Record, read_record
 from ecgzoo.signal.windows import window_starts
 
+WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -151,11 +153,18 @@ class EcgModel(nn.Module):
         Raises:
             SignalError: the records are shorter than a window.
         """
-        starts = window_starts(signals_mv.shape[2], self.config.window, self.config.stride, "records")
-        windows = torch.stack([signals_mv[:, :, s : s + self.config.window] for s in starts.tolist()], dim=1)
-        probabilities = self(windows.flatten(0, 1)).float().sigmoid().unflatten(0, windows.shape[:2])
-        record: Tensor = probabilities.amax(1) if self.config.aggregation == "max" else probabilities.mean(1)
-        return record
+        config, records = self.config, len(signals_mv)
+        starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records")
+        at_once = max(1, WINDOWS_AT_ONCE // records)
+        total = torch.zeros(records, config.num_classes, device=signals_mv.device)
+        for some in np.split(starts, range(at_once, len(starts), at_once)):
+            windows = torch.stack([signals_mv[:, :, s : s + config.window] for s in some.tolist()], dim=1)
+            probabilities = self(windows.flatten(0, 1)).float().sigmoid().unflatten(0, windows.shape[:2])
+            if config.aggregation == "max":
+                total = torch.maximum(total, probabilities.amax(1))
+            else:
+                total += probabilities.sum(1) / len(starts)
+        return total
 
     def predict(self, record: Record | str | Path) -> Prediction:
         """Apply the model to one record or WFDB file: its own leads by name, rate, normalisation and windows.

@@ -1,7 +1,7 @@
 """Convolution blocks that several families share.
 
-Inside a network a signal is ``[B, C, 1, T]`` with the channels last in memory: CPUs and tensor cores convolve that layout
-without reordering it (``benchmarks/layout.py``). Weights keep ``nn.Conv1d``'s shape.
+Inside a network a signal is ``[B, C, 1, T]`` with the channels last in memory: CPUs and tensor cores convolve that
+layout without reordering it (``benchmarks/training.py``). Weights keep ``nn.Conv1d``'s shape.
 """
 
 import torch

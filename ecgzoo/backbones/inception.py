@@ -25,8 +25,7 @@ class InceptionModule(nn.Module):
         super().__init__()
         self.bottleneck = Conv(in_width, FILTERS, 1, bias=False)
         self.convs = nn.ModuleList(
-            Conv(FILTERS, FILTERS, kernel_size, padding=kernel_size // 2, bias=False)
-            for kernel_size in KERNEL_SIZES
+            Conv(FILTERS, FILTERS, kernel_size, padding=kernel_size // 2, bias=False) for kernel_size in KERNEL_SIZES
         )
         self.pool = nn.Sequential(MaxPool(stride=1), Conv(in_width, FILTERS, 1, bias=False))
         self.norm_relu = nn.Sequential(nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True))

@@ -43,7 +43,7 @@ class XResNet1d(Backbone):
 
 
 def xresnet_stem(num_leads: int, widths: tuple[int, int, int], kernel_size: int) -> nn.Sequential:
-    """Three convolutions, the first of stride 2, and a max-pool: ``[B, leads, 1, T] -> [B, widths[-1], 1, ceil(T / 4)]``."""
+    """Three convolutions, the first of stride 2, and a max-pool: ``[B, leads, 1, T] -> [B, width, 1, ceil(T / 4)]``."""
     first, second, third = widths
     return nn.Sequential(
         conv_norm_relu(num_leads, first, kernel_size, stride=2),

@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ecgzoo.create import create_loss
@@ -123,7 +125,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         synchronise(learner, device)
     teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)
     if teacher is not None:
-        teacher.to(device).eval().requires_grad_(False)
+        teacher = folded(teacher).to(device)
     ema = ModelEmaV3(student, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     judged: EcgModel = ema.module if ema else student
 
@@ -235,6 +237,17 @@ def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows
     return scores
 
 
+def folded(model: EcgModel) -> EcgModel:
+    """A frozen copy in eval mode, each batch norm merged into the convolution before it."""
+    copy = deepcopy(model).eval().requires_grad_(False)
+    for sequence in [module for module in copy.modules() if isinstance(module, nn.Sequential)]:
+        for number in range(len(sequence) - 1):
+            conv, norm = sequence[number], sequence[number + 1]
+            if isinstance(conv, nn.Conv1d) and isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                sequence[number], sequence[number + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return copy.requires_grad_(False)
+
+
 def make_optimizer(
     module: nn.Module, recipe: Recipe, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
@@ -247,7 +260,9 @@ def make_optimizer(
     from timm.scheduler import create_scheduler_v2
 
     try:
-        optimizer = create_optimizer_v2(module, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        # one kernel for all parameters, where torch has one
+        fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
+        optimizer = create_optimizer_v2(module, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **fused)
         if recipe.sched != "onecycle":
             scheduler, _ = create_scheduler_v2(
                 optimizer,

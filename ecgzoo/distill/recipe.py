@@ -80,7 +80,7 @@ class Recipe:
         window_s: seconds of a training crop and of an evaluation window.
         stride_s: seconds between evaluation windows.
         aggregation: how a record's probability comes from its windows'.
-        precision: of the forward pass; bf16 computes it in half precision.
+        precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
         seed: of weights, crops, order, dropout and bootstrap.
         output: folder of the run.
         resume: continue the run in that folder, if there is one.
@@ -112,7 +112,7 @@ class Recipe:
     window_s: float = 2.5
     stride_s: float = 1.25
     aggregation: Literal["mean", "max"] = "mean"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
     output: str | Path = "runs/mvkt"
     resume: bool = False
@@ -134,7 +134,7 @@ class Recipe:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
-        for name, choices in (("aggregation", ("mean", "max")), ("precision", ("fp32", "bf16"))):
+        for name, choices in (("aggregation", ("mean", "max")), ("precision", ("auto", "fp32", "bf16"))):
             if getattr(self, name) not in choices:
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
         sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds", "test_folds")}

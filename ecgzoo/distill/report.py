@@ -32,8 +32,10 @@ class Report:
         """The comparison, for a terminal."""
         values = self.values
         folds = ", ".join(map(str, values["folds"]))
+        processes = values["processes"]
         table = Table(
-            title=f"{values['data']}, {values['records']} records of test folds {folds}, seed {values['seed']}"
+            title=f"{values['data']}, {values['records']} records of test folds {folds}, seed {values['seed']}",
+            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; intervals resample patients",
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)
@@ -104,6 +106,7 @@ def make_report(
     scores: Mapping[str, CohortScores],
     leads: Mapping[str, tuple[str, ...]],
     processes: int,
+    precision: str,
 ) -> Report:
     """Figures of each arm, the paired difference of each two, and the share of the teacher's lead that was recovered.
 
@@ -144,6 +147,7 @@ def make_report(
             "gap_recovered": gap,
             "recipe": recipe.to_dict(),
             "processes": processes,
+            "precision": precision,
             "provenance": provenance(),
         }
     )

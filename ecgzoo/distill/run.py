@@ -39,11 +39,11 @@ class Run:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(recipe.output)
-        precision = "bf16" if recipe.precision == "bf16" else "no"
+        self.precision = ("bf16" if has_bf16() else "fp32") if recipe.precision == "auto" else recipe.precision
         try:
             self.accelerator = Accelerator(
                 cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
-                mixed_precision=precision,
+                mixed_precision="bf16" if self.precision == "bf16" else "no",
                 # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
                 kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
                 log_with=recipe.tracker,
@@ -51,7 +51,7 @@ class Run:
             )
         except ValueError as error:
             raise RecipeError(
-                f"precision {recipe.precision} or tracker {recipe.tracker} cannot be had: {error} "
+                f"precision {self.precision} or tracker {recipe.tracker} cannot be had: {error} "
                 "A process keeps its first precision; start a new one for another."
             ) from error
         if recipe.tracker and not self.accelerator.log_with:
@@ -196,6 +196,7 @@ class Run:
                     "epochs": recipe.epochs,
                     "best_epoch": best["epoch"],
                     "seed": recipe.seed,
+                    "precision": self.precision,
                     **provenance(),
                 },
             ),
@@ -221,7 +222,7 @@ class Run:
         folds = parse_folds(self.recipe.test_folds)
         scores = {arm: self.scores(model, folds, self.test_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
-        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
+        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes, self.precision)
         if self.accelerator.is_main_process:
             report.write(self.folder)
         for tracker in self.accelerator.trackers:
@@ -257,6 +258,14 @@ def _normalisation(cohort: Cohort, rows: np.ndarray) -> Normalisation:
         mean_mv=float(mean) / MICROVOLTS_PER_MILLIVOLT,
         std_mv=float(np.sqrt(squares / count - mean**2)) / MICROVOLTS_PER_MILLIVOLT,
     )
+
+
+def has_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 faster than single precision: a GPU's tensor cores, a CPU's AVX-512."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return not torch.accelerator.is_available() and bool(capabilities.get("avx512_bf16"))
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

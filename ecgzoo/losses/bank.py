@@ -5,6 +5,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EXCLUDED = -1e30  # finite, so that an anchor without any negative gives zeros and not NaN
+
 
 class MemoryBank(nn.Module):
     """Two banks ``M_s, M_t [N, D]`` on the unit sphere, which records have been visited, and everyone's labels.
@@ -31,17 +33,21 @@ class MemoryBank(nn.Module):
         self.register_buffer("visited", torch.zeros(len(labels), dtype=torch.bool))
         self.register_buffer("labels", labels.float(), persistent=False)
 
-    def excluded(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
-        """Which of the bank's `rows` are no negatives of the anchors: bool ``[B, len(rows)]``.
+    def mask(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
+        """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, `EXCLUDED` for the others.
 
         A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
         diagnosis shares none even with itself, so the anchor's own row is excluded by its `index` ``[B]``.
+
+        Returns:
+            float ``[B, len(rows)]``.
         """
-        excluded = (labels @ self.labels[rows].T > 0) | ~self.visited[rows]
+        shared = labels @ self.labels[rows].T + ~self.visited[rows]
         if isinstance(rows, slice):
-            excluded.scatter_(1, index[:, None], True)
-            return excluded
-        return excluded | (rows == index[:, None])
+            shared.scatter_(1, index[:, None], 1.0)
+        else:
+            shared += rows == index[:, None]
+        return shared.mul_(EXCLUDED)
 
     @torch.no_grad()
     def update(self, index: Tensor, z_student: Tensor, z_teacher: Tensor) -> None:

@@ -36,6 +36,7 @@ class CLT(Loss):
         momentum: μ of the bank's average.
         z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``.
         max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
+        chunk: rows of the bank that are compared at a time; bounds the memory of a step and keeps it in the cache.
 
     Raises:
         RecipeError: no teacher, or a parameter out of its range.
@@ -57,80 +58,91 @@ class CLT(Loss):
         momentum: float = 0.5,
         z_momentum: float = 0.99,
         max_rows: int = 100_000,
+        chunk: int = 4096,
     ) -> None:
         super().__init__()
         if teacher is None:
             raise RecipeError("clt transfers a teacher's embedding; give a teacher")
         if critic not in ("nce", "infonce"):
             raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
-        if temperature <= 0 or dim < 1 or max_rows < 1 or not (0 <= momentum < 1 and 0 <= z_momentum < 1):
+        if temperature <= 0 or min(dim, max_rows, chunk) < 1 or not (0 <= momentum < 1 and 0 <= z_momentum < 1):
             raise RecipeError(
-                f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, momentum={momentum}, "
-                f"z_momentum={z_momentum}; the first three must be positive and the momenta in [0, 1)"
+                f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, chunk={chunk}, momentum={momentum}, "
+                f"z_momentum={z_momentum}; the first four must be positive and the momenta in [0, 1)"
             )
-        self.critic, self.temperature, self.z_momentum, self.max_rows = critic, temperature, z_momentum, max_rows
+        self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
+        self.max_rows, self.chunk = max_rows, chunk
         self.student_head = nn.Linear(student.embedding_size, dim)
         self.teacher_head = nn.Linear(teacher.embedding_size, dim)
         self.bank = MemoryBank(data.labels, dim, momentum)
         self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN until first estimated
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._z_known = False
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._log_z_batch = torch.full((2,), math.nan)
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean over anchors of both terms; zero for an anchor that has no negative yet."""
         teacher = needed(teacher, self)
+        if not self._z_known:  # looks at the device's memory, but only until Z is there
+            self._z_known = not bool(self.log_z.isnan().any())
         with without_autocast(student.embedding):
             z_s = F.normalize(self.student_head(student.embedding.float()), dim=1)
             z_t = F.normalize(self.teacher_head(teacher.embedding.float()), dim=1)
             rows = self._rows(batch.index.device)
-            excluded = self.bank.excluded(batch.index, batch.labels.float(), rows)
-            count = (~excluded).sum(1)  # K of each anchor
-            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, excluded, count, self.log_z[0])
-            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, excluded, count, self.log_z[1])
+            mask = self.bank.mask(batch.index, batch.labels.float(), rows)
+            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, self.log_z[0])
+            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, self.log_z[1])
         if self.training:
             self._pending = (batch.index, z_s.detach(), z_t.detach())
             self._log_z_batch = torch.stack([log_z_s, log_z_t])
-        self.extras = {"negatives": count.float().mean()}
+        self.extras = {"negatives": (mask == 0).sum(1).float().mean()}
         return term_s + term_t
 
     def _term(
-        self,
-        z: Tensor,
-        other: Tensor,
-        bank: Tensor,
-        index: Tensor,
-        rows: Tensor | slice,
-        excluded: Tensor,
-        count: Tensor,
-        log_z: Tensor,
+        self, z: Tensor, other: Tensor, bank: Tensor, index: Tensor, rows: Tensor | slice, mask: Tensor, log_z: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One direction: anchors `z` against the other side's `bank`, and the batch's own estimate of log Z."""
         # a record not yet visited has no row; its positive is what that row is about to become
         positive = torch.where(self.bank.visited[index, None], bank[index], other.detach())
         score_pos = (z * positive).sum(1) / self.temperature  # [B]
-        with torch.no_grad():  # the bank is constant, so the gradient is known: see _with_gradient
-            score_neg = (z / self.temperature) @ bank[rows].T  # [B, rows]
-            score_neg.masked_fill_(excluded, -math.inf)
-            sum_neg = _logsumexp(score_neg)
+        # The bank is constant, so the gradient with respect to z is known: autograd need keep nothing of [B, N].
+        query, memory = z.detach() / self.temperature, bank[rows]
+        chunks = list(zip(memory.split(self.chunk), mask.split(self.chunk, dim=1), strict=True))
+        sums: list[Tensor] = []
 
         if self.critic == "infonce":
-            weights = score_neg.softmax(1).nan_to_num_()  # NaN where an anchor has no negative
-            sum_neg = _with_gradient(sum_neg, z, weights @ bank[rows] / self.temperature)
+            gradients = []
+            for part, part_mask in chunks:
+                score = torch.addmm(part_mask, query, part.T)  # [B, chunk]
+                sums.append(_logsumexp(score))
+                gradients.append(score.softmax(1) @ part)
+            share = torch.stack(sums).softmax(0)[:, :, None]  # of each chunk in an anchor's sum
+            gradient = (share * torch.stack(gradients)).sum(0)
+            sum_neg = _with_gradient(torch.stack(sums).logsumexp(0), z, gradient / self.temperature)
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
 
-        log_z_batch = self._estimate_log_z(score_pos.detach(), sum_neg, count)
-        log_z = torch.where(log_z.isnan(), log_z_batch, log_z).nan_to_num()
+        count = (mask == 0).sum(1)  # K
+        if not self._z_known:
+            sums = [_logsumexp(torch.addmm(part_mask, query, part.T)) for part, part_mask in chunks]
+            log_z = self._estimate_log_z(score_pos.detach(), sums, count).nan_to_num()
+            sums = []
         offset = log_z + torch.log(count.clamp(min=1) / len(self.bank.visited))
-        score_neg -= offset[:, None]
-        value_neg = F.softplus(score_neg).sum(1)
-        value_neg = _with_gradient(value_neg, z, score_neg.sigmoid_() @ bank[rows] / self.temperature)
-        return ((F.softplus(offset - score_pos) + value_neg) * (count > 0)).mean(), log_z_batch
+        value_neg, gradient = torch.zeros_like(score_pos), torch.zeros_like(z)
+        for part, part_mask in chunks:
+            score = torch.addmm(part_mask, query, part.T)
+            sums.append(_logsumexp(score))
+            score -= offset.detach()[:, None]
+            value_neg = value_neg + F.softplus(score).sum(1)
+            gradient = gradient + score.sigmoid_() @ part
+        value_neg = _with_gradient(value_neg, z, gradient / self.temperature)
+        value = (F.softplus(offset - score_pos) + value_neg) * (count > 0)
+        return value.mean(), self._estimate_log_z(score_pos.detach(), sums, count)
 
-    def _estimate_log_z(self, score_pos: Tensor, sum_neg: Tensor, count: Tensor) -> Tensor:
+    def _estimate_log_z(self, score_pos: Tensor, sums: list[Tensor], count: Tensor) -> Tensor:
         """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""
         used = count > 0
-        total = torch.logaddexp(score_pos, sum_neg).masked_fill(~used, -math.inf).logsumexp(0)
+        total = torch.logaddexp(score_pos, torch.stack(sums).logsumexp(0)).masked_fill(~used, -math.inf).logsumexp(0)
         total = gather_rows(total[None]).logsumexp(0)
         number = gather_rows(((count + 1) * used).sum()[None]).sum()
         return torch.where(number > 0, total - number.clamp(min=1).log() + math.log(len(self.bank.visited)), math.nan)
@@ -155,8 +167,8 @@ class CLT(Loss):
 
 
 def _logsumexp(x: Tensor) -> Tensor:
-    """``x.logsumexp(1)`` of ``[B, N]`` by exp2: the exp that torch calls on CPUs takes ten times as long on −∞."""
-    top = x.amax(1).clamp(min=torch.finfo(x.dtype).min)
+    """``x.logsumexp(1)`` by exp2: the exp that torch calls on CPUs takes ten times as long where it underflows."""
+    top = x.amax(1)
     return top + ((x - top[:, None]) * math.log2(math.e)).exp2_().sum(1).log()
 
 

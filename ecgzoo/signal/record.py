@@ -13,6 +13,8 @@ from ecgzoo.signal.leads import known_lead, resolve_leads
 # Einthoven and Goldberger: each derived lead as weights of (I, II).
 _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
+BLOCK_SAMPLES = 1 << 18  # that are resampled at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -96,11 +98,23 @@ class Record:
         if np.isnan(self.signal).any():
             raise SignalError(f"{self.source}: NaN samples cannot be resampled. Call interpolate_invalid() first.")
         ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
-        # Padding along the line between first and last sample keeps a baseline offset from ringing at the ends.
-        signal = resample_poly(
-            self.signal.astype(np.float64), ratio.numerator, ratio.denominator, axis=1, padtype="line"
-        )
-        return replace(self, signal=signal.astype(np.float32), rate_hz=rate_hz)
+        up, down = ratio.numerator, ratio.denominator
+        samples = self.signal.shape[1]
+        # Without the line between first and last sample, a baseline offset does not ring at the ends.
+        first = self.signal[:, :1].astype(np.float64)
+        slope = (self.signal[:, -1:] - first) / max(samples - 1, 1)
+        out = np.empty((len(self.signal), -(-samples * up // down)), np.float32)
+        # In blocks that overlap by the reach of resample_poly's filter: a day's recording takes no day's memory.
+        reach = down * (10 * max(up, down) // (up * down) + 2)
+        block = down * max(1, BLOCK_SAMPLES // down)
+        for start in range(0, samples, block):
+            low, high = max(0, start - reach), min(samples, start + block + reach)
+            line = first + slope * np.arange(low, high)
+            part = resample_poly(self.signal[:, low:high] - line, up, down, axis=1)
+            begin, end = start * up // down, min(out.shape[1], (start + block) * up // down)
+            line = first + slope * (np.arange(begin, end) * (down / up))
+            out[:, begin:end] = part[:, begin - low * up // down : end - low * up // down] + line
+        return replace(self, signal=out, rate_hz=rate_hz)
 
     def interpolate_invalid(self) -> "Record":
         """The record with NaN samples replaced by linear interpolation within their lead; a note counts them.

@@ -27,7 +27,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
-    return Recipe(**{"data": "tiny", "epochs": 2, "output": str(tmp_path / "run"), **fields})
+    return Recipe(**{"data": "tiny", "epochs": 2, "precision": "fp32", "output": str(tmp_path / "run"), **fields})
 
 
 def log(folder: Path) -> list[dict]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgzoo import create_loss
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.bank import MemoryBank
+from ecgzoo.losses.bank import EXCLUDED, MemoryBank
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
 
 N, C, D, TAU = 30, 4, 8, 0.2
@@ -76,9 +76,10 @@ def by_loop(clt, y: torch.Tensor, index: list[int], student: View, teacher: View
 
 
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
-def test_value_and_gradient_are_those_of_the_equation(critic: str) -> None:
+@pytest.mark.parametrize("chunk", [7, 4096])
+def test_value_and_gradient_are_those_of_the_equation(critic: str, chunk: int) -> None:
     y = labels()
-    clt = make(y, critic=critic)
+    clt = make(y, critic=critic, chunk=chunk)
     for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 0], [8, 2, 9, 5])):
         step(clt, y, index, seed=number)
     index = [3, 0, 20, 21]  # visited, without diagnosis, and two never visited
@@ -176,12 +177,13 @@ def test_negatives_share_no_diagnosis(seed: int) -> None:
     bank.visited.copy_(seen)
     index = torch.arange(N)
     drawn = torch.randperm(N)[:7]
-    excluded, of_drawn = bank.excluded(index, y, slice(None)), bank.excluded(index, y, drawn)
+    mask, of_drawn = bank.mask(index, y, slice(None)), bank.mask(index, y, drawn)
     for a in range(N):
         for n in range(N):
             overlap = any(y[a, c] and y[n, c] for c in range(C))
-            assert excluded[a, n] != (bool(seen[n]) and n != a and not overlap)
-    assert torch.equal(of_drawn, excluded[:, drawn])
+            assert (mask[a, n] == 0) == (bool(seen[n]) and n != a and not overlap)
+            assert mask[a, n] == 0 or mask[a, n] <= EXCLUDED
+    assert torch.equal(of_drawn == 0, mask[:, drawn] == 0)
 
 
 def test_the_bank_is_a_momentum_average_on_the_sphere() -> None:
@@ -215,7 +217,16 @@ def test_banks_z_and_visits_are_in_the_state_and_labels_are_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"critic": "triplet"}, {"temperature": 0.0}, {"momentum": 1.0}, {"dim": 0}, {"max_rows": 0}, {"tau": 1}]
+    "params",
+    [
+        {"critic": "triplet"},
+        {"temperature": 0.0},
+        {"momentum": 1.0},
+        {"dim": 0},
+        {"max_rows": 0},
+        {"chunk": 0},
+        {"tau": 1},
+    ],
 )
 def test_a_wrong_parameter_is_refused(params: dict) -> None:
     with pytest.raises(RecipeError, match="clt"):

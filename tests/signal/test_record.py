@@ -159,3 +159,19 @@ def test_problems_suspect_units(factor):
 def test_einthoven_needs_the_limb_leads():
     with pytest.raises(SignalError, match="no lead"):
         twelve().select("I,II,V1").einthoven_error_mv()
+
+
+@pytest.mark.parametrize(("rate_hz", "new_rate_hz"), [(500, 100), (250, 100), (360, 100), (100, 250), (257, 100)])
+def test_resampling_in_blocks_is_resampling_at_once(monkeypatch, rate_hz, new_rate_hz):
+    drift = np.random.default_rng(0).normal(0, 0.1, (2, 5003)).cumsum(axis=1).astype(np.float32)
+    record = Record(drift, ("I", "II"), rate_hz, "drift")
+    whole = record.resample(new_rate_hz).signal
+    for block in (77, 1000):
+        monkeypatch.setattr("ecgzoo.signal.record.BLOCK_SAMPLES", block)
+        np.testing.assert_allclose(record.resample(new_rate_hz).signal, whole, atol=2e-6)
+
+
+def test_resampling_keeps_offset_and_slope():
+    line = np.linspace(2, 5, 4001, dtype=np.float32)[None]
+    resampled = Record(line, ("I",), 250, "line").resample(100).signal[0]
+    np.testing.assert_allclose(resampled, 2 + 3 * np.arange(len(resampled)) * 2.5 / 4000, atol=1e-6)
