@@ -85,7 +85,8 @@ class PairMean(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, 1, T] -> [B, C, 1, ceil(T / 2)]``; a last odd sample stands for itself."""
-        return F.avg_pool2d(F.pad(x, (0, 1, 0, 0), mode="replicate"), (1, 2))
+        # not F.pad(mode="replicate"): its backward under torch.compile fails on channels last (torch 2.15)
+        return F.avg_pool2d(torch.cat([x, x[..., -1:]], dim=-1), (1, 2))
 
 
 def init_kaiming(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
-"""Training batches: records held on the device as int16, random crops by one index gather."""
+"""Training batches: random crops of the training records, the same for any number of processes and any memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,20 +12,24 @@ from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import RecipeError, SignalError
 from ecgzoo.losses.contract import Batch
 
+RESIDENT_BYTES = 4 << 30
+
 
 class TrainingRecords:
     """The training records of a cohort and the crops that an epoch draws from them.
 
-    The draw depends on (seed, epoch) alone; each of several processes takes its share of every batch, so that one
-    process and many see the same batches.
+    Records that fit are held on the device as int16, and a batch is one index gather there. Larger ones are read from
+    the store by a thread that is one batch ahead. The draw depends on (seed, epoch) alone; each of several processes
+    takes its share of every batch.
 
     Args:
         cohort: where the records are.
         rows: which, as `Cohort.rows` gives them; a record's `Batch.index` is its position here.
-        positions: which of the cohort's leads, in order.
+        leads: positions of the leads among the cohort's.
         window: samples of a crop.
         batch_size: records a step over all processes.
-        device: where the records are held.
+        device: where batches are wanted.
+        resident_bytes: how large the records may be to be held on the device.
 
     Raises:
         see `check_batches`.
@@ -34,30 +39,62 @@ class TrainingRecords:
         self,
         cohort: Cohort,
         rows: np.ndarray,
-        positions: list[int],
+        leads: list[int],
         window: int,
         batch_size: int,
         device: torch.device,
+        resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         check_batches(cohort, rows, window, batch_size)
-        signals = torch.from_numpy(np.ascontiguousarray(cohort.signals(rows)[:, positions])).to(device)
-        self.crops = signals.unfold(2, window, 1)  # a view: [records, leads, start, window]
-        self.labels = torch.from_numpy(cohort.labels[rows]).to(device=device, dtype=torch.float32)
+        self.cohort, self.rows, self.leads, self.window = cohort, rows, leads, window
         self.batch_size, self.device = batch_size, device
+        self.labels = torch.from_numpy(cohort.labels[rows]).to(device=device, dtype=torch.float32)
+        samples = cohort.store.shape[2]
+        self.starts = samples - window + 1
+        self.crops: Tensor | None = None
+        if len(rows) * len(leads) * samples * cohort.store.itemsize <= resident_bytes:
+            signals = np.ascontiguousarray(cohort.signals(rows)[:, leads])
+            self.crops = torch.from_numpy(signals).to(device).unfold(2, window, 1)  # a view [N, leads, start, window]
 
     def __len__(self) -> int:
         """Steps in an epoch; the records that fill no last batch wait for the next epoch's order."""
-        return len(self.labels) // self.batch_size
+        return len(self.rows) // self.batch_size
 
     def epoch(self, seed: int, epoch: int, process: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Batch]]:
         """Millivolts ``[b, leads, window]`` and the batch, for each step of an epoch."""
         random = np.random.default_rng([seed, epoch])
-        order = torch.from_numpy(random.permutation(len(self.labels))).to(self.device)
-        starts = torch.from_numpy(random.integers(0, self.crops.shape[2], len(self.labels))).to(self.device)
-        for step in range(len(self)):
-            index = order[step * self.batch_size : (step + 1) * self.batch_size][process::processes]
-            millivolts = self.crops[index, :, starts[index]].float() / MICROVOLTS_PER_MILLIVOLT
-            yield millivolts, Batch(self.labels[index], index)
+        order, starts = random.permutation(len(self.rows)), random.integers(0, self.starts, len(self.rows))
+        shares = [
+            order[step * self.batch_size : (step + 1) * self.batch_size][process::processes]
+            for step in range(len(self))
+        ]
+        if self.crops is None:
+            microvolts = self._streamed(shares, starts)
+        else:
+            starts_there = torch.from_numpy(starts).to(self.device)
+            microvolts = (self.crops[index, :, starts_there[index]] for index in self._on_device(shares))
+        for index, crops in zip(self._on_device(shares), microvolts, strict=True):
+            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index)
+
+    def _on_device(self, shares: list[np.ndarray]) -> Iterator[Tensor]:
+        return iter(torch.from_numpy(np.stack(shares)).to(self.device))
+
+    def _streamed(self, shares: list[np.ndarray], starts: np.ndarray) -> Iterator[Tensor]:
+        def read(index: np.ndarray) -> Tensor:
+            there = self.cohort.positions[self.rows[index]]
+            crops = np.empty((len(index), len(self.leads), self.window), np.int16)
+            for crop, position, start in zip(crops, there, starts[index], strict=True):
+                crop[:] = self.cohort.store[position, :, start : start + self.window][self.leads]
+            batch = torch.from_numpy(crops)
+            return batch.pin_memory() if self.device.type == "cuda" else batch
+
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(read, shares[0])
+            for number in range(len(shares)):
+                crops = ahead.result()
+                if number + 1 < len(shares):
+                    ahead = reader.submit(read, shares[number + 1])
+                yield crops.to(self.device, non_blocking=True)
 
 
 def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int) -> None:

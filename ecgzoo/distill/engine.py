@@ -37,8 +37,11 @@ CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 class Learner(nn.Module):
     """The student and its loss terms as one module, so that one wrapper synchronises the gradients of both."""
 
-    def __init__(self, student: EcgModel, losses: dict[str, Loss], weights: dict[str, float]) -> None:
+    def __init__(
+        self, student: EcgModel, losses: dict[str, Loss], weights: dict[str, float], compiled: bool = False
+    ) -> None:
         super().__init__()
+        self.view = torch.compile(student.view) if compiled else student.view
         self.student = student
         self.losses = losses
         self.terms = nn.ModuleDict(losses)  # registers their parameters and buffers
@@ -46,7 +49,7 @@ class Learner(nn.Module):
 
     def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the terms, and each for the log."""
-        view = self.student.view(millivolts)
+        view = self.view(millivolts)
         total = (
             0 * view.logits.float().sum()
         )  # ties in the classifier, which no term may read: DDP wants every gradient
@@ -120,7 +123,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         term.name: create_loss(term.name, student.info, teacher.info if teacher else None, data, term.params)
         for term in job.terms
     }
-    learner = Learner(student, losses, {term.name: term.weight for term in job.terms}).to(device)
+    learner = Learner(student, losses, {term.name: term.weight for term in job.terms}, recipe.compile).to(device)
     if processes > 1:
         synchronise(learner, device)
     teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)

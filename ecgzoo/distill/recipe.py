@@ -81,6 +81,7 @@ class Recipe:
         stride_s: seconds between evaluation windows.
         aggregation: how a record's probability comes from its windows'.
         precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
+        compile: run the student through torch.compile, which needs a C++ compiler and half a minute to start.
         seed: of weights, crops, order, dropout and bootstrap.
         output: folder of the run.
         resume: continue the run in that folder, if there is one.
@@ -113,6 +114,7 @@ class Recipe:
     stride_s: float = 1.25
     aggregation: Literal["mean", "max"] = "mean"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
     seed: int = 0
     output: str | Path = "runs/mvkt"
     resume: bool = False

@@ -42,7 +42,8 @@ class MemoryBank(nn.Module):
         Returns:
             float ``[B, len(rows)]``.
         """
-        shared = labels @ self.labels[rows].T + ~self.visited[rows]
+        shared = labels @ self.labels[rows].T
+        shared += ~self.visited[rows]
         if isinstance(rows, slice):
             shared.scatter_(1, index[:, None], 1.0)
         else:

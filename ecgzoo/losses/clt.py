@@ -91,16 +91,25 @@ class CLT(Loss):
             z_t = F.normalize(self.teacher_head(teacher.embedding.float()), dim=1)
             rows = self._rows(batch.index.device)
             mask = self.bank.mask(batch.index, batch.labels.float(), rows)
-            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, self.log_z[0])
-            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, self.log_z[1])
+            count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
+            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, count, self.log_z[0])
+            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, count, self.log_z[1])
         if self.training:
             self._pending = (batch.index, z_s.detach(), z_t.detach())
             self._log_z_batch = torch.stack([log_z_s, log_z_t])
-        self.extras = {"negatives": (mask == 0).sum(1).float().mean()}
+        self.extras = {"negatives": count.float().mean()}
         return term_s + term_t
 
     def _term(
-        self, z: Tensor, other: Tensor, bank: Tensor, index: Tensor, rows: Tensor | slice, mask: Tensor, log_z: Tensor
+        self,
+        z: Tensor,
+        other: Tensor,
+        bank: Tensor,
+        index: Tensor,
+        rows: Tensor | slice,
+        mask: Tensor,
+        count: Tensor,
+        log_z: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """One direction: anchors `z` against the other side's `bank`, and the batch's own estimate of log Z."""
         # a record not yet visited has no row; its positive is what that row is about to become
@@ -122,7 +131,6 @@ class CLT(Loss):
             sum_neg = _with_gradient(torch.stack(sums).logsumexp(0), z, gradient / self.temperature)
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
 
-        count = (mask == 0).sum(1)  # K
         if not self._z_known:
             sums = [_logsumexp(torch.addmm(part_mask, query, part.T)) for part, part_mask in chunks]
             log_z = self._estimate_log_z(score_pos.detach(), sums, count).nan_to_num()

@@ -277,6 +277,19 @@ def test_crops_are_the_cohorts_own_millivolts() -> None:
     assert len({start for _, start in seen}) > 20
 
 
+def test_streamed_batches_are_the_resident_ones() -> None:
+    cohort = load_synthetic(num_records=60)
+    rows, device = np.arange(5, 55), torch.device("cpu")
+    resident = TrainingRecords(cohort, rows, [7, 0], 250, 8, device)
+    streamed = TrainingRecords(cohort, rows, [7, 0], 250, 8, device, resident_bytes=0)
+    assert streamed.crops is None
+    for (a, batch_a), (b, batch_b) in zip(resident.epoch(1, 2), streamed.epoch(1, 2), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(batch_a.index, batch_b.index)
+        assert torch.equal(batch_a.labels, batch_b.labels)
+    next(streamed.epoch(1, 2))  # an epoch that is given up leaves no thread behind
+
+
 def test_shares_of_two_processes_make_one_batch() -> None:
     cohort = load_synthetic(num_records=60)
     records = TrainingRecords(cohort, np.arange(60), [0], 250, 8, torch.device("cpu"))

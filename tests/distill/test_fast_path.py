@@ -1,0 +1,83 @@
+"""The engine's path against the loop that anyone would write first: the same losses, step by step."""
+
+import importlib.util
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ecgzoo import create_model, create_teacher
+from ecgzoo.data.synthetic import load_synthetic
+from ecgzoo.distill.batches import TrainingRecords
+from ecgzoo.distill.engine import Learner, folded
+from ecgzoo.losses.contract import DataInfo
+from ecgzoo.losses.mkd import MKD
+from ecgzoo.model import EcgModel
+
+STEPS, BATCH, LR = 50, 8, 1e-3
+
+
+@pytest.fixture(scope="module")
+def plain_net():
+    path = Path(__file__).parents[2] / "benchmarks" / "training.py"
+    spec = importlib.util.spec_from_file_location("training", path)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        spec.loader.exec_module(module)
+    return module.PlainNet
+
+
+def fresh(leads: tuple[str, ...], seed: int) -> EcgModel:
+    torch.manual_seed(seed)
+    return create_model("xresnet1d18", leads, arguments={"drop_rate": 0.0})
+
+
+def test_fifty_steps_agree(plain_net) -> None:
+    cohort = load_synthetic(num_records=STEPS * BATCH)
+    rows = np.arange(len(cohort))
+    teacher = create_teacher("xresnet1d18")
+    teacher.train()(torch.from_numpy(cohort.signals()[:64, :, :250] / 1000.0).float())  # statistics worth folding
+    teacher.eval()
+
+    student = fresh(("I",), seed=1)
+    mkd = MKD(student.info, teacher.info, DataInfo(cohort.classes, torch.zeros(1, 5)))
+    learner = Learner(student, {"mkd": mkd}, {"mkd": 1.0}).train()
+    fused = torch.optim.SGD(learner.parameters(), lr=LR, momentum=0.9, fused=True)
+    fast_teacher = folded(teacher)
+    fast = []
+    records = TrainingRecords(cohort, rows, list(range(12)), 250, BATCH, torch.device("cpu"))
+    for millivolts, batch in records.epoch(3, 0):
+        with torch.no_grad():
+            view = fast_teacher.view(millivolts)
+        total, _ = learner(millivolts[:, :1], view, batch)
+        total.backward()
+        fused.step()
+        fused.zero_grad()
+        fast.append(total.item())
+
+    plain_student = plain_net(fresh(("I",), seed=1).backbone).train()
+    plain_teacher = plain_net(deepcopy(teacher.backbone))
+    optimizer = torch.optim.SGD(plain_student.parameters(), lr=LR, momentum=0.9, foreach=False)
+    random = np.random.default_rng([3, 0])
+    order, starts = random.permutation(len(rows)), random.integers(0, 751, len(rows))
+    plain = []
+    for step in range(STEPS):
+        index = order[step * BATCH : (step + 1) * BATCH]
+        crops = np.stack([cohort.store[i, :, starts[i] : starts[i] + 250] / 1000.0 for i in index]).astype(np.float32)
+        s = plain_student(torch.from_numpy(crops[:, :1]))
+        with torch.no_grad():
+            t = plain_teacher(torch.from_numpy(crops))
+        terms = [torch.sigmoid(sign * t) * (F.logsigmoid(sign * t) - F.logsigmoid(sign * s)) for sign in (1, -1)]
+        loss = sum(terms).sum() / BATCH
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        plain.append(loss.item())
+    assert len(fast) == STEPS
+    assert fast[0] == pytest.approx(plain[0], rel=1e-5)
+    assert fast == pytest.approx(plain, rel=1e-3)
+    assert plain[-1] < plain[0]  # something was learned on the way
