@@ -26,6 +26,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine_overhead.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/clt.py
+	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/startup.py
 
 clean:

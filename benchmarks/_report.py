@@ -1,6 +1,6 @@
 """What every benchmark shares: a table on the terminal, and the same figures as JSON beside their provenance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,3 +20,16 @@ def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
+
+
+def peak_growth_mb(call: Callable[[], object]) -> float:
+    """What `call` adds to this process's peak memory, in MB (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status_kb("VmRSS")
+    call()
+    return (_status_kb("VmHWM") - before) / 1024
+
+
+def _status_kb(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])

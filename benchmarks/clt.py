@@ -11,12 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _report import report
+from _report import peak_growth_mb, report
 from rich.progress import track
 
 from ecgzoo.create import create_loss
@@ -91,16 +90,7 @@ def measure_growth(critic: str, size: int) -> float:
     """Run in a process of its own by `growth_mb`."""
     for _ in range(2):  # the libraries' own memory
         ours(some_labels(256), critic)()
-    step = ours(some_labels(size), critic)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status("VmRSS")
-    step()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+    return peak_growth_mb(ours(some_labels(size), critic))
 
 
 def main() -> None:

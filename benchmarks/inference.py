@@ -1,0 +1,99 @@
+"""What does a student cost where it is used? Every backbone on lead I.
+
+``latency`` is one 10 s record from millivolts to probabilities on one CPU thread, seven windows of 2.5 s, all of
+``model.predict``; ``records a second`` is a batch of 64 records on all threads. ``--compile`` adds a column for
+torch.compile. Then a day of one lead at 250 Hz: resampled, windowed, scored; its memory is the recording's samples and
+what `predict` adds to the peak of a process of its own.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from _report import peak_growth_mb, report
+from rich.progress import track
+
+from ecgzoo import registry
+from ecgzoo.config import ModelConfig
+from ecgzoo.create import create_student
+from ecgzoo.model import EcgModel
+from ecgzoo.signal import Record
+
+ROUNDS, BATCH = 15, 64
+LABELS = ("CD", "HYP", "MI", "NORM", "STTC")
+
+
+def student(name: str) -> EcgModel:
+    """Random weights under labels, so that `predict` takes them."""
+    torch.manual_seed(0)
+    model = create_student(name)
+    config = ModelConfig(architecture=name, leads=("I",), num_classes=5, labels=LABELS)
+    return EcgModel(model.backbone, config).eval()
+
+
+def record(seconds: float, rate_hz: float) -> Record:
+    """Noise of an ECG's size."""
+    signal = np.random.default_rng(0).normal(0, 0.3, (1, round(seconds * rate_hz))).astype(np.float32)
+    return Record(signal, ("I",), rate_hz, "noise")
+
+
+def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Median of `rounds` calls after three that warm up."""
+    times = []
+    for number in range(rounds + 3):
+        start = time.perf_counter()
+        call()
+        if number > 2:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def day() -> tuple[float, float]:
+    """Seconds and MB of a day's recording; run in a process of its own."""
+    model, small = student("xresnet1d18"), record(10, 250)
+    model.predict(small)
+    long = record(24 * 3600, 250)
+    start = time.perf_counter()
+    grown = peak_growth_mb(lambda: model.predict(long))
+    return time.perf_counter() - start, grown + long.signal.nbytes / 2**20
+
+
+def main() -> None:
+    """Print the tables and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compile", action="store_true")
+    compiled = parser.parse_args().compile
+    one, threads = record(10, 100), torch.get_num_threads()
+    batch = torch.from_numpy(np.repeat(one.signal[None], BATCH, axis=0))
+    rows = []
+    for name in track(registry.names("backbone"), "backbones"):
+        model = student(name)
+        torch.set_num_threads(1)
+        row = {
+            "backbone": name,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "latency ms": median_ms(lambda model=model: model.predict(one)),  # type: ignore[misc]
+        }
+        if compiled:
+            model.backbone = torch.compile(model.backbone)
+            row["compiled ms"] = median_ms(lambda model=model: model.predict(one))  # type: ignore[misc]
+            model = student(name)
+        torch.set_num_threads(threads)
+        row["records a second"] = BATCH / median_ms(lambda model=model: model.score(batch), 3) * 1e3  # type: ignore[misc]
+        rows.append({**row, "threads": threads})
+    report("inference", "xresnet1d18 at most 5 ms", rows)
+
+    code = "import inference; print(*inference.day())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=sys.path[0])
+    seconds, megabytes = map(float, done.stdout.split())
+    day_row = {"what": "24 h of lead I at 250 Hz", "seconds": seconds, "MB, the samples included": megabytes}
+    report("long_recording", "at most 60 s and 500 MB", [day_row])
+
+
+if __name__ == "__main__":
+    main()
