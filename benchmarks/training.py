@@ -21,7 +21,7 @@ from ecgzoo.backbones import _blocks
 from ecgzoo.create import create_model
 from ecgzoo.distill.run import has_bf16
 
-ROUNDS, STEPS, BATCH, CROP = 7, 10, 64, 250
+ROUNDS, STEPS, BATCH, CROP = 15, 10, 64, 250
 
 
 class MaxPool(nn.Module):

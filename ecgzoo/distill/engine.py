@@ -138,6 +138,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         wrapped, optimizer = accelerator.prepare(learner, optimizer)
 
+    parameters = list(learner.parameters())
+
     history: list[dict[str, Any]] = []
     best_line: dict[str, Any] | None = None
     best_weights: dict[str, Tensor] = {}
@@ -163,7 +165,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 total, parts = wrapped(_take(millivolts, student_leads), view, batch)
                 accelerator.backward(total)
                 if recipe.clip_grad:
-                    accelerator.clip_grad_norm_(learner.parameters(), recipe.clip_grad)
+                    nn.utils.clip_grad_norm_(parameters, recipe.clip_grad, foreach=True)
                 optimizer.step()
                 optimizer.zero_grad()
                 for loss in losses.values():
