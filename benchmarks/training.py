@@ -54,7 +54,7 @@ def plain(module: Any) -> Any:
 
 
 def _norm_1d(norm: nn.BatchNorm2d) -> nn.BatchNorm1d:
-    same = nn.BatchNorm1d(norm.num_features)
+    same = nn.BatchNorm1d(norm.num_features, dtype=norm.running_var.dtype if norm.running_var is not None else None)
     same.load_state_dict(norm.state_dict())
     return same.train(norm.training)
 

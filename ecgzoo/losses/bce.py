@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision
 
 
 class BCE(Loss):
@@ -16,4 +16,4 @@ class BCE(Loss):
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean cross-entropy in nats of logits ``[B, C]`` against labels ``[B, C]``."""
-        return F.binary_cross_entropy_with_logits(student.logits.float(), batch.labels)
+        return F.binary_cross_entropy_with_logits(full_precision(student.logits), batch.labels)

@@ -92,6 +92,11 @@ def needed(view: View | None, loss: Loss) -> View:
     return view
 
 
+def full_precision(tensor: Tensor) -> Tensor:
+    """Half precision in single; single and double as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def without_autocast(tensor: Tensor) -> torch.autocast:
     """A context in which the mathematics runs in the tensors' own precision."""
     return torch.autocast(device_type=tensor.device.type, enabled=False)

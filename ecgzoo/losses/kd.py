@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
 
 
 class KD(Loss):
@@ -31,6 +31,6 @@ class KD(Loss):
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean divergence in nats, times T², of logits ``[B, C]``."""
-        s = F.log_softmax(student.logits.float() / self.temperature, dim=1)
-        t = F.log_softmax(needed(teacher, self).logits.float() / self.temperature, dim=1)
+        s = F.log_softmax(full_precision(student.logits) / self.temperature, dim=1)
+        t = F.log_softmax(full_precision(needed(teacher, self).logits) / self.temperature, dim=1)
         return self.temperature**2 * F.kl_div(s, t, log_target=True, reduction="batchmean")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
 
 
 class MKD(Loss):
@@ -58,8 +58,8 @@ class MKD(Loss):
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The divergence in nats, times T², of logits ``[B, C]``; its gradient is ``T·(σ(s/T) − σ(t/T))/B``."""
-        s = student.logits.float() / self.temperature
-        t = needed(teacher, self).logits.float() / self.temperature
+        s = full_precision(student.logits) / self.temperature
+        t = full_precision(needed(teacher, self).logits) / self.temperature
         # logsigmoid, never log(sigmoid): exact where a probability rounds to 0 or 1
         positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))

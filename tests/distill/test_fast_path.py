@@ -1,4 +1,7 @@
-"""The engine's path against the loop that anyone would write first: the same losses, step by step."""
+"""The engine's path against the loop that anyone would write first: the same losses, step by step.
+
+In double precision: training turns a rounding of single precision into differences of a thousandth within fifty steps.
+"""
 
 import importlib.util
 from copy import deepcopy
@@ -33,24 +36,26 @@ def plain_net():
 
 def fresh(leads: tuple[str, ...], seed: int) -> EcgModel:
     torch.manual_seed(seed)
-    return create_model("xresnet1d18", leads, arguments={"drop_rate": 0.0})
+    return create_model("xresnet1d18", leads, arguments={"drop_rate": 0.0}).double()
 
 
 def test_fifty_steps_agree(plain_net) -> None:
     cohort = load_synthetic(num_records=STEPS * BATCH)
     rows = np.arange(len(cohort))
-    teacher = create_teacher("xresnet1d18")
-    teacher.train()(torch.from_numpy(cohort.signals()[:64, :, :250] / 1000.0).float())  # statistics worth folding
+    torch.manual_seed(2)
+    teacher = create_teacher("xresnet1d18").double()
+    teacher.train()(torch.from_numpy(cohort.signals()[:64, :, :250] / 1000.0))  # statistics worth folding
     teacher.eval()
 
     student = fresh(("I",), seed=1)
-    mkd = MKD(student.info, teacher.info, DataInfo(cohort.classes, torch.zeros(1, 5)))
+    mkd = MKD(student.info, teacher.info, DataInfo(cohort.classes, torch.zeros(1, 5))).double()
     learner = Learner(student, {"mkd": mkd}, {"mkd": 1.0}).train()
     fused = torch.optim.SGD(learner.parameters(), lr=LR, momentum=0.9, fused=True)
     fast_teacher = folded(teacher)
     fast = []
     records = TrainingRecords(cohort, rows, list(range(12)), 250, BATCH, torch.device("cpu"))
     for millivolts, batch in records.epoch(3, 0):
+        millivolts = millivolts.double()
         with torch.no_grad():
             view = fast_teacher.view(millivolts)
         total, _ = learner(millivolts[:, :1], view, batch)
@@ -67,10 +72,10 @@ def test_fifty_steps_agree(plain_net) -> None:
     plain = []
     for step in range(STEPS):
         index = order[step * BATCH : (step + 1) * BATCH]
-        crops = np.stack([cohort.store[i, :, starts[i] : starts[i] + 250] / 1000.0 for i in index]).astype(np.float32)
-        s = plain_student(torch.from_numpy(crops[:, :1]))
+        crops = np.stack([cohort.store[i, :, starts[i] : starts[i] + 250] for i in index]).astype(np.float32) / 1000
+        s = plain_student(torch.from_numpy(crops[:, :1]).double())
         with torch.no_grad():
-            t = plain_teacher(torch.from_numpy(crops))
+            t = plain_teacher(torch.from_numpy(crops).double())
         terms = [torch.sigmoid(sign * t) * (F.logsigmoid(sign * t) - F.logsigmoid(sign * s)) for sign in (1, -1)]
         loss = sum(terms).sum() / BATCH
         loss.backward()
@@ -78,6 +83,5 @@ def test_fifty_steps_agree(plain_net) -> None:
         optimizer.zero_grad()
         plain.append(loss.item())
     assert len(fast) == STEPS
-    assert fast[0] == pytest.approx(plain[0], rel=1e-5)
-    assert fast == pytest.approx(plain, rel=1e-3)
+    assert fast == pytest.approx(plain, rel=1e-7)
     assert plain[-1] < plain[0]  # something was learned on the way
