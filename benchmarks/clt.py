@@ -118,6 +118,7 @@ def main() -> None:
                     "loss": name,
                     "ms a step": seconds * 1e3,
                     "times published": seconds / medians["published"],
+                    "at most 0.5": seconds <= 0.5 * medians["published"],
                     "MB a step adds": "" if name == "published" else growth_mb(name, size),
                     "MB of B×N floats": BATCH * size * 4 / 2**20,
                 }

@@ -1,6 +1,7 @@
 """ModelConfig: everything beside its weights that a model needs to be used, as it stands in ``config.json``."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -71,10 +72,15 @@ class ModelConfig:
             raise WeightsError(f"{len(self.labels)} labels for {self.num_classes} classes; give one name a class")
         if self.aggregation not in ("mean", "max"):
             raise WeightsError(f"aggregation is {self.aggregation!r}; expected 'mean' or 'max'")
-        if not (self.normalisation.std_mv > 0 and self.rate_hz > 0 and 0 < self.stride_s <= self.window_s):
+        mean_mv, std_mv = self.normalisation.mean_mv, self.normalisation.std_mv
+        if not (0 < std_mv < math.inf and math.isfinite(mean_mv) and 0 < self.rate_hz < math.inf):
             raise WeightsError(
-                f"std_mv={self.normalisation.std_mv}, rate_hz={self.rate_hz}, window_s={self.window_s}, "
-                f"stride_s={self.stride_s}: all must be positive, and the stride no longer than the window"
+                f"mean_mv={mean_mv}, std_mv={std_mv}, rate_hz={self.rate_hz}: must be finite, the last two positive"
+            )
+        if not 1 <= self.stride <= self.window:
+            raise WeightsError(
+                f"window_s={self.window_s}, stride_s={self.stride_s} at {self.rate_hz:g} Hz: the stride must be at "
+                "least a sample, and no longer than the window"
             )
 
     @property

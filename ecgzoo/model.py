@@ -155,7 +155,7 @@ class EcgModel(nn.Module):
         """
         config, records = self.config, len(signals_mv)
         starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records")
-        at_once = max(1, WINDOWS_AT_ONCE // records)
+        at_once = max(1, WINDOWS_AT_ONCE // max(records, 1))
         total = torch.zeros(records, config.num_classes, device=signals_mv.device)
         for some in np.split(starts, range(at_once, len(starts), at_once)):
             windows = torch.stack([signals_mv[:, :, s : s + config.window] for s in some.tolist()], dim=1)
@@ -180,10 +180,13 @@ class EcgModel(nn.Module):
             )
         if not isinstance(record, Record):
             record = read_record(record)
-        notes = [*record.notes, *record.problems()]  # of all leads: swapped electrodes show in their relations
+        broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
+        record = record.select(self.config.leads)
+        notes = [*record.notes, *record.problems()]
+        if broken and broken not in notes:
+            notes.append(broken)
         if record.rate_hz != self.config.rate_hz:
             notes.append(f"resampled from {record.rate_hz:g} to {self.config.rate_hz:g} Hz")
-        record = record.select(self.config.leads)
         if np.isnan(record.signal).any():
             raise SignalError(f"{record.source}: NaN samples; repair them with record.interpolate_invalid() if few")
         record = record.resample(self.config.rate_hz)

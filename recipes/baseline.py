@@ -9,7 +9,7 @@ from ecgzoo.distill import Recipe, Report, Run
 
 def main(recipe: Recipe) -> Report:
     """Train and judge the student."""
-    run = Run(recipe)
+    run = Run(recipe, distils=False)
     baseline = run.train("baseline", recipe.student, recipe.student_leads, recipe.losses, None)
     return run.report({"baseline": baseline})
 

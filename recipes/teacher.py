@@ -10,7 +10,7 @@ from ecgzoo.distill import Recipe, Report, Run
 
 def main(recipe: Recipe) -> Report:
     """Train and judge the teacher."""
-    run = Run(recipe)
+    run = Run(recipe, distils=False)
     teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
     return run.report({"teacher": teacher})
 

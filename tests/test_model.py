@@ -102,9 +102,11 @@ def test_what_cannot_be_predicted_is_an_error() -> None:
         ecgzoo.create_student("xresnet1d18").predict(record())
 
 
-def test_swapped_electrodes_are_reported_though_one_lead_is_used() -> None:
-    notes = trained().predict(record()).notes  # noise in every lead breaks Einthoven's law
-    assert any("Einthoven" in note for note in notes)
+def test_mislabelled_limb_leads_are_reported_though_one_lead_is_used() -> None:
+    sound = record(("I", "II")).select(6, derive=True)
+    assert trained().predict(sound).notes == sound.select(("II",)).notes
+    swapped = ecgzoo.Record(sound.signal[[1, 0, 2, 3, 4, 5]], sound.leads, 100, "I and II exchanged")
+    assert any("Einthoven" in note for note in trained().predict(swapped).notes)
 
 
 def test_predicting_leaves_the_mode_as_it_was() -> None:
@@ -136,6 +138,8 @@ def test_config_refuses_what_cannot_be() -> None:
         {"labels": ("a",)},
         {"aggregation": "median"},
         {"stride_s": 3.0},
+        {"stride_s": 0.004},
+        {"normalisation": Normalisation(mean_mv=float("nan"))},
         {"rate_hz": 0.0},
         {"units": "uV"},
         {"leads": ("AVR",)},

@@ -16,7 +16,15 @@ class Conv(nn.Conv1d):
         """``[B, in_channels, 1, T] -> [B, out_channels, 1, T']``."""
         padding = self.padding[0]
         assert isinstance(padding, int)  # never a string such as "same": int8 runtimes mishandle it
-        out = F.conv2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, padding))
+        out = F.conv2d(
+            x,
+            self.weight.unsqueeze(2),
+            self.bias,
+            (1, self.stride[0]),
+            (0, padding),
+            (1, self.dilation[0]),
+            self.groups,
+        )
         # one channel looks the same in both layouts, and torch would take it for channels first
         return out.contiguous(memory_format=torch.channels_last) if self.in_channels == 1 else out
 

@@ -53,7 +53,7 @@ class TrainingRecords:
         self.starts = samples - window + 1
         self.crops: Tensor | None = None
         if len(rows) * len(leads) * samples * cohort.store.itemsize <= resident_bytes:
-            signals = np.ascontiguousarray(cohort.signals(rows)[:, leads])
+            signals = cohort.store[cohort.positions[rows][:, None], leads]  # of no lead that is not wanted
             self.crops = torch.from_numpy(signals).to(device).unfold(2, window, 1)  # a view [N, leads, start, window]
 
     def __len__(self) -> int:

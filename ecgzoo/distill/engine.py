@@ -50,9 +50,8 @@ class Learner(nn.Module):
     def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the terms, and each for the log."""
         view = self.view(millivolts)
-        total = (
-            0 * view.logits.float().sum()
-        )  # ties in the classifier, which no term may read: DDP wants every gradient
+        # ties in the classifier, which no term may read: DDP wants every gradient
+        total = 0 * view.logits.float().sum()
         parts = {}
         for name, loss in self.losses.items():
             value = loss(view, teacher, batch)
@@ -115,8 +114,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         recipe.batch_size,
         device,
     )
-    student_leads = student.lead_positions(tuple(leads), cohort.title)
-    teacher_leads = teacher.lead_positions(tuple(leads), cohort.title) if teacher else []
+    student_leads = torch.tensor(student.lead_positions(tuple(leads), cohort.title), device=device)
+    teacher_leads = torch.tensor(teacher.lead_positions(tuple(leads), cohort.title) if teacher else [], device=device)
 
     data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]))
     losses = {
@@ -161,8 +160,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 view = None
                 if teacher is not None and teacher_runs:
                     with torch.no_grad(), accelerator.autocast():
-                        view = teacher.view(_take(millivolts, teacher_leads))
-                total, parts = wrapped(_take(millivolts, student_leads), view, batch)
+                        view = teacher.view(millivolts.index_select(1, teacher_leads))
+                total, parts = wrapped(millivolts.index_select(1, student_leads), view, batch)
                 accelerator.backward(total)
                 if recipe.clip_grad:
                     nn.utils.clip_grad_norm_(parameters, recipe.clip_grad, foreach=True)
@@ -218,7 +217,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
 
 
 def _check_in_step(accelerator: Accelerator, learner: Learner, name: str) -> None:
-    """Weights, banks and Z must be the same in all processes, bit for bit."""
+    """Weights, banks and Z must be the same in all processes: the exact sum of each tensor is compared."""
     if accelerator.num_processes > 1:
         sums = torch.stack([tensor.double().nansum() for tensor in learner.state_dict().values()])
         if not (accelerator.gather(sums[None]) == sums).all():
@@ -245,7 +244,7 @@ def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows
 def folded(model: EcgModel) -> EcgModel:
     """A frozen copy in eval mode, each batch norm merged into the convolution before it."""
     copy = deepcopy(model).eval().requires_grad_(False)
-    for sequence in [module for module in copy.modules() if isinstance(module, nn.Sequential)]:
+    for sequence in [module for module in copy.modules() if type(module) is nn.Sequential]:
         for number in range(len(sequence) - 1):
             conv, norm = sequence[number], sequence[number + 1]
             if isinstance(conv, nn.Conv1d) and isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -295,11 +294,6 @@ def make_optimizer(
         cycle.step()
 
     return optimizer, set_lr
-
-
-def _take(millivolts: Tensor, positions: list[int]) -> Tensor:
-    whole = positions == list(range(millivolts.shape[1]))
-    return millivolts if whole else millivolts[:, positions]
 
 
 def _load(learner: Learner, optimizer: Any, ema: Any, state: dict[str, Any], path: Path) -> None:

@@ -81,7 +81,7 @@ class Recipe:
         stride_s: seconds between evaluation windows.
         aggregation: how a record's probability comes from its windows'.
         precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
-        compile: run the student through torch.compile, which needs a C++ compiler and half a minute to start.
+        compile: run the student through torch.compile, which needs a C++ compiler and a while to start.
         seed: of weights, crops, order, dropout and bootstrap.
         output: folder of the run.
         resume: continue the run in that folder, if there is one.
@@ -128,6 +128,12 @@ class Recipe:
         for name in ("teacher_leads", "student_leads"):
             object.__setattr__(self, name, resolve_leads(getattr(self, name)))
         object.__setattr__(self, "losses", tuple(self.losses))
+        for name in ("epochs", "batch_size", "patience", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
+        for name in ("lr", "weight_decay", "clip_grad", "ema_decay", "window_s", "stride_s"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a number")
         for name in ("epochs", "batch_size", "lr", "window_s", "stride_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must be positive")

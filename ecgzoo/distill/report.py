@@ -42,7 +42,9 @@ class Report:
         for arm, figures in values["arms"].items():
             leads = figures["leads"]
             shown = ",".join(leads) if len(leads) <= 3 else f"{len(leads)} leads"
-            table.add_row(TITLES[arm], shown, f"{figures['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*figures["ci"]))
+            table.add_row(
+                TITLES.get(arm, arm), shown, f"{figures['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*figures["ci"])
+            )
         table.add_section()
         for pair, figures in values["paired"].items():
             low, high = figures["ci"]
@@ -67,7 +69,7 @@ class Report:
         for number, (arm, figures) in enumerate(arms.items()):
             heights = [figures["macro_auc"], *(auc or 0.0 for auc in figures["per_class"].values())]
             places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
-            axes.bar(places, heights, width=0.25, label=f"{TITLES[arm]} ({len(figures['leads'])} leads)")
+            axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({len(figures['leads'])} leads)")
             low, high = figures["ci"]
             axes.errorbar(
                 places[0], heights[0], [[heights[0] - low], [high - heights[0]]], color="black", capsize=3, linewidth=1
@@ -88,10 +90,10 @@ class Report:
             if not log.exists():  # a teacher that was given, not trained
                 continue
             lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            epochs = [line["epoch"] + 1 for line in lines]
+            epochs, title = [line["epoch"] + 1 for line in lines], TITLES.get(arm, arm)
             if "bce" in lines[0]:  # the one term that arms have in common
-                loss_axes.plot(epochs, [line["bce"] for line in lines], label=TITLES[arm])
-            auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=TITLES[arm])
+                loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
+            auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=title)
         loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
         auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
         for axes in (loss_axes, auc_axes):
@@ -106,7 +108,6 @@ def make_report(
     scores: Mapping[str, CohortScores],
     leads: Mapping[str, tuple[str, ...]],
     processes: int,
-    precision: str,
 ) -> Report:
     """Figures of each arm, the paired difference of each two, and the share of the teacher's lead that was recovered.
 
@@ -122,13 +123,13 @@ def make_report(
         for arm, scored in scores.items()
     }
     paired = {}
-    for b, a in combinations([arm for arm in ("baseline", "student", "teacher") if arm in scores], 2):
+    for b, a in combinations(sorted(scores, key=_rank), 2):
         found = paired_difference(
             scores[a].y_true, scores[a].y_score, scores[b].y_score, scores[a].patients, seed=recipe.seed
         )
         paired[f"{a}-{b}"] = {"difference": found.difference, "ci": list(found.ci)}
     gap = None
-    if len(arms) == 3:
+    if set(TITLES) <= set(arms):
         teacher, baseline, student = (arms[arm]["macro_auc"] for arm in ("teacher", "baseline", "student"))
         gap = (student - baseline) / (teacher - baseline) if teacher > baseline else None
     first = next(iter(scores.values()))
@@ -147,7 +148,13 @@ def make_report(
             "gap_recovered": gap,
             "recipe": recipe.to_dict(),
             "processes": processes,
-            "precision": precision,
+            "precision": recipe.precision,
             "provenance": provenance(),
         }
     )
+
+
+def _rank(arm: str) -> tuple[int, str]:
+    """Differences are taken of the better-informed arm and the other: student − baseline, teacher − student."""
+    order = ("baseline", "student", "teacher")
+    return (order.index(arm) if arm in order else len(order), arm)

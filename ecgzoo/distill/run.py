@@ -31,19 +31,22 @@ class Run:
 
     Args:
         recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
+        distils: whether a teacher takes part; without one, no loss may need it.
 
     Raises:
         RecipeError, RegistryError, DataError: what the recipe asks for is not to be had.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, distils: bool = True) -> None:
+        if recipe.precision == "auto":
+            recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
         self.recipe = recipe
+        self.distils = distils
         self.folder = Path(recipe.output)
-        self.precision = ("bf16" if has_bf16() else "fp32") if recipe.precision == "auto" else recipe.precision
         try:
             self.accelerator = Accelerator(
                 cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
-                mixed_precision="bf16" if self.precision == "bf16" else "no",
+                mixed_precision="bf16" if recipe.precision == "bf16" else "no",
                 # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
                 kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
                 log_with=recipe.tracker,
@@ -51,7 +54,7 @@ class Run:
             )
         except ValueError as error:
             raise RecipeError(
-                f"precision {self.precision} or tracker {recipe.tracker} cannot be had: {error} "
+                f"precision {recipe.precision} or tracker {recipe.tracker} cannot be had: {error} "
                 "A process keeps its first precision; start a new one for another."
             ) from error
         if recipe.tracker and not self.accelerator.log_with:
@@ -95,14 +98,16 @@ class Run:
         student = self._new_model(recipe.student, recipe.student_leads)
         if recipe.teacher_weights is None:
             teacher = self._new_model(recipe.teacher, recipe.teacher_leads)
-        else:
+        elif self.distils:
             teacher = self._given_teacher(recipe.teacher_weights)
+        else:
+            raise RecipeError("this recipe trains without a teacher; leave out --teacher-weights")
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
         data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)))
         for term in recipe.terms:
-            create_loss(term.name, student.info, teacher.info, data, term.params)
+            create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
 
     def _new_model(self, architecture: str, leads: tuple[str, ...]) -> EcgModel:
@@ -143,7 +148,9 @@ class Run:
                 "Give a teacher of this task, or none to train one."
             )
         training = teacher.config.training
-        if training.get("data") == self.cohort.name:
+        if self.cohort.name == training.get("data") or self.cohort.fingerprint == training.get("data_fingerprint"):
+            if not {"train_folds", "val_folds"} <= training.keys():
+                raise RecipeError(f"{folder} does not say on which folds of {self.cohort.name} it was trained")
             seen = {*parse_folds(training["train_folds"]), *parse_folds(training["val_folds"])}
             if shared := seen & set(parse_folds(recipe.test_folds)):
                 raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
@@ -196,7 +203,7 @@ class Run:
                     "epochs": recipe.epochs,
                     "best_epoch": best["epoch"],
                     "seed": recipe.seed,
-                    "precision": self.precision,
+                    "precision": recipe.precision,
                     **provenance(),
                 },
             ),
@@ -222,7 +229,7 @@ class Run:
         folds = parse_folds(self.recipe.test_folds)
         scores = {arm: self.scores(model, folds, self.test_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
-        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes, self.precision)
+        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
             report.write(self.folder)
         for tracker in self.accelerator.trackers:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.bank import MemoryBank, gather_rows
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, needed, without_autocast
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
 
 
 class CLT(Loss):
@@ -36,7 +36,8 @@ class CLT(Loss):
         momentum: μ of the bank's average.
         z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``.
         max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
-        chunk: rows of the bank that are compared at a time; bounds the memory of a step and keeps it in the cache.
+        chunk: rows of the bank that are compared at a time, so that scores stay in the cache; only their mask is
+            held for all rows, ``[B, N]``.
 
     Raises:
         RecipeError: no teacher, or a parameter out of its range.
@@ -87,8 +88,8 @@ class CLT(Loss):
         if not self._z_known:  # looks at the device's memory, but only until Z is there
             self._z_known = not bool(self.log_z.isnan().any())
         with without_autocast(student.embedding):
-            z_s = F.normalize(self.student_head(student.embedding.float()), dim=1)
-            z_t = F.normalize(self.teacher_head(teacher.embedding.float()), dim=1)
+            z_s = F.normalize(self.student_head(full_precision(student.embedding)), dim=1)
+            z_t = F.normalize(self.teacher_head(full_precision(teacher.embedding)), dim=1)
             rows = self._rows(batch.index.device)
             mask = self.bank.mask(batch.index, batch.labels.float(), rows)
             count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K

@@ -170,11 +170,23 @@ class Record:
             found.append(f"Amplitudes up to {peak:.4g} mV: wrong units, or artefacts.")
         if 0 < peak < 0.01:
             found.append(f"Amplitudes of at most {peak:.2g} mV: wrong units?")
-        if all(name in self.leads for name in ("I", "II", *_DERIVED)):
-            breach = self.einthoven_error_mv()
-            if breach > einthoven_tolerance_mv:
-                found.append(f"Limb leads break Einthoven's law by {breach:.3g} mV: swapped or corrupt.")
+        if broken := self.einthoven_problem(einthoven_tolerance_mv):
+            found.append(broken)
         return found
+
+    def einthoven_problem(self, tolerance_mv: float = 0.05) -> str | None:
+        """What is wrong with the relations of the six limb leads, in a sentence; None if nothing, or if one is missing.
+
+        Leads that were mislabelled or corrupted one by one break them. Electrodes swapped on the patient do not.
+        """
+        if not all(name in self.leads for name in ("I", "II", *_DERIVED)):
+            return None
+        breach = self.einthoven_error_mv()
+        return (
+            f"Limb leads break Einthoven's law by {breach:.3g} mV: swapped or corrupt."
+            if breach > tolerance_mv
+            else None
+        )
 
     def _row(self, name: str) -> np.ndarray:
         row: np.ndarray = self.signal[self.leads.index(name)]

@@ -1,9 +1,11 @@
 """Runs on a small simulated cohort: whole, resumed, stopped, refused."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,6 +195,33 @@ def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path)
     assert train("clipped", opt="sgd", lr=0.1, clip_grad=0.01) != sgd
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_training_follows_the_plain_one(tiny: str, tmp_path: Path) -> None:
+    lines = {}
+    for compiled in (False, True):
+        run = Run(recipe(tmp_path, output=tmp_path / str(compiled), compile=compiled, epochs=1, opt="sgd"))
+        run.train("b", "resnet1d18", ("I",), ("bce=1",), None)
+        (lines[compiled],) = log(tmp_path / str(compiled) / "b")
+    assert lines[True]["bce"] == pytest.approx(lines[False]["bce"], rel=1e-3)
+
+
+def test_an_arm_of_ones_own_is_reported(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, epochs=1, losses=("bce=1",)), distils=False)
+    arms = {name: run.train(name, "xresnet1d18", ("I",), ("bce=1",), None) for name in ("baseline", "mine")}
+    report = run.report(arms)
+    assert set(report.values["paired"]) == {"mine-baseline"}
+    assert report.table().row_count == 3
+
+
+def test_a_recipe_without_a_teacher_is_refused_one(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="give a teacher"):
+        Run(recipe(tmp_path, losses=("mkd=1",)), distils=False)
+    with pytest.raises(RecipeError, match="leave out --teacher-weights"):
+        Run(recipe(tmp_path, losses=("bce=1",), teacher_weights="x"), distils=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
     ecgzoo.distill(recipe(tmp_path, epochs=1, losses=("mkd=1",), compare=False))
     assert (tmp_path / "run" / "curves.png").exists()
@@ -213,6 +242,7 @@ def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
         ({"losses": ("bce=1", "clt=1,tau=2")}, RecipeError, "tau"),
         ({"batch_size": 1000}, RecipeError, "batch-size"),
         ({"window_s": 11.0}, SignalError, "shorter"),
+        ({"stride_s": 0.004}, WeightsError, "at least a sample"),
         ({"sched": "zigzag"}, RecipeError, "zigzag"),
         ({"opt": "zagzig"}, RecipeError, "zagzig"),
         ({"tracker": "wandb"}, RecipeError, "wandb"),
@@ -287,7 +317,11 @@ def test_streamed_batches_are_the_resident_ones() -> None:
         assert torch.equal(a, b)
         assert torch.equal(batch_a.index, batch_b.index)
         assert torch.equal(batch_a.labels, batch_b.labels)
-    next(streamed.epoch(1, 2))  # an epoch that is given up leaves no thread behind
+    threads = threading.active_count()
+    given_up = streamed.epoch(1, 2)
+    next(given_up)
+    given_up.close()
+    assert threading.active_count() == threads
 
 
 def test_shares_of_two_processes_make_one_batch() -> None:
