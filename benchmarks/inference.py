@@ -74,10 +74,11 @@ def main() -> None:
     for name in track(registry.names("backbone"), "backbones"):
         model = student(name)
         torch.set_num_threads(1)
+        latency_ms = median_ms(lambda model=model: model.predict(one))  # type: ignore[misc]
         row = {
             "backbone": name,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "latency ms": median_ms(lambda model=model: model.predict(one)),  # type: ignore[misc]
+            "latency ms": latency_ms,
         }
         if compiled:
             model.backbone = torch.compile(model.backbone)
@@ -85,7 +86,7 @@ def main() -> None:
             model = student(name)
         torch.set_num_threads(threads)
         row["records a second"] = BATCH / median_ms(lambda model=model: model.score(batch), 3) * 1e3  # type: ignore[misc]
-        rows.append({**row, "at most 5 ms": row["latency ms"] <= 5, "threads": threads})
+        rows.append({**row, "at most 5 ms": latency_ms <= 5, "threads": threads})
     report("inference", "xresnet1d18 at most 5 ms", rows)
 
     code = "import inference; print(*inference.day())"
