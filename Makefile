@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.ecgzoo-installed
 .PHONY: mvkt test test-fast lint bench clean
 
 mvkt: $(INSTALLED)
-	$(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -40,10 +40,11 @@ class Report:
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)
         for arm, figures in values["arms"].items():
-            leads = figures["leads"]
-            shown = ",".join(leads) if len(leads) <= 3 else f"{len(leads)} leads"
             table.add_row(
-                TITLES.get(arm, arm), shown, f"{figures['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*figures["ci"])
+                TITLES.get(arm, arm),
+                _shown(figures["leads"]),
+                f"{figures['macro_auc']:.4f}",
+                "{:.4f} to {:.4f}".format(*figures["ci"]),
             )
         table.add_section()
         for pair, figures in values["paired"].items():
@@ -69,14 +70,18 @@ class Report:
         for number, (arm, figures) in enumerate(arms.items()):
             heights = [figures["macro_auc"], *(auc or 0.0 for auc in figures["per_class"].values())]
             places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
-            axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({len(figures['leads'])} leads)")
+            axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({_shown(figures['leads'])})")
             low, high = figures["ci"]
             axes.errorbar(
                 places[0], heights[0], [[heights[0] - low], [high - heights[0]]], color="black", capsize=3, linewidth=1
             )
         axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) < 10 else 90)
-        axes.set(ylabel="AUC", ylim=(0.5, 1.0), title=f"{self.values['data']}, test folds {self.values['folds']}")
-        axes.legend(loc="lower right")
+        axes.set(
+            ylabel="AUC",
+            ylim=(0.5, 1.0),
+            title=f"{self.values['data']}, test folds {', '.join(map(str, self.values['folds']))}",
+        )
+        figure.legend(loc="outside lower center", ncols=len(arms))
         figure.savefig(path, format="png", dpi=120)
 
     def _plot_curves(self, folder: Path, path: Path) -> None:
@@ -158,3 +163,7 @@ def _rank(arm: str) -> tuple[int, str]:
     """Differences are taken of the better-informed arm and the other: student − baseline, teacher − student."""
     order = ("baseline", "student", "teacher")
     return (order.index(arm) if arm in order else len(order), arm)
+
+
+def _shown(leads: list[str]) -> str:
+    return ", ".join(leads) if len(leads) <= 3 else f"{len(leads)} leads"
