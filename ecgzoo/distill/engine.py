@@ -308,4 +308,5 @@ def _load(learner: Learner, optimizer: Any, ema: Any, state: dict[str, Any], pat
 
 def _progress(accelerator: Accelerator) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, disable=not accelerator.is_main_process)
+    # drawing takes milliseconds from the training thread, ten times a second by default
+    return Progress(*columns, disable=not accelerator.is_main_process, refresh_per_second=2)
