@@ -7,13 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 import ecgzoo
 from ecgzoo.create import load_cohort
@@ -269,21 +267,13 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> No
         Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", "xresnet1d18", ("I",), ("bce=1",), None)
 
 
-@pytest.fixture
-def fresh_accelerate() -> Iterator[None]:
-    """Accelerate keeps one precision a process; a test that wants another starts and leaves without any."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path, fresh_accelerate: None) -> None:
+def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path) -> None:
     Run(recipe(tmp_path))
     with pytest.raises(RecipeError, match="bf16"):
         Run(recipe(tmp_path, precision="bf16", output=str(tmp_path / "other")))
 
 
-def test_cosine_from_timm_and_bf16(tiny: str, tmp_path: Path, fresh_accelerate: None) -> None:
+def test_cosine_from_timm_and_bf16(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, sched="cosine", precision="bf16", opt="sgd"))
     run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)
     rates = [line["lr"] for line in log(tmp_path / "run" / "baseline")]
