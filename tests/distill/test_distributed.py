@@ -31,14 +31,14 @@ def test_two_processes_follow_one(tiny: str, tmp_path: Path) -> None:
         for a, b in zip(log(tmp_path / "one" / arm), log(tmp_path / "two" / arm), strict=True):
             # the AUC is a step function of the scores: on 48 records one flipped pair moves it by a thousandth
             assert b.pop("val_macro_auc") == pytest.approx(a.pop("val_macro_auc"), abs=5e-3)
-            assert b == pytest.approx(a, rel=1e-3, abs=1e-4)
+            assert b == pytest.approx(a, rel=1e-4, abs=1e-5)
     alone = load_file(tmp_path / "one" / "clt-0-of-1.safetensors")
     ranks = [load_file(tmp_path / "two" / f"clt-{rank}-of-2.safetensors") for rank in (0, 1)]
     for name, value in ranks[0].items():
         assert torch.equal(value, ranks[1][name]), name
     assert torch.equal(alone["bank.visited"], ranks[0]["bank.visited"])
     for name in ("bank.student", "bank.teacher", "log_z"):
-        torch.testing.assert_close(ranks[0][name], alone[name], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(ranks[0][name], alone[name], rtol=5e-4, atol=5e-4)
     results = [json.loads((tmp_path / run / "results.json").read_text()) for run in ("one", "two")]
     assert [result["processes"] for result in results] == [1, 2]
 

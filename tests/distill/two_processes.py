@@ -14,7 +14,7 @@ recipe = Recipe(
     losses=("bce=1", "mkd=1", "clt=0.8"),
     epochs=1,
     batch_size=32,
-    lr=1e-2,
+    lr=2e-3,
     opt="sgd",  # Adam divides by the gradient's size, and so turns rounding into steps
     output=sys.argv[1],
     compare=False,
