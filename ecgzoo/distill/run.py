@@ -42,6 +42,7 @@ class Run:
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
         self.recipe = recipe
         self.distils = distils
+        self._given: EcgModel | None = None
         self.folder = Path(recipe.output)
         try:
             self.accelerator = Accelerator(
@@ -99,7 +100,7 @@ class Run:
         if recipe.teacher_weights is None:
             teacher = self._new_model(recipe.teacher, recipe.teacher_leads)
         elif self.distils:
-            teacher = self._given_teacher(recipe.teacher_weights)
+            teacher = self._given = self._given_teacher(recipe.teacher_weights)
         else:
             raise RecipeError("this recipe trains without a teacher; leave out --teacher-weights")
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
@@ -127,18 +128,12 @@ class Run:
         return EcgModel(model.backbone, config)
 
     def teacher(self) -> EcgModel:
-        """The teacher of ``--teacher-weights``, or one trained on labels alone.
-
-        Raises:
-            WeightsError: the weights are damaged.
-            RecipeError: they are for other labels, or have seen the records that this run judges on.
-        """
+        """The teacher of ``--teacher-weights``, or one trained on labels alone."""
         recipe = self.recipe
-        if recipe.teacher_weights is None:
-            return self.train("teacher", recipe.teacher, recipe.teacher_leads, ("bce=1",), None)
-        return self._given_teacher(recipe.teacher_weights)
+        return self._given or self.train("teacher", recipe.teacher, recipe.teacher_leads, ("bce=1",), None)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
+        """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
         recipe = self.recipe
         teacher = load_pretrained(folder)
         if teacher.config.labels != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:

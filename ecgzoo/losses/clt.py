@@ -85,7 +85,7 @@ class CLT(Loss):
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean over anchors of both terms; zero for an anchor that has no negative yet."""
         teacher = needed(teacher, self)
-        if not self._z_known:  # looks at the device's memory, but only until Z is there
+        if self.critic == "nce" and not self._z_known:  # waits for the device, but only until Z is there
             self._z_known = not bool(self.log_z.isnan().any())
         with without_autocast(student.embedding):
             z_s = F.normalize(self.student_head(full_precision(student.embedding)), dim=1)
@@ -133,15 +133,14 @@ class CLT(Loss):
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
 
         if not self._z_known:
-            sums = [_logsumexp(torch.addmm(part_mask, query, part.T)) for part, part_mask in chunks]
-            log_z = self._estimate_log_z(score_pos.detach(), sums, count).nan_to_num()
-            sums = []
+            first = [_logsumexp(torch.addmm(part_mask, query, part.T)) for part, part_mask in chunks]
+            log_z = self._estimate_log_z(score_pos.detach(), first, count).nan_to_num()
         offset = log_z + torch.log(count.clamp(min=1) / len(self.bank.visited))
         value_neg, gradient = torch.zeros_like(score_pos), torch.zeros_like(z)
         for part, part_mask in chunks:
             score = torch.addmm(part_mask, query, part.T)
             sums.append(_logsumexp(score))
-            score -= offset.detach()[:, None]
+            score -= offset[:, None]
             value_neg = value_neg + F.softplus(score).sum(1)
             gradient = gradient + score.sigmoid_() @ part
         value_neg = _with_gradient(value_neg, z, gradient / self.temperature)
