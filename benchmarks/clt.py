@@ -2,7 +2,8 @@
 
 ``published`` is a 1,024-negative NCE as such code is written: for every anchor numpy draws its negatives, their rows
 are gathered into ``[B, K + 1, D]``, and exp is taken of the scores; forward, backward and the bank's update on both
-sides. Both run alternately. Memory is what a step adds to the peak of a process of its own that holds the bank.
+sides. All run alternately, ours with embeddings in single and in bfloat16, which is the default where the machine has
+it. Memory is what a step adds to the peak of a process of its own that holds the bank.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from _report import peak_growth_mb, report
 from rich.progress import track
 
 from ecgzoo.create import create_loss
+from ecgzoo.distill.run import has_bf16
 from ecgzoo.losses.clt import CLT
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
 
@@ -26,7 +28,7 @@ BATCH, DIM, CLASSES, NEGATIVES, TAU = 64, 128, 5, 1024, 0.07
 SIZES = (17_418, 100_000, 1_000_000)
 
 
-def ours(labels: torch.Tensor, critic: str) -> Callable[[], None]:
+def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
     """One step of our loss: forward, backward, update."""
     info = ModelInfo("net", ("I",), CLASSES, DIM, DIM)
     clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), {"critic": critic, "max_rows": len(labels)})
@@ -36,7 +38,10 @@ def ours(labels: torch.Tensor, critic: str) -> Callable[[], None]:
 
     def step() -> None:
         index = torch.randint(0, len(labels), (BATCH,))
-        student, teacher = torch.randn(BATCH, DIM, requires_grad=True), torch.randn(BATCH, DIM)
+        student, teacher = (
+            torch.randn(BATCH, DIM, dtype=dtype, requires_grad=True),
+            torch.randn(BATCH, DIM, dtype=dtype),
+        )
         views = [View(e[:, :CLASSES], e, e[..., None]) for e in (student, teacher)]
         clt(*views, Batch(labels[index], index)).backward()
         clt.after_backward()
@@ -103,6 +108,8 @@ def main() -> None:
         torch.manual_seed(0)
         labels = some_labels(size)
         steps = {"published": published(labels), "nce": ours(labels, "nce"), "infonce": ours(labels, "infonce")}
+        if has_bf16():
+            steps |= {f"{critic}, bf16": ours(labels, critic, torch.bfloat16) for critic in ("nce", "infonce")}
         times: dict[str, list[float]] = {name: [] for name in steps}
         for number in track(range(rounds + 2), f"N = {size:,}"):
             for name, step in steps.items():
@@ -119,7 +126,7 @@ def main() -> None:
                     "ms a step": seconds * 1e3,
                     "times published": seconds / medians["published"],
                     "at most 0.5": seconds <= 0.5 * medians["published"],
-                    "MB a step adds": "" if name == "published" else growth_mb(name, size),
+                    "MB a step adds": growth_mb(name, size) if name in ("nce", "infonce") else "",
                     "MB of B×N floats": BATCH * size * 4 / 2**20,
                 }
             )

@@ -40,9 +40,9 @@ class MemoryBank(nn.Module):
         diagnosis shares none even with itself, so the anchor's own row is excluded by its `index` ``[B]``.
 
         Returns:
-            float ``[B, len(rows)]``.
+            ``[B, len(rows)]``, of the dtype of `labels` ``[B, C]``.
         """
-        shared = labels @ self.labels[rows].T
+        shared = labels @ self.labels[rows].to(labels.dtype).T
         shared += ~self.visited[rows]
         if isinstance(rows, slice):
             shared.scatter_(1, index[:, None], 1.0)

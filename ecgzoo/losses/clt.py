@@ -8,10 +8,12 @@ the same record on the other side, the negatives are the records that share no d
     infonce:  ℓ = ⟨z, m⟩/τ;                      logsumexp([ℓ⁺, ℓ⁻]) − ℓ⁺
 
 K is the number of negatives that the row really has, N that of the training records, and Z = N · mean exp⟨z, m⟩/τ,
-first taken from a batch and then averaged, always in log space: exp(1/0.07) overflows half precision.
+first taken from a batch and then averaged, always in log space: exp(1/0.07) overflows half precision. Where the
+networks run in bfloat16, so do the two products with the bank, which are nearly all of the work; sums stay in single.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -91,7 +93,8 @@ class CLT(Loss):
             z_s = F.normalize(self.student_head(full_precision(student.embedding)), dim=1)
             z_t = F.normalize(self.teacher_head(full_precision(teacher.embedding)), dim=1)
             rows = self._rows(batch.index.device)
-            mask = self.bank.mask(batch.index, batch.labels.float(), rows)
+            dtype = torch.bfloat16 if student.embedding.dtype == torch.bfloat16 else z_s.dtype
+            mask = self.bank.mask(batch.index, batch.labels.to(dtype), rows)
             count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
             term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, count, self.log_z[0])
             term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, count, self.log_z[1])
@@ -117,35 +120,38 @@ class CLT(Loss):
         positive = torch.where(self.bank.visited[index, None], bank[index], other.detach())
         score_pos = (z * positive).sum(1) / self.temperature  # [B]
         # The bank is constant, so the gradient with respect to z is known: autograd need keep nothing of [B, N].
-        query, memory = z.detach() / self.temperature, bank[rows]
-        chunks = list(zip(memory.split(self.chunk), mask.split(self.chunk, dim=1), strict=True))
+        query, memory = (z.detach() / self.temperature).to(mask.dtype), bank[rows]
         sums: list[Tensor] = []
 
         if self.critic == "infonce":
             gradients = []
-            for part, part_mask in chunks:
-                score = torch.addmm(part_mask, query, part.T)  # [B, chunk]
+            for part, score in self._scores(query, memory, mask):
                 sums.append(_logsumexp(score))
-                gradients.append(score.softmax(1) @ part)
+                gradients.append((score.softmax(1).to(part.dtype) @ part).to(z.dtype))
             share = torch.stack(sums).softmax(0)[:, :, None]  # of each chunk in an anchor's sum
             gradient = (share * torch.stack(gradients)).sum(0)
             sum_neg = _with_gradient(torch.stack(sums).logsumexp(0), z, gradient / self.temperature)
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
 
         if not self._z_known:
-            first = [_logsumexp(torch.addmm(part_mask, query, part.T)) for part, part_mask in chunks]
+            first = [_logsumexp(score) for _, score in self._scores(query, memory, mask)]
             log_z = self._estimate_log_z(score_pos.detach(), first, count).nan_to_num()
         offset = log_z + torch.log(count.clamp(min=1) / len(self.bank.visited))
         value_neg, gradient = torch.zeros_like(score_pos), torch.zeros_like(z)
-        for part, part_mask in chunks:
-            score = torch.addmm(part_mask, query, part.T)
+        for part, score in self._scores(query, memory, mask):
             sums.append(_logsumexp(score))
             score -= offset[:, None]
             value_neg = value_neg + F.softplus(score).sum(1)
-            gradient = gradient + score.sigmoid_() @ part
+            gradient = gradient + score.sigmoid_().to(part.dtype) @ part
         value_neg = _with_gradient(value_neg, z, gradient / self.temperature)
         value = (F.softplus(offset - score_pos) + value_neg) * (count > 0)
         return value.mean(), self._estimate_log_z(score_pos.detach(), sums, count)
+
+    def _scores(self, query: Tensor, memory: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Chunk by chunk, the bank's rows in the precision of `query`, and the masked scores ``[B, chunk]``."""
+        for part, part_mask in zip(memory.split(self.chunk), mask.split(self.chunk, dim=1), strict=True):
+            part = part.to(query.dtype)
+            yield part, full_precision(torch.addmm(part_mask, query, part.T))
 
     def _estimate_log_z(self, score_pos: Tensor, sums: list[Tensor], count: Tensor) -> Tensor:
         """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""

@@ -93,6 +93,24 @@ def test_value_and_gradient_are_those_of_the_equation(critic: str, chunk: int) -
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("critic", ["nce", "infonce"])
+def test_bfloat16_embeddings_change_it_by_their_rounding_only(critic: str) -> None:
+    y = labels()
+    clt = make(y, critic=critic, chunk=7)
+    for number, index in enumerate(([1, 2, 3, 4], [5, 6, 7, 0], [8, 2, 9, 5])):
+        step(clt, y, index, seed=number)
+    batch = Batch(y[torch.tensor([3, 0, 20, 21])], torch.tensor([3, 0, 20, 21]))
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        half = [view.embedding.bfloat16().to(dtype).requires_grad_() for view in views(4, seed=9)]
+        value = clt(*(View(torch.zeros(4, C), e, e[..., None]) for e in half), batch)
+        found.append((value.detach(), torch.autograd.grad(value, half[0])[0].float()))
+    (value, gradient), (exact, exact_gradient) = found
+    assert value != exact  # the products really ran in bfloat16
+    torch.testing.assert_close(value, exact, rtol=0.01, atol=0)
+    assert F.cosine_similarity(gradient.flatten(), exact_gradient.flatten(), dim=0) > 0.999
+
+
 def test_z_starts_at_the_batch_mean_and_is_then_averaged() -> None:
     y = labels()
     clt = make(y, z_momentum=0.9)
