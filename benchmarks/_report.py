@@ -18,7 +18,7 @@ def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(*rows[0], title=name, caption=limit)
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    Console(width=150).print(table)  # not the 80 of a pipe
     write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
 
 

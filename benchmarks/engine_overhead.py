@@ -2,8 +2,8 @@
 
 Trains lead-I students on 2.5 s crops of the simulated cohort with the real engine, and beside it times bare loops: the
 same networks, precision and optimiser on tensors that lie ready, once with the arm's own losses and once with BCE in
-their place. Rounds alternate; a ratio is that of the medians. The engine's epoch includes its log and its checkpoint;
-validation is forward passes and has a column of its own.
+their place. Rounds alternate; a ratio is that of the medians. The engine's epoch includes its checkpoint, which is
+much for one of so few steps; validation is forward passes and has a column of its own.
 """
 
 import statistics
@@ -26,8 +26,8 @@ ROUNDS, STEPS, BATCH, CROP = 7, 40, 64, 250
 LOSSES = {"bce": ("bce=1",), "mvkt": ("bce=1", "mkd=1", "clt=0.8")}
 
 
-def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[float, float]:
-    """Seconds of one epoch of the engine, checkpoint included, and of its validation, for a fresh student."""
+def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
+    """Seconds of one epoch of the engine: its steps, its checkpoint, its validation, for a fresh student."""
     job = engine.Job(
         name="engine",
         student=create_model("xresnet1d18", ("I",)),
@@ -48,7 +48,7 @@ def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[flo
 
     with mock.patch.object(engine, "save_state", timed):
         line = engine.fit(run.accelerator, job)
-    return line["seconds"] + sum(written), line["val_seconds"]
+    return line["seconds"], sum(written), line["val_seconds"]
 
 
 def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float:
@@ -86,25 +86,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Recipe(epochs=1, batch_size=BATCH, output=f"{scratch}/run"))
         for name, losses in LOSSES.items():
-            times: dict[str, list[float]] = {key: [] for key in ("engine", "bare", "nets", "validation")}
+            times: dict[str, list[float]] = {key: [] for key in ("steps", "epoch", "bare", "nets", "validation")}
             for number in track(range(ROUNDS + 1), name):
                 times["nets"].append(bare_seconds(run, ("bce=1",), len(losses) > 1))
                 times["bare"].append(bare_seconds(run, losses, len(losses) > 1))
-                seconds, val_seconds = engine_seconds(run, losses, Path(scratch) / f"{name}{number}")
-                times["engine"].append(seconds)
+                seconds, saving, val_seconds = engine_seconds(run, losses, Path(scratch) / f"{name}{number}")
+                times["steps"].append(seconds)
+                times["epoch"].append(seconds + saving)
                 times["validation"].append(val_seconds)
             medians = {key: statistics.median(values[1:]) for key, values in times.items()}  # the first warms up
             rows.append(
                 {
                     "losses": name,
-                    "engine ms a step": medians["engine"] / STEPS * 1e3,
+                    "training records": STEPS * BATCH,
+                    "step ms": medians["steps"] / STEPS * 1e3,
                     "bare ms": medians["bare"] / STEPS * 1e3,
-                    "overhead of an epoch": 1 - medians["bare"] / medians["engine"],
-                    "bare ms, BCE in place of the losses": medians["nets"] / STEPS * 1e3,
-                    "engine / that": medians["engine"] / medians["nets"],
-                    "limit met": 1 - medians["bare"] / medians["engine"] <= 0.10,
-                    "limit of that": 1.05 if name == "bce" else 1.10,
-                    "that met": medians["engine"] / medians["nets"] <= (1.05 if name == "bce" else 1.10),
+                    "overhead": 1 - medians["bare"] / medians["epoch"],
+                    "<= 0.10": 1 - medians["bare"] / medians["epoch"] <= 0.10,
+                    "bare ms with BCE": medians["nets"] / STEPS * 1e3,
+                    "step / that": medians["steps"] / medians["nets"],
+                    "limit": 1.05 if name == "bce" else 1.10,
+                    "met": medians["steps"] / medians["nets"] <= (1.05 if name == "bce" else 1.10),
                     "validation s": medians["validation"],
                     "precision": run.recipe.precision,
                     "threads": torch.get_num_threads(),
@@ -112,7 +114,8 @@ def main() -> None:
             )
     report(
         "engine_overhead",
-        "overhead at most 0.10 of an epoch; engine at most 1.05 (bce) and 1.10 (mvkt) of the nets",
+        "overhead of an epoch, its checkpoint included, at most 0.10; a step at most 1.05 (bce) and 1.10 (mvkt) of a bare "
+        "step with BCE for its only loss",
         rows,
     )
 

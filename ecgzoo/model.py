@@ -97,11 +97,12 @@ class EcgModel(nn.Module):
     def info(self) -> ModelInfo:
         """What a loss may know of this model."""
         c = self.config
-        return ModelInfo(c.architecture, c.leads, c.num_classes, self.num_features, self.head_hidden_size)
+        sizes = (c.num_classes, self.num_features, self.head_hidden_size)
+        return ModelInfo(c.architecture, c.leads, *sizes, classifier=self.get_classifier())
 
-    def get_classifier(self) -> nn.Module:
+    def get_classifier(self) -> nn.Linear:
         """The last linear layer."""
-        classifier: nn.Module = self.backbone.get_classifier()
+        classifier: nn.Linear = self.backbone.get_classifier()
         return classifier
 
     def reset_classifier(self, num_classes: int) -> None:

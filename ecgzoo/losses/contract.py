@@ -38,13 +38,23 @@ class Batch:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a loss may know of a network before it runs."""
+    """What a loss may know of a network before it runs.
+
+    Attributes:
+        architecture: its registered name.
+        leads: their names.
+        num_classes: ``C``.
+        num_features: channels of `View.features`.
+        embedding_size: width of `View.embedding`.
+        classifier: the network's own last layer, embedding to logits. A loss copies what it needs of it.
+    """
 
     architecture: str
     leads: tuple[str, ...]
     num_classes: int
     num_features: int
     embedding_size: int
+    classifier: nn.Linear | None = None
 
 
 @dataclass(frozen=True)

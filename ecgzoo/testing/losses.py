@@ -1,7 +1,7 @@
 """assert_loss_conforms: the loss contract, checked on a registered loss."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
@@ -55,8 +55,10 @@ _PARTS = ("logits", "embedding", "features")
 
 def _build(name: str, labels: Tensor) -> Loss:
     torch.manual_seed(0)
-    student = ModelInfo("student", ("I",), _CLASSES, _STUDENT_SIZE, _STUDENT_SIZE)
-    teacher = ModelInfo("teacher", ("I", "II"), _CLASSES, _TEACHER_SIZE, _TEACHER_SIZE)
+    student, teacher = (
+        ModelInfo(name, leads, _CLASSES, size, size, nn.Linear(size, _CLASSES))
+        for name, leads, size in (("student", ("I",), _STUDENT_SIZE), ("teacher", ("I", "II"), _TEACHER_SIZE))
+    )
     data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels)
     built: Loss = registry.factory(registry.get("loss", name))(student, teacher, data)
     return built
