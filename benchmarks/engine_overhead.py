@@ -114,8 +114,8 @@ def main() -> None:
             )
     report(
         "engine_overhead",
-        "overhead of an epoch, its checkpoint included, at most 0.10; a step at most 1.05 (bce) and 1.10 (mvkt) of a bare "
-        "step with BCE for its only loss",
+        "overhead of an epoch, its checkpoint included, at most 0.10; "
+        "a step at most 1.05 (bce) and 1.10 (mvkt) of a bare step with BCE for its only loss",
         rows,
     )
 

@@ -1,5 +1,6 @@
 """create_model, create_teacher, create_student, create_loss, load_cohort, and what there is to choose from."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort
-from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, WeightsError, did_you_mean
+from ecgzoo.errors import DataError, RecipeError, RegistryError, WeightsError, did_you_mean
 from ecgzoo.losses.contract import DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12, resolve_leads
@@ -37,7 +38,7 @@ def create_model(
         name: as `list_models` shows it.
         leads: lead names, or a number that stands for the usual set of so many (`ecgzoo.signal.LEAD_SETS`).
         num_classes: number of logits; 5, the superclasses of PTB-XL, unless the weights say otherwise.
-        pretrained: a folder of weights; ``True`` or a tag for published ones; ``False`` for random weights.
+        pretrained: a folder of weights, or a tag that a plugin provides; ``False`` for random weights.
         arguments: the backbone's own further arguments.
 
     Raises:
@@ -45,35 +46,43 @@ def create_model(
         SignalError: an unknown lead.
         WeightsError: weights that are missing, damaged, or of another architecture, lead or number of classes.
     """
-    spec = registry.get("backbone", name)
+    found = registry.get("backbone", name)
     wanted = resolve_leads(leads)
     if pretrained is False:
         classes = 5 if num_classes is None else num_classes
         if not isinstance(classes, int) or classes < 1:
             raise RegistryError(f"{name}: num_classes is {classes!r}; expected a whole number of at least 1")
-        config = ModelConfig(architecture=spec.name, leads=wanted, num_classes=classes, arguments=dict(arguments or {}))
-        try:
-            backbone = registry.factory(spec)(len(wanted), classes, **config.arguments)
-        except (TypeError, ValueError) as error:
-            raise RegistryError(f"{name} does not take arguments {dict(config.arguments)}: {error}") from error
-        return EcgModel(backbone, config)
+        return EcgModel.build(
+            ModelConfig(architecture=found.name, leads=wanted, num_classes=classes, arguments=dict(arguments or {}))
+        )
     if arguments:
         raise WeightsError(f"{name}: trained weights bring their own arguments; leave out {dict(arguments)}")
-    if pretrained is True or not Path(pretrained).is_dir():
-        what = "published weights" if pretrained is True else f"folder or published tag {str(pretrained)!r}"
+    model = load_pretrained(_weights_folder(name, pretrained))
+    held = model.config
+    if held.architecture != found.name or held.leads != wanted or num_classes not in (None, held.num_classes):
         raise WeightsError(
-            f"{name}: no {what}. Give the folder of a model that a recipe or save_pretrained wrote, "
-            "or pretrained=False for random weights."
-        )
-    model = load_pretrained(pretrained)
-    found = model.config
-    if found.architecture != spec.name or found.leads != wanted or num_classes not in (None, found.num_classes):
-        raise WeightsError(
-            f"{pretrained} holds {found.architecture} on leads {','.join(found.leads)} with {found.num_classes} "
-            f"classes; asked for {spec.name} on {','.join(wanted)} with {num_classes or 'any number of'} classes. "
+            f"{pretrained} holds {held.architecture} on leads {','.join(held.leads)} with {held.num_classes} "
+            f"classes; asked for {found.name} on {','.join(wanted)} with {num_classes or 'any number of'} classes. "
             "Ask for what it holds, or use load_pretrained."
         )
     return model
+
+
+def _weights_folder(name: str, pretrained: bool | str | Path) -> Path:
+    """The folder that `pretrained` is, or that a plugin gives for the tag."""
+    if not isinstance(pretrained, bool) and Path(pretrained).is_dir():
+        return Path(pretrained)
+    tags = [weights.split(".", 1)[1] for weights in registry.names("weights", f"{name}.*")]
+    if pretrained not in tags:
+        what = "published weights" if pretrained is True else f"folder or tag {str(pretrained)!r}"
+        raise WeightsError(
+            f"{name}: no {what}. {did_you_mean(str(pretrained), tags) if tags else ''} Give the folder of a model that "
+            "a recipe or save_pretrained wrote, or pretrained=False for random weights."
+        )
+    found = registry.get("weights", f"{name}.{pretrained}")
+    make = registry.factory(found)
+    with registry.blamed(found):
+        return Path(make())
 
 
 def create_teacher(
@@ -109,18 +118,20 @@ def create_loss(
     """A registered loss for a student, its teacher and their training records.
 
     Raises:
-        RegistryError: no loss has this name.
+        RegistryError: no loss has this name, or its factory fails.
         RecipeError: the loss does not take these parameters, or needs a teacher and gets none.
     """
-    build = registry.factory(registry.get("loss", name))
+    found = registry.get("loss", name)
+    build = registry.factory(found)
+    params = params or {}
     try:
-        loss = build(student, teacher, data, **(params or {}))
-    except EcgZooError:
-        raise
+        inspect.signature(build).bind(student, teacher, data, **params)
     except TypeError as error:
-        raise RecipeError(f"loss {name} does not take parameters {dict(params or {})}: {error}") from error
+        raise RecipeError(f"{found} does not take parameters {dict(params)}: {error}") from error
+    with registry.blamed(found):
+        loss = build(student, teacher, data, **params)
     if not isinstance(loss, Loss):
-        raise RegistryError(f"loss {name}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
+        raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
     if teacher is None and any(need.startswith("teacher.") for need in loss.requires):
         raise RecipeError(f"loss {name} requires {', '.join(sorted(loss.requires))}; give a teacher")
     return loss
@@ -130,14 +141,19 @@ def load_cohort(name: str, root: str | Path | None = None, task: str | None = No
     """The records of a registered data set, with the labels of `task`, or of its first one.
 
     Raises:
-        RegistryError: no data set has this name.
+        RegistryError: no data set has this name, or its factory fails.
         DataError: no such task, a folder that is missing or not wanted, or files that cannot be read.
     """
-    spec = registry.get("dataset", name)
+    found = registry.get("dataset", name)
+    spec = found.spec
     task = spec.tasks[0] if task is None else task
     if task not in spec.tasks:
         raise DataError(f"{name} has no task {task!r}. {did_you_mean(task, spec.tasks)}")
     if spec.needs_root and root is None:
         raise DataError(f"{name} is read from files: give the folder that holds them (--root DIR)")
-    cohort: Cohort = registry.factory(spec)(None if root is None else Path(root), task)
+    make = registry.factory(found)
+    with registry.blamed(found):
+        cohort = make(None if root is None else Path(root), task)
+    if not isinstance(cohort, Cohort):
+        raise RegistryError(f"{found}: its factory made a {type(cohort).__name__}, which is no Cohort")
     return cohort

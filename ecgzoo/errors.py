@@ -11,6 +11,10 @@ class EcgZooError(Exception):
     """Base of every error that ecgzoo raises on purpose."""
 
 
+class EcgZooWarning(UserWarning):
+    """A plugin that was left out, or a name that will go: nothing stops, but someone should know."""
+
+
 class SignalError(EcgZooError):
     """A recording that breaks the signal contract: leads, units, rate, length, invalid samples."""
 

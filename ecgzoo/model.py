@@ -1,6 +1,7 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
 import dataclasses
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecgzoo import registry
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import SignalError, WeightsError
+from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.signal import Record, read_record
 from ecgzoo.signal.windows import window_starts
 
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
+BACKBONE_ATTRIBUTES = (
+    "forward_features",
+    "forward_head",
+    "get_classifier",
+    "reset_classifier",
+    "num_features",
+    "head_hidden_size",
+    "num_classes",
+    "feature_info",
+)
+PROBE_SAMPLES = 250
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,27 @@ class EcgModel(nn.Module):
         self.config = config
         self.register_buffer("mean_mv", torch.tensor(config.normalisation.mean_mv), persistent=False)
         self.register_buffer("std_mv", torch.tensor(config.normalisation.std_mv), persistent=False)
+
+    @classmethod
+    def build(cls, config: ModelConfig) -> "EcgModel":
+        """The network that `config` names, with random weights.
+
+        Raises:
+            RegistryError: no backbone has this name, it does not take these arguments, its factory fails, or a plugin's
+                network breaks the contract.
+        """
+        found = registry.get("backbone", config.architecture)
+        factory = registry.factory(found)
+        given = (len(config.leads), config.num_classes)
+        try:
+            inspect.signature(factory).bind(*given, **config.arguments)
+        except TypeError as error:
+            raise RegistryError(f"{found} does not take arguments {dict(config.arguments)}: {error}") from error
+        with registry.blamed(found):
+            backbone = factory(*given, **config.arguments)
+        if not found.built_in:
+            _check_backbone(found, backbone, *given)
+        return cls(backbone, config)
 
     @property
     def num_features(self) -> int:
@@ -208,3 +242,34 @@ class EcgModel(nn.Module):
             leads=config.leads,
             notes=tuple(notes),
         )
+
+
+def _check_backbone(found: registry.Registered, network: object, num_leads: int, num_classes: int) -> None:
+    """What a stranger's network must do before anything is trained on it; the rest is in ``ecgzoo.testing``.
+
+    Raises:
+        RegistryError: it is no network, lacks a method, ignores the leads or the classes that it was built for.
+    """
+    if not isinstance(network, nn.Module):
+        raise RegistryError(f"{found}: its factory made a {type(network).__name__}, which is no torch.nn.Module")
+    if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(network, name)]:
+        raise RegistryError(f"{found}: its network has no {', '.join(missing)}; see docs/plugins.md")
+    was_training = network.training
+    network.eval()
+
+    def shape(leads: int) -> tuple[int, ...]:
+        with torch.no_grad():
+            return tuple(network(torch.zeros(1, leads, PROBE_SAMPLES)).shape)
+
+    try:
+        with registry.blamed(found):
+            given = shape(num_leads)
+        if given != (1, num_classes):
+            raise RegistryError(f"{found}: built for {num_classes} classes, its network gives logits {list(given)}")
+        try:
+            shape(num_leads + 1)
+        except Exception:  # any refusal will do
+            return
+        raise RegistryError(f"{found}: built for {num_leads} leads, its network takes {num_leads + 1} as well")
+    finally:
+        network.train(was_training)

@@ -1,16 +1,17 @@
 """Finds, loads and isolates plugins; keeps a record of each, failed ones too.
 
-Entry points of group ``ecgzoo`` are loaded one at a time, in (distribution, name) order: load, register, check that
-each hook exists, call. An error at any step drops that plugin, is kept as a `PluginFailure` and warned of once; the
-others work. ``ECGZOO_STRICT_PLUGINS=1`` raises instead. ``ECGZOO_PLUGINS="a,b"`` limits loading to those entry
-points, ``ECGZOO_PLUGINS=""`` to none.
+Entry points of group ``ecgzoo`` are loaded one at a time, in (distribution, name) order: import, register, call the
+hooks, check what they gave. An error at any step drops that plugin, is kept as a `PluginFailure` and warned of once;
+the others work. ``ECGZOO_PLUGINS="a,b"`` limits loading to those entry points, ``ECGZOO_PLUGINS=""`` to none;
+``ECGZOO_STRICT_PLUGINS=1`` makes the registry raise on a failure (`ecgzoo.registry`).
 """
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
@@ -19,7 +20,7 @@ from typing import cast
 import pluggy
 
 from ecgzoo import hookspecs
-from ecgzoo.errors import RegistryError
+from ecgzoo.errors import EcgZooWarning, RegistryError, did_you_mean
 from ecgzoo.specs import API, BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, Spec, WeightsSpec
 
 GROUP = "ecgzoo"
@@ -39,6 +40,7 @@ HOOKS = {
     "ecgzoo_weights": "weights",
     "ecgzoo_recipes": "recipe",
 }
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class PluginFailure:
     entry: str
     phase: str
     error: str
+    exception: BaseException = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"plugin {self.entry} of {self.distribution} {self.version} failed at {self.phase}: {self.error}"
@@ -75,27 +78,23 @@ class LoadedPlugins:
 
 @lru_cache(maxsize=1)
 def load_plugins() -> LoadedPlugins:
-    """Load the built-ins and every installed plugin, once a process.
-
-    Raises:
-        RegistryError: a plugin failed and ``ECGZOO_STRICT_PLUGINS=1``.
-    """
+    """Load the built-ins and every installed plugin, once a process. Whatever a plugin does, this does not raise."""
     from ecgzoo import builtins
 
     manager = pluggy.PluginManager("ecgzoo")
     manager.add_hookspecs(hookspecs)
-    plugins = [Plugin(BUILT_IN, version("ecgzoo"), "builtins", _provided(manager, lambda: builtins))]
+    plugins = [Plugin(BUILT_IN, version("ecgzoo"), "builtins", _provided(manager, lambda: builtins, frozenset()))]
     failures = []
     for entry in _entry_points():
         distribution, release = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+        siblings = [plugin for plugin in plugins if plugin.distribution == distribution]
+        taken = frozenset((kind, name) for plugin in siblings for kind, spec in plugin.provides for name in _all(spec))
         try:
-            plugins.append(Plugin(distribution, release, entry.name, _provided(manager, entry.load)))
+            plugins.append(Plugin(distribution, release, entry.name, _provided(manager, entry.load, taken)))
         except _PhaseError as failed:
-            error = f"{type(failed.error).__name__}: {failed.error}"
-            failure = PluginFailure(distribution, release, entry.name, failed.phase, error)
-            if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
-                raise RegistryError(f"{failure} (raised because ECGZOO_STRICT_PLUGINS=1)") from failed.error
-            warnings.warn(f"ecgzoo: {failure}; it is left out", stacklevel=2)
+            reason = " ".join(f"{type(failed.error).__name__}: {failed.error}".split())  # pluggy's take several lines
+            failure = PluginFailure(distribution, release, entry.name, failed.phase, reason, failed.error)
+            warnings.warn(f"{failure}; it is left out", EcgZooWarning, stacklevel=2)
             failures.append(failure)
     return LoadedPlugins(tuple(plugins), tuple(failures))
 
@@ -110,7 +109,7 @@ def _entry_points() -> list[EntryPoint]:
 
 
 class _PhaseError(Exception):
-    def __init__(self, phase: str, error: Exception) -> None:
+    def __init__(self, phase: str, error: BaseException) -> None:
         super().__init__(phase)
         self.phase, self.error = phase, error
 
@@ -119,29 +118,40 @@ class _PhaseError(Exception):
 def _phase(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a plugin may raise anything; it must not take the program down
+    # a plugin may raise anything, or call sys.exit; it must not take the program down
+    except (Exception, SystemExit) as error:
         raise _PhaseError(name, error) from error
 
 
-def _provided(manager: pluggy.PluginManager, load: Callable[[], ModuleType]) -> tuple[tuple[str, Spec], ...]:
+def _provided(
+    manager: pluggy.PluginManager, load: Callable[[], ModuleType], taken: frozenset[tuple[str, str]]
+) -> tuple[tuple[str, Spec], ...]:
     """Load one plugin and ask it what it provides; a plugin that fails leaves nothing in the manager."""
     with _phase("import"):
         module = load()
     try:
         with _phase("register"):
             manager.register(module)
-            manager.check_pending()
+            callers = manager.get_hookcallers(module) or []
+            for caller in callers:
+                if caller.name not in HOOKS:
+                    raise RegistryError(f"no hook is called {caller.name}. {did_you_mean(caller.name, HOOKS)}")
         with _phase("hook"):
             provided = tuple(
                 (HOOKS[caller.name], spec)
-                for caller in manager.get_hookcallers(module) or ()
+                for caller in callers
                 for implementation in caller.get_hookimpls()
                 if implementation.plugin is module
                 for spec in cast(Iterable[Spec], implementation.function())
             )
         with _phase("spec"):
+            seen = set(taken)
             for kind, spec in provided:
                 _check(kind, spec)
+                for name in _all(spec):
+                    if (kind, name) in seen:
+                        raise RegistryError(f"it provides the {kind} {name} twice")
+                    seen.add((kind, name))
     except _PhaseError:
         if manager.is_registered(module):
             manager.unregister(module)
@@ -149,10 +159,20 @@ def _provided(manager: pluggy.PluginManager, load: Callable[[], ModuleType]) -> 
     return provided
 
 
+def _all(spec: Spec) -> tuple[str, ...]:
+    return (spec.name, *spec.aliases)
+
+
 def _check(kind: str, spec: Spec) -> None:
+    """Whether what a hook gave can be registered."""
     if not isinstance(spec, KINDS[kind]):
-        raise RegistryError(f"a {kind} hook returned {spec!r}; expected a {KINDS[kind].__name__}")
+        raise RegistryError(f"a {kind} hook gave a {type(spec).__name__}, not a {KINDS[kind].__name__}")
     if spec.api != API:
-        raise RegistryError(f"{kind} {spec.name} has api={spec.api}; this ecgzoo speaks api={API}")
-    if spec.factory.count(":") != 1:
+        raise RegistryError(f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}")
+    for name in _all(spec):
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise RegistryError(f"{kind} {name!r}: a name is of lower-case letters, digits, '_', '-' and '.'")
+    if not (isinstance(spec.factory, str) and spec.factory.count(":") == 1):
         raise RegistryError(f"{kind} {spec.name}: factory {spec.factory!r} is not 'package.module:callable'")
+    if (spec.deprecated_by is None) != (spec.removed_in is None):
+        raise RegistryError(f"{kind} {spec.name}: set deprecated_by and removed_in together, or neither")

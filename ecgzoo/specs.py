@@ -13,12 +13,13 @@ class Spec:
     """A registered thing.
 
     Attributes:
-        name: lower-case name, unique within its kind.
+        name: lower-case name of letters, digits, ``_``, ``-`` and ``.``; unique within its kind.
         factory: ``"package.module:callable"``, imported on first use.
         summary: one line for listings.
         api: version of the plugin contract the spec was written for.
         aliases: further names that resolve to this spec.
         deprecated_by: the name to use instead; a warning says so.
+        removed_in: version of the providing distribution in which a deprecated name goes.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Spec:
     api: int = API
     aliases: tuple[str, ...] = ()
     deprecated_by: str | None = None
+    removed_in: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,9 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSpec(Spec):
-    """Published weights of ``arch.tag``; ``factory() -> Path`` gives the folder that holds them."""
+    """Weights of a backbone, named ``backbone.tag``; ``factory() -> Path`` gives the folder that holds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSpec(Spec):
-    """A training recipe: ``factory(argv: list[str])`` runs it."""
+    """A training recipe: ``factory(argv: list[str]) -> None`` runs it, as ``ecgzoo recipe NAME …`` does."""

@@ -27,8 +27,8 @@ LAYERS = {
     "backbones": BASE,
     "losses": BASE,
     "config": {"errors", "signal"},
-    "model": {"errors", "config", "signal", "losses"},
-    "weights": {"errors", "config", "files", "model", "registry"},
+    "model": {"errors", "config", "signal", "losses", "registry"},
+    "weights": {"errors", "config", "files", "model"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "weights"},
     "evaluate": {"errors", "data", "model", "signal"},
     "distill": {
@@ -45,7 +45,7 @@ LAYERS = {
         "signal",
         "weights",
     },
-    "testing": {"errors", "specs", "registry", "backbones", "losses", "signal", "data"},
+    "testing": {"errors", "specs", "plugins", "registry", "losses", "signal", "data", "model", "create"},
 }
 
 

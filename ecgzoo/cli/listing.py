@@ -7,26 +7,20 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgzoo import registry
-from ecgzoo.plugins import KINDS, load_plugins
+from ecgzoo.plugins import KINDS
 
 
 def command(
     pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'xresnet*'")] = "*",
-    kind: Annotated[str, typer.Option(help="backbone, loss or dataset; all if not given")] = "",
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}; all if not given")] = "",
 ) -> None:
-    """List backbones, losses and data sets."""
+    """List backbones, losses, data sets, weights and recipes."""
     table = Table("kind", "name", "from", "what")
-    for shown in [kind] if kind else ["backbone", "loss", "dataset"]:
+    for shown in [kind] if kind else KINDS:
         for name in registry.names(shown, pattern):
             found = registry.lookup(shown, name)
-            table.add_row(shown, name, f"{found.distribution} {found.version}", found.spec.summary)
-    console = Console()
-    console.print(table)
-    for failure in load_plugins().failures:
-        console.print(f"left out: {failure}")
-    for shown in KINDS:
-        for conflict in registry.conflicts(shown):
-            console.print(
-                f"{shown} {conflict.name} of {conflict.refused} is reached as {conflict.refused}::{conflict.name}; "
-                f"{conflict.kept} keeps the bare name"
-            )
+            what = found.spec.summary
+            if found.spec.deprecated_by:
+                what += f" (deprecated: use {found.spec.deprecated_by})"
+            table.add_row(shown, name, f"{found.distribution} {found.version}", what)
+    Console().print(table)

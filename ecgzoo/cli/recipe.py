@@ -8,6 +8,7 @@ import tyro
 from accelerate import PartialState
 from rich.console import Console
 
+from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.distill.recipe import Recipe
 from ecgzoo.distill.report import Report
 from ecgzoo.errors import EcgZooError
@@ -19,6 +20,7 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
     """Read flags over `default`, run `main`, print its table; an `EcgZooError` ends the process with status 2."""
     # a kill becomes an exception, so that what is being written aside is cleaned up
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_failed(STOPPED, 143)))
+    show_our_warnings_in_one_line()
     try:
         recipe = tyro.cli(Recipe, default=default, description=description)
         report = main(recipe)

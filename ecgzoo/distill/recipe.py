@@ -4,10 +4,13 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from ecgzoo.data import parse_folds
 from ecgzoo.errors import RecipeError
@@ -87,6 +90,7 @@ class Recipe:
         resume: continue the run in that folder, if there is one.
         compare: train the student on labels alone too, for comparison.
         tracker: also log to this tracker of accelerate, such as tensorboard.
+        requires: distributions that it needs, such as ecgzoo-tcn>=1; checked before anything runs.
     """
 
     data: str = "synthetic"
@@ -120,6 +124,7 @@ class Recipe:
     resume: bool = False
     compare: bool = True
     tracker: str | None = None
+    requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("root", "teacher_weights", "output"):
@@ -128,6 +133,7 @@ class Recipe:
         for name in ("teacher_leads", "student_leads"):
             object.__setattr__(self, name, resolve_leads(getattr(self, name)))
         object.__setattr__(self, "losses", tuple(self.losses))
+        object.__setattr__(self, "requires", tuple(self.requires))
         for name in ("epochs", "batch_size", "patience", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
@@ -161,6 +167,25 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return] # tuples become lists
+
+
+def check_requires(requires: Sequence[str]) -> None:
+    """Whether every distribution that a recipe requires is installed, in a version that will do.
+
+    Raises:
+        RecipeError: one is not, or the requirement is not of the form that pip reads.
+    """
+    for text in requires:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise RecipeError(f"requires {text!r}: {error}; expected the form of pip, such as ecgzoo-tcn>=1") from error
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            raise RecipeError(f"this recipe requires {text}, which is not installed: pip install '{text}'") from None
+        if not requirement.specifier.contains(found, prereleases=True):
+            raise RecipeError(f"this recipe requires {text}, found {found}: pip install '{text}'")
 
 
 def claim_folder(recipe: Recipe, fingerprint: str) -> None:

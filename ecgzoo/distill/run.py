@@ -16,7 +16,7 @@ from ecgzoo.data import Cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.distill.batches import check_batches
 from ecgzoo.distill.engine import Job, fit, make_optimizer, score_shared
-from ecgzoo.distill.recipe import LossTerm, Recipe, claim_folder
+from ecgzoo.distill.recipe import LossTerm, Recipe, check_requires, claim_folder
 from ecgzoo.distill.report import Report, make_report
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluate import CohortScores
@@ -38,6 +38,7 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, distils: bool = True) -> None:
+        check_requires(recipe.requires)
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
         self.recipe = recipe

@@ -1,6 +1,8 @@
 """What plugin authors import to test their own: one conformance check a kind."""
 
 from ecgzoo.testing.backbones import assert_backbone_conforms
+from ecgzoo.testing.datasets import assert_dataset_conforms
+from ecgzoo.testing.deprecations import assert_nothing_overdue
 from ecgzoo.testing.losses import assert_loss_conforms
 
-__all__ = ["assert_backbone_conforms", "assert_loss_conforms"]
+__all__ = ["assert_backbone_conforms", "assert_dataset_conforms", "assert_loss_conforms", "assert_nothing_overdue"]

@@ -13,14 +13,13 @@ import torch
 from torch import nn
 
 from ecgzoo import registry
+from ecgzoo.model import BACKBONE_ATTRIBUTES
 from ecgzoo.specs import BackboneSpec
 
 Factory = Callable[[int, int], Any]  # (num_leads, num_classes) -> network
 
 LEADS, CLASSES = 12, 3
 LENGTHS = (250, 251, 333)  # samples; odd ones are where padding goes wrong
-METHODS = ("forward", "forward_features", "forward_head", "get_classifier", "reset_classifier")
-ATTRIBUTES = ("num_features", "head_hidden_size", "num_classes", "feature_info")
 
 
 def assert_backbone_conforms(name: str) -> None:
@@ -34,8 +33,8 @@ def assert_backbone_conforms(name: str) -> None:
         AssertionError: a sentence that names the backbone, the check and what was found.
         RegistryError: no backbone has this name, or its factory cannot be imported.
     """
-    spec = registry.get("backbone", name)
-    assert_factory_conforms(spec, registry.factory(spec))
+    found = registry.get("backbone", name)
+    assert_factory_conforms(found.spec, registry.factory(found))
 
 
 def assert_factory_conforms(spec: BackboneSpec, build: Factory) -> None:
@@ -114,9 +113,7 @@ def _check_parameter_counts(spec: BackboneSpec, build: Factory) -> None:
 def _check_interface(build: Factory) -> None:
     network = build(LEADS, CLASSES)
     _require(isinstance(network, nn.Module), f"the factory returns {type(network).__name__}, not an nn.Module.")
-    for method in METHODS:
-        _require(callable(getattr(network, method, None)), f"it has no method {method}.")
-    for attribute in ATTRIBUTES:
+    for attribute in BACKBONE_ATTRIBUTES:
         _require(hasattr(network, attribute), f"it has no attribute {attribute}.")
     _require(network.num_classes == CLASSES, f"num_classes is {network.num_classes} when built for {CLASSES}.")
 

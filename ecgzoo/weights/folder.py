@@ -8,7 +8,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
-from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import WeightsError
 from ecgzoo.files import write_atomic, write_json, write_text
@@ -45,7 +44,7 @@ def load_pretrained(folder: str | Path) -> EcgModel:
 
     Raises:
         WeightsError: a file is missing, is not what its hash says, or does not fit its architecture exactly.
-        RegistryError: the architecture is not registered.
+        RegistryError: the architecture is not registered, or does not take the config's arguments.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
@@ -68,14 +67,13 @@ def load_pretrained(folder: str | Path) -> EcgModel:
             f"{folder / WEIGHTS} has sha256 {found}, its config says {expected}: "
             "the file is damaged or belongs to another config. Fetch or save both again."
         )
-    spec = registry.get("backbone", config.architecture)
+    model = EcgModel.build(config)
     try:
-        backbone = registry.factory(spec)(len(config.leads), config.num_classes, **config.arguments)
         state = load_tensors(content)
         # torch's strict loading lets a batch norm's missing counter pass
-        if different := state.keys() ^ backbone.state_dict().keys():
+        if different := state.keys() ^ model.backbone.state_dict().keys():
             raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
-        backbone.load_state_dict(state)
-    except (RuntimeError, TypeError, SafetensorError) as error:
+        model.backbone.load_state_dict(state)
+    except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
-    return EcgModel(backbone, config).eval()
+    return model.eval()

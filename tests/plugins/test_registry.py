@@ -1,17 +1,20 @@
-"""Plugins as the registry meets them: real entry points of throw-away distributions on sys.path."""
+"""Plugins as the registry meets them: real entry points of throw-away distributions."""
 
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
+import warnings
 
 import pytest
 
 from ecgzoo import registry
-from ecgzoo.errors import AmbiguousName, RegistryError
+from ecgzoo.errors import AmbiguousName, EcgZooWarning, RegistryError
+from ecgzoo.plugins import HOOKS, load_plugins
+from ecgzoo.specs import LossSpec
 
-GOOD = """
-from ecgzoo.hookspecs import hookimpl
+
+def good(name: str) -> str:
+    return f"""
+from ecgzoo import hookimpl
 from ecgzoo.specs import BackboneSpec
 
 @hookimpl
@@ -21,119 +24,121 @@ def ecgzoo_backbones():
 """
 
 
-@pytest.fixture
-def install(tmp_path: Path):
-    """Lay down a distribution with one entry point; `run` then sees it in a fresh interpreter."""
-
-    def lay(distribution: str, source: str) -> None:
-        module = distribution.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(source)
-        meta = tmp_path / f"{module}-1.2.dist-info"
-        meta.mkdir()
-        (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-        (meta / "entry_points.txt").write_text(f"[ecgzoo]\n{module} = {module}\n")
-
-    return lay
+def interpreter(code: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
 
 
-@pytest.fixture
-def run(tmp_path: Path):
-    def interpreter(code: str, **environment: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
-            env={"PYTHONPATH": str(tmp_path), "PATH": "", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return done.stdout + done.stderr
-
-    return interpreter
-
-
-LIST = "from ecgzoo import registry; print(registry.names('backbone', '*net*'))"
-
-
-def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install, run) -> None:
-    install("tcn-plugin", GOOD.format(name="tcnet"))
-    out = run("""
-        from ecgzoo import registry
-        print("tcnet" in registry.names("backbone"))
-        for name in ("tcnet", "tcnet_alias", "tcn-plugin::tcnet"):
-            print(registry.lookup("backbone", name).distribution)
-    """)
-    assert out.split() == ["True"] + ["tcn-plugin"] * 3
+def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) -> None:
+    install("tcn-plugin", good("tcnet"))
+    assert "tcnet" in registry.names("backbone")
+    for name in ("tcnet", "tcnet_alias", "tcn-plugin::tcnet"):
+        found = registry.lookup("backbone", name)
+        assert (found.distribution, found.version, found.name) == ("tcn-plugin", "1.2", "tcnet")
 
 
 @pytest.mark.parametrize(
-    ("source", "phase"),
+    ("source", "phase", "reason"),
     [
-        ("raise OSError('no such library')", "import"),
-        (GOOD.format(name="a").replace("ecgzoo_backbones", "ecgzoo_backbone"), "register"),
-        (GOOD.format(name="a").replace("return [", "raise ValueError('no'); return ["), "hook"),
-        (GOOD.format(name="a").replace("BackboneSpec(", "dict("), "spec"),
-        (GOOD.format(name="a").replace("BackboneSpec(name", "BackboneSpec(api=2, name"), "spec"),
+        ("raise OSError('no such library')", "import", "OSError: no such library"),
+        ("import sys; sys.exit(1)", "import", "SystemExit: 1"),
+        (good("a").replace("ecgzoo_backbones", "ecgzoo_backbone"), "register", "Did you mean ecgzoo_backbones"),
+        (good("a").replace("ecgzoo_backbones()", "ecgzoo_backbones(leads)"), "register", "leads"),
+        (good("a").replace("return [", "raise ValueError('no'); return ["), "hook", "ValueError: no"),
+        (good("a").replace("return [", "pass; ["), "hook", "NoneType"),
+        (good("a").replace("BackboneSpec(name", "dict(name"), "spec", "gave a dict, not a BackboneSpec"),
+        (good("a").replace("BackboneSpec(name", "BackboneSpec(api=2, name"), "spec", "written for api 2"),
+        (good("a").replace("xresnet:xresnet", "xresnet.xresnet"), "spec", "package.module:callable"),
+        (good("a").replace("a_alias", "A b"), "spec", "lower-case"),
+        (good("a").replace("a_alias", "a"), "spec", "twice"),
+        (good("a").replace("aliases", "deprecated_by='b', aliases"), "spec", "together"),
     ],
 )
-def test_a_broken_plugin_is_left_out_named_and_warned_of_once(install, run, source: str, phase: str) -> None:
+def test_a_broken_plugin_is_left_out_named_and_warned_of_once(
+    install, monkeypatch: pytest.MonkeyPatch, source: str, phase: str, reason: str
+) -> None:
     install("bad-plugin", source)
-    install("good-plugin", GOOD.format(name="goodnet"))
+    install("good-plugin", good("goodnet"))
+    with pytest.warns(EcgZooWarning, match="bad_plugin of bad-plugin 1.2 failed at") as caught:
+        names = registry.names("backbone")
+    assert len(caught) == 1
+    assert {"goodnet", "xresnet1d18"} <= set(names)
+    (failure,) = load_plugins().failures
+    assert (failure.distribution, failure.version, failure.phase) == ("bad-plugin", "1.2", phase)
+    assert reason in failure.error
+    assert "\n" not in str(failure)
+    with pytest.raises(RegistryError, match=r"Left out.*bad-plugin"):
+        registry.lookup("backbone", "a")
+    monkeypatch.setenv("ECGZOO_STRICT_PLUGINS", "1")
+    with pytest.raises(RegistryError, match="ECGZOO_STRICT_PLUGINS"):
+        registry.names("backbone")
+
+
+def test_a_distribution_that_names_a_thing_in_two_entry_points_keeps_the_first(install) -> None:
+    install("twice-plugin", good("twonet"), extra="second = other_half\n")
+    site = install("other-half", good("twonet"))
+    (site / "other_half-1.2.dist-info" / "entry_points.txt").write_text("")
+    with pytest.warns(EcgZooWarning, match="twice"):
+        assert registry.lookup("backbone", "twonet").distribution == "twice-plugin"
+    assert [failure.phase for failure in load_plugins().failures] == ["spec"]
+
+
+def test_ecgzoo_plugins_limits_what_is_loaded(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("one-plugin", good("onenet"))
+    install("two-plugin", good("twonet"))
+    for wanted, expected in (("one_plugin", {"onenet"}), ("", set()), ("one_plugin, two_plugin", {"onenet", "twonet"})):
+        monkeypatch.setenv("ECGZOO_PLUGINS", wanted)
+        load_plugins.cache_clear()
+        registry._table.cache_clear()
+        assert set(registry.names("backbone")) & {"onenet", "twonet"} == expected
+
+
+def test_a_built_in_keeps_its_name(install) -> None:
+    install("rude-plugin", good("xresnet1d18"))
+    assert registry.lookup("backbone", "xresnet1d18").distribution == "ecgzoo"
+    other = registry.lookup("backbone", "rude-plugin::xresnet1d18")
+    assert (other.distribution, other.name) == ("rude-plugin", "rude-plugin::xresnet1d18")
+    (conflict,) = registry.conflicts("backbone")
+    assert (conflict.name, conflict.kept, conflict.refused) == ("xresnet1d18", "ecgzoo", "rude-plugin")
+
+
+def test_two_plugins_with_one_name_must_be_told_apart(install) -> None:
+    install("one-plugin", good("samenet"))
+    install("two-plugin", good("samenet"))
+    assert registry.names("backbone", "*samenet") == ["one-plugin::samenet", "two-plugin::samenet"]
+    assert registry.lookup("backbone", "two-plugin::samenet").distribution == "two-plugin"
+    with pytest.raises(AmbiguousName, match="write one-plugin::samenet or two-plugin::samenet"):
+        registry.get("backbone", "samenet")
+    assert [(c.name, c.kept, c.refused) for c in registry.conflicts("backbone") if c.name == "samenet"] == [
+        ("samenet", None, "one-plugin"),
+        ("samenet", None, "two-plugin"),
+    ]
+
+
+def test_listing_imports_no_torch_and_no_factory(install) -> None:
+    site = install("good-plugin", good("goodnet").replace("ecgzoo.backbones.xresnet:", "late_module:"))
+    (site / "late_module.py").write_text("def xresnet1d18(num_leads, num_classes): ...")
     code = """
-        from ecgzoo import registry
-        from ecgzoo.plugins import load_plugins
-        print("goodnet" in registry.names("backbone"), "xresnet1d18" in registry.names("backbone"))
-        (failure,) = load_plugins().failures
-        print(failure.distribution, failure.version, failure.phase)
-    """
-    out = run(code)
-    assert "True True" in out
-    assert f"bad-plugin 1.2 {phase}" in out
-    assert out.count("UserWarning") == 1
-    assert "RegistryError" in run(LIST, ECGZOO_STRICT_PLUGINS="1")
+import sys
+from ecgzoo import registry
+from ecgzoo.cli import app
+assert "goodnet" in registry.names("backbone")
+registry.get("backbone", "goodnet")
+print([name for name in ("torch", "timm", "late_module") if name in sys.modules])
+registry.factory(registry.get("backbone", "goodnet"))
+print("late_module" in sys.modules)
+"""
+    assert interpreter(code).split() == ["[]", "True"]
 
 
-def test_ecgzoo_plugins_limits_what_is_loaded(install, run) -> None:
-    install("one-plugin", GOOD.format(name="onenet"))
-    install("two-plugin", GOOD.format(name="twonet"))
-    assert "onenet" in run(LIST, ECGZOO_PLUGINS="one_plugin")
-    assert "twonet" not in run(LIST, ECGZOO_PLUGINS="one_plugin")
-    assert "onenet" not in run(LIST, ECGZOO_PLUGINS="")
-
-
-def test_a_built_in_keeps_its_name(install, run) -> None:
-    install("rude-plugin", GOOD.format(name="xresnet1d18"))
-    out = run("""
-        from ecgzoo import registry
-        print(registry.lookup("backbone", "xresnet1d18").distribution)
-        print(registry.lookup("backbone", "rude-plugin::xresnet1d18").distribution)
-        print(registry.conflicts("backbone")[0].refused)
-    """)
-    assert out.split() == ["ecgzoo", "rude-plugin", "rude-plugin"]
-
-
-def test_two_plugins_with_one_name_must_be_told_apart(install, run) -> None:
-    install("one-plugin", GOOD.format(name="samenet"))
-    install("two-plugin", GOOD.format(name="samenet"))
-    out = run("""
-        from ecgzoo import registry
-        from ecgzoo.errors import AmbiguousName
-        print(registry.names("backbone", "*samenet"))
-        print(registry.lookup("backbone", "two-plugin::samenet").distribution)
-        try:
-            registry.get("backbone", "samenet")
-        except AmbiguousName as error:
-            print(error)
-    """)
-    assert "['one-plugin::samenet', 'two-plugin::samenet']" in out
-    assert "write one-plugin::samenet or two-plugin::samenet" in out
-    assert issubclass(AmbiguousName, RegistryError)
-
-
-def test_listing_and_a_plugin_page_import_no_torch(install, run) -> None:
-    install("good-plugin", GOOD.format(name="goodnet"))
-    assert (
-        run(LIST + "; import sys; print('torch' in sys.modules, 'timm' in sys.modules)").split()[-2:] == ["False"] * 2
-    )
+def test_the_two_imports_of_a_plugin_import_no_torch() -> None:
+    code = """
+import sys
+from ecgzoo import hookimpl
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, WeightsSpec
+print("torch" in sys.modules, "numpy" in sys.modules)
+"""
+    assert interpreter(code).split() == ["False", "False"]
 
 
 def test_an_unknown_name_lists_close_ones() -> None:
@@ -143,15 +148,24 @@ def test_an_unknown_name_lists_close_ones() -> None:
         registry.names("backbones")
 
 
-def test_a_factory_that_cannot_be_imported_says_which() -> None:
-    from ecgzoo.specs import LossSpec
+def test_a_factory_that_cannot_be_imported_names_its_distribution() -> None:
+    spec = LossSpec(name="x", factory="nowhere.at_all:X", summary="")
+    with pytest.raises(RegistryError, match=r"loss x of some-plugin 3\.1 failed with ModuleNotFoundError.*nowhere"):
+        registry.factory(registry.Registered("loss", spec, "some-plugin", "3.1"))
 
-    with pytest.raises(RegistryError, match="nowhere.at_all"):
-        registry.factory(LossSpec(name="x", factory="nowhere.at_all:X", summary=""))
+
+def test_a_deprecated_name_warns_when_used_and_not_when_listed(install) -> None:
+    install("old-plugin", good("oldnet").replace("aliases=", "deprecated_by='newnet', removed_in='2', aliases="))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert registry.lookup("backbone", "oldnet").name == "oldnet"
+    with pytest.warns(
+        EcgZooWarning, match="oldnet of old-plugin 1.2 is deprecated and goes in old-plugin 2; use newnet"
+    ):
+        registry.get("backbone", "oldnet")
 
 
-def test_a_deprecated_name_warns(install, run) -> None:
-    install("old-plugin", GOOD.format(name="oldnet").replace("aliases=", "deprecated_by='newnet', aliases="))
-    out = run("from ecgzoo import registry; print(registry.get('backbone', 'oldnet').name)")
-    assert "use 'newnet'" in out
-    assert "oldnet" in out
+def test_every_kind_has_a_hook() -> None:
+    from ecgzoo import hookspecs
+
+    assert {name for name in vars(hookspecs) if name.startswith("ecgzoo_")} == set(HOOKS)

@@ -1,0 +1,19 @@
+"""How a command tells of warnings: ours in one line, without a file and a line of source."""
+
+import warnings
+
+from ecgzoo.errors import EcgZooWarning
+
+
+def show_our_warnings_in_one_line() -> None:
+    """Change how this process prints an `EcgZooWarning`, for the mains of commands and recipes."""
+    default = warnings.formatwarning
+
+    def one_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if issubclass(category, EcgZooWarning):
+            return f"warning: {message}\n"
+        return default(message, category, filename, lineno, line)
+
+    warnings.formatwarning = one_line

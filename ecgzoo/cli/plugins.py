@@ -1,0 +1,61 @@
+"""``ecgzoo plugins``: who provides what, who failed, who collides. It never fails itself."""
+
+import dataclasses
+import json
+import warnings
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ecgzoo import registry
+from ecgzoo.errors import EcgZooWarning
+from ecgzoo.plugins import KINDS, load_plugins
+
+
+def command(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """List installed plugins: distribution, version, what each provides; those left out, with their error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EcgZooWarning)  # what it would say is in the table
+        loaded = load_plugins()
+    conflicts = [conflict for kind in KINDS for conflict in registry.conflicts(kind)]
+    if as_json:
+        values: dict[str, Any] = {
+            "plugins": [
+                {
+                    "distribution": plugin.distribution,
+                    "version": plugin.version,
+                    "entry": plugin.entry,
+                    "provides": [{"kind": kind, **dataclasses.asdict(spec)} for kind, spec in plugin.provides],
+                }
+                for plugin in loaded.plugins
+            ],
+            "failures": [
+                {key: getattr(failure, key) for key in ("distribution", "version", "entry", "phase", "error")}
+                for failure in loaded.failures
+            ],
+            "conflicts": [dataclasses.asdict(conflict) for conflict in conflicts],
+        }
+        print(json.dumps(values, indent=2, default=str))
+        return
+    table = Table("distribution", "version", "entry", "provides")
+    for plugin in loaded.plugins:
+        provides = [
+            f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
+            for kind in dict.fromkeys(kind for kind, _ in plugin.provides)
+        ]
+        table.add_row(plugin.distribution, plugin.version, plugin.entry, "\n".join(provides) or "nothing")
+    for failure in loaded.failures:
+        table.add_row(failure.distribution, failure.version, failure.entry, f"failed at {failure.phase}", style="red")
+    console = Console()
+    console.print(table)
+    for failure in loaded.failures:
+        console.print(f"left out: {failure}", markup=False, soft_wrap=True)
+    for conflict in conflicts:
+        keeps = f"{conflict.kept} keeps the bare name" if conflict.kept else "several plugins provide the bare name"
+        console.print(
+            f"{conflict.kind} {conflict.name} of {conflict.refused} is {conflict.refused}::{conflict.name}; {keeps}",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,1 @@
+"""The smallest ecgzoo plugin: one loss."""

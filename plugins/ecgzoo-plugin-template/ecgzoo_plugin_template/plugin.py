@@ -1,0 +1,16 @@
+"""What this package gives to ecgzoo. Imports no torch."""
+
+from collections.abc import Iterable
+
+from ecgzoo import hookimpl
+from ecgzoo.specs import LossSpec
+
+
+@hookimpl
+def ecgzoo_losses() -> Iterable[LossSpec]:
+    """One loss."""
+    yield LossSpec(
+        name="template_cosine",
+        factory="ecgzoo_plugin_template.cosine:Cosine",
+        summary="angle between the logits of student and teacher",
+    )

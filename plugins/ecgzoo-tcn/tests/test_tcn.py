@@ -1,0 +1,27 @@
+"""The network against the contract, and its field of view against what it was built to see."""
+
+import pytest
+import torch
+
+from ecgzoo import create_student
+from ecgzoo.testing import assert_backbone_conforms
+from ecgzoo_tcn.tcn import receptive_field, tcn_small
+
+
+@pytest.mark.parametrize("name", ["tcn_small", "tcn_base"])
+def test_it_conforms(name: str) -> None:
+    assert_backbone_conforms(name)
+
+
+def test_a_student_can_be_made_of_it() -> None:
+    assert create_student("tcn_small", leads="II")(torch.zeros(2, 1, 250)).shape == (2, 5)
+
+
+def test_a_position_sees_as_far_as_it_says() -> None:
+    network = tcn_small(1, 2).double().eval()
+    x = torch.randn(1, 1, 601, dtype=torch.float64, requires_grad=True)
+    features = network.forward_features(x)
+    features[0, :, features.shape[2] // 2].sum().backward()
+    assert x.grad is not None
+    seen = x.grad[0, 0].nonzero().flatten()
+    assert int(seen[-1] - seen[0]) + 1 == receptive_field() == 247

@@ -1,0 +1,49 @@
+"""Throw-away distributions with an entry point, for this process and for those that it starts."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ecgzoo import registry
+from ecgzoo.plugins import load_plugins
+
+Lay = Callable[..., Path]
+
+
+def lay_down(site: Path, distribution: str, source: str, version: str = "1.2", extra: str = "") -> Path:
+    """Write module and metadata of a distribution whose one entry point is its module; `extra` entry points too."""
+    module = distribution.replace("-", "_")
+    (site / f"{module}.py").write_text(source)
+    meta = site / f"{module}-{version}.dist-info"
+    meta.mkdir(exist_ok=True)
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    (meta / "entry_points.txt").write_text(f"[ecgzoo]\n{module} = {module}\n{extra}")
+    return site
+
+
+def _forget() -> None:
+    load_plugins.cache_clear()
+    registry._table.cache_clear()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
+    """Lay down a distribution that this process then finds, as the only plugins beside the built-ins."""
+    site = tmp_path / "site"
+    site.mkdir()
+    laid: list[str] = []
+
+    def lay(distribution: str, source: str, version: str = "1.2", extra: str = "") -> Path:
+        laid.append(distribution.replace("-", "_"))
+        monkeypatch.setenv("ECGZOO_PLUGINS", ",".join([*laid, "second"]))
+        _forget()
+        return lay_down(site, distribution, source, version, extra)
+
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    yield lay
+    _forget()
+    for module in laid:
+        sys.modules.pop(module, None)

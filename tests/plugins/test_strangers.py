@@ -1,0 +1,215 @@
+"""What a plugin's factory may do wrong, and that each gives one line that names it; deprecations; `ecgzoo plugins`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecgzoo import create_loss, create_student, load_cohort, registry
+from ecgzoo.distill.recipe import check_requires
+from ecgzoo.errors import RecipeError, RegistryError, WeightsError
+from ecgzoo.losses.contract import DataInfo, ModelInfo
+from ecgzoo.plugins import KINDS
+from ecgzoo.testing import assert_nothing_overdue
+
+HOOKS = """
+from ecgzoo import hookimpl
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, WeightsSpec
+
+@hookimpl
+def ecgzoo_backbones():
+    yield BackboneSpec(name="strange", factory="{module}:backbone", summary="")
+
+@hookimpl
+def ecgzoo_losses():
+    yield LossSpec(name="odd", factory="{module}:loss", summary="")
+
+@hookimpl
+def ecgzoo_datasets():
+    yield DatasetSpec(name="far", factory="{module}:dataset", summary="", tasks=("t",), needs_root=False)
+
+@hookimpl
+def ecgzoo_weights():
+    yield WeightsSpec(name="resnet1d18.mine", factory="{module}:weights", summary="")
+
+@hookimpl
+def ecgzoo_recipes():
+    yield RecipeSpec(name="cook", factory="{module}:recipe", summary="")
+"""
+
+RAISE = "\ndef {name}(*given): raise ZeroDivisionError('first line\\nsecond line')\n"
+NET = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    num_features = head_hidden_size = 4
+    feature_info = []
+    def __init__(self, num_leads, num_classes):
+        super().__init__()
+        self.num_classes = {classes}
+        self.body, self.classifier = nn.Conv1d({leads}, 4, 3), nn.Linear(4, {classes})
+    def forward(self, x): return self.classifier(self.body({x}).mean(-1))
+    def forward_features(self, x): ...
+    def forward_head(self, x, pre_logits=False): ...
+    def get_classifier(self): ...
+    def reset_classifier(self, num_classes): ...
+backbone = Net
+"""
+
+
+def strangers(install, module: str, source: str) -> None:
+    install(module.replace("_", "-"), HOOKS.replace("{module}", module) + source)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (RAISE.format(name="backbone"), "failed with ZeroDivisionError: first line. If"),
+        ("", "has no attribute 'backbone'"),
+        ("\ndef backbone(num_leads, num_classes): return None", "NoneType, which is no torch.nn.Module"),
+        ("\nfrom torch import nn\ndef backbone(num_leads, num_classes): return nn.Identity()", "no forward_features"),
+        ("\ndef backbone(width): ...", "does not take arguments"),
+        (NET.format(leads=12, classes="num_classes", x="x"), "expected input.* to have 12 channels"),
+        (NET.format(leads=1, classes="num_classes", x="x.mean(1, keepdim=True)"), "built for 1 leads.*takes 2 as well"),
+        (NET.format(leads="num_leads", classes="7", x="x"), r"built for 5 classes, its network gives logits \[1, 7\]"),
+    ],
+)
+def test_a_backbone_that_breaks_the_contract(install, source: str, reason: str) -> None:
+    strangers(install, "strange_net", source)
+    with pytest.raises(RegistryError, match=reason) as caught:
+        create_student("strange")
+    assert "strange of strange-net 1.2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert create_student("xresnet1d18").num_classes == 5  # everything else works
+
+
+def test_a_backbone_that_keeps_it(install) -> None:
+    strangers(install, "good_net", NET.format(leads="num_leads", classes="num_classes", x="x"))
+    assert create_student("strange", leads=("II", "V2"), num_classes=3).training
+
+
+def test_the_other_factories(install) -> None:
+    names = ("loss", "dataset", "weights", "recipe")
+    strangers(install, "strange_rest", "".join(RAISE.format(name=name) for name in names))
+    info = ModelInfo("net", ("I",), 2, 4, 4)
+    failed = r"of strange-rest 1\.2 failed with ZeroDivisionError: first line\."
+    with pytest.raises(RegistryError, match=f"loss odd {failed}"):
+        create_loss("odd", info, None, DataInfo(("a", "b"), info))  # type: ignore[arg-type] # never reached
+    with pytest.raises(RegistryError, match=f"dataset far {failed}"):
+        load_cohort("far")
+    with pytest.raises(RegistryError, match=f"weights resnet1d18.mine {failed}"):
+        create_student("resnet1d18", pretrained="mine")
+    done = run_cli("recipe", "cook", "--epochs", "1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: recipe cook of strange-rest 1.2 failed")
+    assert done.stderr.count("\n") == 1
+
+
+def test_factories_that_make_something_else(install) -> None:
+    strangers(
+        install, "strange_kind", "\ndef loss(student, teacher, data): return 3\ndef dataset(root, task): return 4\n"
+    )
+    with pytest.raises(RegistryError, match="int, which is no ecgzoo Loss"):
+        create_loss("odd", None, None, None)  # type: ignore[arg-type] # the factory looks at none of them
+    with pytest.raises(RegistryError, match="int, which is no Cohort"):
+        load_cohort("far")
+
+
+def test_a_plugins_weights_are_a_tag(install, tmp_path: Path) -> None:
+    from ecgzoo import save_pretrained
+
+    save_pretrained(create_student("resnet1d18", leads="I"), tmp_path / "folder")
+    strangers(install, "good_weights", f"\ndef weights(): return {str(tmp_path / 'folder')!r}\n")
+    assert create_student("resnet1d18", pretrained="mine").config.leads == ("I",)
+    with pytest.raises(WeightsError, match="no folder or tag 'mien'. Did you mean mine"):
+        create_student("resnet1d18", pretrained="mien")
+
+
+def test_a_plugins_recipe_gets_its_own_flags(install) -> None:
+    strangers(install, "good_recipe", "\ndef recipe(argv): print('cooked', argv)\n")
+    assert run_cli("recipe", "cook", "--epochs", "1", "--help").stdout == "cooked ['--epochs', '1', '--help']\n"
+
+
+def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ecgzoo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+def test_ecgzoo_plugins_never_fails(install) -> None:
+    install("aaa-plugin", "raise KeyError('x')")
+    strangers(install, "good_plugin", "")
+    install("rude-plugin", HOOKS.replace("{module}", "rude_plugin").replace("strange", "xresnet1d18"))
+    done = run_cli("plugins", "--json", ECGZOO_STRICT_PLUGINS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    values = json.loads(done.stdout)
+    assert [plugin["distribution"] for plugin in values["plugins"]] == ["ecgzoo", "good-plugin", "rude-plugin"]
+    assert {given["kind"] for given in values["plugins"][1]["provides"]} == set(KINDS)
+    assert [(f["distribution"], f["version"], f["phase"]) for f in values["failures"]] == [
+        ("aaa-plugin", "1.2", "import")
+    ]
+    kept = {(c["kind"], c["name"]): c["kept"] for c in values["conflicts"]}
+    assert kept[("backbone", "xresnet1d18")] == "ecgzoo"
+    assert kept[("loss", "odd")] is None
+    text = run_cli("plugins")
+    assert text.returncode == 0
+    for part in (
+        "left out: plugin aaa_plugin of aaa-plugin 1.2 failed at import: KeyError",
+        "rude-plugin::xresnet1d18",
+    ):
+        assert part in text.stdout
+    listing = run_cli("list", "--kind", "backbone")
+    assert (
+        listing.stderr
+        == "warning: plugin aaa_plugin of aaa-plugin 1.2 failed at import: KeyError: 'x'; it is left out\n"
+    )
+    assert "good-plugin 1.2" in listing.stdout
+    strict = run_cli("list", ECGZOO_STRICT_PLUGINS="1")
+    assert strict.returncode == 2
+    assert "error: plugin aaa_plugin" in strict.stderr
+
+
+def test_nothing_of_ours_is_overdue() -> None:
+    for distribution in ("ecgzoo", "ecgzoo-losses", "ecgzoo-tcn", "ecgzoo-plugin-template"):
+        assert_nothing_overdue(distribution)
+
+
+def test_an_overdue_name_is_found(install) -> None:
+    source = HOOKS.replace("{module}", "late_plugin").replace(
+        '"strange",', '"strange", deprecated_by="x", removed_in="1.3",'
+    )
+    install("late-plugin", source)
+    assert_nothing_overdue("late-plugin")
+    install("late-plugin", source.replace("1.3", "1.2"))
+    sys.modules.pop("late_plugin")
+    with pytest.raises(AssertionError, match=r"strange of late-plugin 1\.2 was to be removed in 1\.2"):
+        assert_nothing_overdue("late-plugin")
+
+
+def test_requires() -> None:
+    check_requires(["ecgzoo>=0.1", "pluggy", "torch>1,<100"])
+    with pytest.raises(RecipeError, match="requires no-such-thing>=1, which is not installed: pip install"):
+        check_requires(["no-such-thing>=1"])
+    with pytest.raises(RecipeError, match="requires ecgzoo>=99, found 0"):
+        check_requires(["ecgzoo>=99"])
+    with pytest.raises(RecipeError, match="form of pip"):
+        check_requires(["ecgzoo at least 1"])
+
+
+def test_a_recipe_stops_before_it_starts_without_what_it_requires(tmp_path: Path) -> None:
+    from ecgzoo.distill import Recipe, Run
+
+    with pytest.raises(RecipeError, match="no-such-thing"):
+        Run(Recipe(requires=("no-such-thing",), output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_registry_names_every_provider() -> None:
+    assert str(registry.lookup("loss", "clt")).startswith("loss clt of ecgzoo ")
