@@ -1,0 +1,58 @@
+"""Every built-in data set against the contract, and the contract against data sets that break it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgzoo import registry
+from ecgzoo.data.synthetic import load_synthetic
+from ecgzoo.errors import DataError
+from ecgzoo.testing import assert_dataset_conforms
+
+
+def test_the_simulated_cohort_conforms() -> None:
+    assert_dataset_conforms("synthetic")
+
+
+def test_ptbxl_conforms(test_data: Path) -> None:
+    assert_dataset_conforms("ptbxl", test_data / "ptbxl-small")
+
+
+def test_every_built_in_is_tested_here() -> None:
+    built_in = {name for name in registry.names("dataset") if registry.lookup("dataset", name).built_in}
+    assert built_in == {"synthetic", "ptbxl"}
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "reason"),
+    [
+        ("classes", lambda c: c.classes[::-1], "unsorted"),
+        ("labels", lambda c: c.labels + 1, "not 0 and 1"),
+        ("labels", lambda c: c.labels[:-1], "labels has shape"),
+        ("leads", lambda c: ("i", *c.leads[1:]), "spelt 'I'"),
+        ("record_ids", lambda c: c.record_ids[::-1], "do not ascend"),
+        ("patients", lambda c: c.patients * 0, "a patient is in two folds"),
+        ("store", lambda c: c.store.astype(np.float32), "int16"),
+        ("store", lambda c: c.store // 1000, "no ECG in microvolts"),
+        ("positions", lambda c: c.positions + 1, "beyond"),
+        ("rate_hz", lambda c: 0.0, "rate_hz"),
+        ("fingerprint", lambda c: "", "no fingerprint"),
+        ("name", lambda c: "other", "calls itself other"),
+    ],
+)
+def test_a_data_set_that_breaks_the_contract_is_told_how(
+    monkeypatch: pytest.MonkeyPatch, field: str, change, reason: str
+) -> None:
+    good = load_synthetic(None, "superdiagnostic", num_records=40)
+    bad = dataclasses.replace(good, **{field: change(good)})
+
+    def load(root: Path | None, task: str):
+        if root is None or task == "superdiagnostic":
+            return bad
+        raise DataError("no")
+
+    monkeypatch.setattr(registry, "factory", lambda found: load)
+    with pytest.raises(AssertionError, match=reason):
+        assert_dataset_conforms("synthetic")

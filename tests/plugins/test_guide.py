@@ -1,0 +1,94 @@
+"""The guide docs/plugins.md: the template in it is the template, its package works, every hook has a section."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ecgzoo import create_loss, create_student, registry, save_pretrained
+from ecgzoo.distill.recipe import LossTerm
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import DataInfo, ModelInfo
+from ecgzoo.plugins import HOOKS, load_plugins
+from ecgzoo.testing import assert_backbone_conforms, assert_dataset_conforms, assert_loss_conforms
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```\w+ file=(\S+)( part)?\n(.*?)```", GUIDE, re.DOTALL)
+
+
+@pytest.fixture
+def my_ecg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The guide's package, put together from its blocks and installed."""
+    package = tmp_path / "my_ecg"
+    package.mkdir()
+    for name, _, text in BLOCKS:
+        if name.startswith("my_ecg/"):
+            with (tmp_path / name).open("a", encoding="utf-8") as file:
+                file.write(text)
+    meta = tmp_path / "my_ecg-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: my-ecg\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("[ecgzoo]\nmy_ecg = my_ecg.plugin\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    load_plugins.cache_clear()
+    registry._table.cache_clear()
+    yield package
+    load_plugins.cache_clear()
+    registry._table.cache_clear()
+    for module in [module for module in sys.modules if module.split(".")[0] == "my_ecg"]:
+        del sys.modules[module]
+
+
+def test_every_hook_has_a_section_and_an_example() -> None:
+    for hook in HOOKS:
+        section = GUIDE.split(f"### `{hook}`")[1].split("\n##")[0]
+        assert f"def {hook}():" in section
+
+
+def test_the_template_in_the_guide_is_the_template() -> None:
+    shown = [(name, part, text) for name, part, text in BLOCKS if name.startswith("plugins/")]
+    assert len(shown) == 3
+    for name, part, text in shown:
+        file = (ROOT / name).read_text(encoding="utf-8")
+        assert text in file if part else text == file
+
+
+def test_its_backbone(my_ecg: Path) -> None:
+    assert_backbone_conforms("my_net")
+
+
+def test_its_loss(my_ecg: Path) -> None:
+    assert_loss_conforms("my_loss")
+    info, data = ModelInfo("net", ("I",), 2, 4, 4), DataInfo(("a", "b"), torch.zeros(3, 2))
+    term = LossTerm.parse("my_loss=1,margin=-1")
+    with pytest.raises(RecipeError, match="margin is -1"):
+        create_loss(term.name, info, info, data, term.params)
+
+
+def test_its_data_set(my_ecg: Path) -> None:
+    assert_dataset_conforms("my_data")
+
+
+def test_its_weights(my_ecg: Path) -> None:
+    save_pretrained(create_student("my_net"), my_ecg / "my_net.demo")
+    student = create_student("my_net", pretrained="demo")
+    assert student.config.architecture == "my_net"
+
+
+@pytest.mark.slow
+def test_its_recipe(my_ecg: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(my_ecg.parent), os.environ["PYTHONPATH"]]))
+    flags = ["--data", tiny, "--epochs", "1", "--output", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "ecgzoo", "recipe", "my_recipe", *flags], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert (recipe["student"], recipe["losses"][1]) == ("my_net", "my_loss=1")

@@ -1,0 +1,146 @@
+"""Our packages as real wheels in a real virtual environment, alone and beside five wheels that are broken."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ecgzoo-losses", "ecgzoo-tcn", "ecgzoo-plugin-template")
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "{name}"
+version = "0.7"
+[project.entry-points.ecgzoo]
+{module} = "{module}"
+[tool.hatch.build.targets.wheel]
+include = ["{module}.py"]
+"""
+HOOK = """
+from ecgzoo import hookimpl
+from ecgzoo.specs import LossSpec
+
+@hookimpl
+def ecgzoo_losses():
+    return [LossSpec(name="broken", factory="nowhere:Loss", summary="")]
+"""
+BROKEN = {
+    "broken-import": ("import", "import a_library_that_is_not_there"),
+    "broken-name": ("register", HOOK.replace("ecgzoo_losses", "ecgzoo_loss")),
+    "broken-hook": ("hook", HOOK.replace("return [", "return 1 / 0 or [")),
+    "broken-type": ("spec", HOOK.replace("LossSpec(", "dict(")),
+    "broken-api": ("spec", HOOK.replace("LossSpec(", "LossSpec(api=2, ")),
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def call(*command: object, **environment: str) -> str:
+    names = ("ECGZOO_PLUGINS", "ECGZOO_STRICT_PLUGINS", "PYTHONPATH")
+    kept = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, cwd="/", env={**kept, **environment}
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def build(folders: list[Path], wheels: Path) -> None:
+    call(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, *folders)
+
+
+def renamed_template(folder: Path) -> Path:
+    """The template as its README says to make it one's own: copied, its names replaced."""
+    copy = folder / "my-first-plugin"
+    shutil.copytree(ROOT / "plugins" / "ecgzoo-plugin-template", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in [*copy.rglob("*.py"), copy / "pyproject.toml"]:
+        text = file.read_text(encoding="utf-8")
+        for old, new in (
+            ("ecgzoo-plugin-template", "my-first-plugin"),
+            ("ecgzoo_plugin_template", "my_first_plugin"),
+            ("plugin_template", "first_plugin"),
+            ("template_cosine", "my_cosine"),
+        ):
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
+    (copy / "ecgzoo_plugin_template").rename(copy / "my_first_plugin")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with wheels of ecgzoo, the three packages and a renamed template, beside our libraries."""
+    folder = tmp_path_factory.mktemp("wheels")
+    wheels = folder / "wheels"
+    build([ROOT, *(ROOT / "plugins" / name for name in PACKAGES), renamed_template(folder)], wheels)
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv" / "bin" / "python"
+    site = next((folder / "venv" / "lib").glob("python*/site-packages"))
+    # torch and the other libraries; an editable ecgzoo is not found this way, only its wheel is
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    pip_install(python, wheels)
+    return python
+
+
+def pip_install(python: Path, wheels: Path) -> None:
+    files = sorted(wheels.glob("*.whl"))
+    call(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", "-I", *files)
+
+
+def run_mvkt(python: Path, tmp_path: Path) -> dict[str, object]:
+    """The recipe with pieces of two plugins, for a few steps on the simulated cohort."""
+    flags = ["--student", "tcn_small", "--losses", "bce=1", "dist=1", "clt=0.5", "--requires", "ecgzoo-tcn>=1"]
+    short = ["--epochs", "1", "--batch-size", "512", "--no-compare", "--output", tmp_path / "run"]
+    cache = {"ECGZOO_CACHE": os.environ["ECGZOO_CACHE"]}
+    call(python, ROOT / "recipes" / "mvkt.py", *flags, *short, **cache)
+    results: dict[str, object] = json.loads((tmp_path / "run" / "results.json").read_text())
+    return results
+
+
+def plugins(python: Path) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = json.loads(call(python, "-m", "ecgzoo", "plugins", "--json"))
+    return found
+
+
+def test_the_wheels_are_what_runs(python: Path) -> None:
+    where = call(python, "-c", "import ecgzoo, ecgzoo_tcn; print(ecgzoo.__file__, ecgzoo_tcn.__file__)").split()
+    assert all(str(python.parents[1]) in path for path in where)
+    found = plugins(python)
+    assert found["failures"] == []
+    provided = {plugin["distribution"]: {given["name"] for given in plugin["provides"]} for plugin in found["plugins"]}
+    assert provided["my-first-plugin"] == {"my_cosine"}
+    assert {"tcn_small", "tcn_base"} <= provided["ecgzoo-tcn"]
+    losses = {"fitnet", "at", "rkd", "dkd", "dist", "simkd", "mld", "logit_std"}
+    assert provided["ecgzoo-losses"] == losses
+
+
+def test_the_recipe_runs_with_pieces_of_plugins(python: Path, tmp_path: Path) -> None:
+    results = run_mvkt(python, tmp_path)
+    assert results
+
+
+def test_five_broken_wheels_break_nothing(python: Path, tmp_path: Path) -> None:
+    folders = []
+    for name, (_, source) in BROKEN.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(PYPROJECT.format(name=name, module=name.replace("-", "_")))
+        (folder / f"{name.replace('-', '_')}.py").write_text(source)
+        folders.append(folder)
+    build(folders, tmp_path / "wheels")
+    pip_install(python, tmp_path / "wheels")
+    failures = plugins(python)["failures"]
+    assert {(failure["distribution"], failure["phase"]) for failure in failures} == {
+        (name, phase) for name, (phase, _) in BROKEN.items()
+    }
+    assert all(failure["version"] == "0.7" for failure in failures)
+    assert run_mvkt(python, tmp_path)
