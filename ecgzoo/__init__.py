@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         create_teacher,
         list_losses,
         list_models,
+        list_pretrained,
         load_cohort,
     )
     from ecgzoo.distill.recipe import Recipe
@@ -34,6 +35,7 @@ _HOMES = {
     "create_teacher": "ecgzoo.create",
     "list_losses": "ecgzoo.create",
     "list_models": "ecgzoo.create",
+    "list_pretrained": "ecgzoo.create",
     "load_cohort": "ecgzoo.create",
     "Recipe": "ecgzoo.distill",
     "distill": None,
@@ -64,6 +66,7 @@ __all__ = [
     "hookimpl",
     "list_losses",
     "list_models",
+    "list_pretrained",
     "load_cohort",
     "load_pretrained",
     "read_record",

@@ -1,12 +1,16 @@
-"""ecgzoo's own backbones, losses and data sets, through the same hooks as anyone's. Imports no torch."""
+"""ecgzoo's own backbones, losses, data sets and weights, through the same hooks as anyone's. Imports no torch."""
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from ecgzoo.backbones import SPECS as BACKBONES
 from ecgzoo.data import SPECS as DATASETS
 from ecgzoo.hookspecs import hookimpl
 from ecgzoo.losses import SPECS as LOSSES
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, WeightsSpec
+
+PACKAGED = Path(__file__).parent / "weights" / "packaged"
 
 
 @hookimpl
@@ -25,3 +29,18 @@ def ecgzoo_losses() -> Iterable[LossSpec]:
 def ecgzoo_datasets() -> Iterable[DatasetSpec]:
     """The data sets of ``ecgzoo.data``."""
     return DATASETS
+
+
+@hookimpl
+def ecgzoo_weights() -> Iterable[WeightsSpec]:
+    """The folders of ``ecgzoo/weights/packaged``, each named ``backbone.tag``, described by its own config."""
+    for folder in sorted(path.parent for path in PACKAGED.glob("*/config.json")):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        leads = tuple(config["leads"])
+        yield WeightsSpec(
+            name=folder.name,
+            factory="ecgzoo.weights.packaged:folder",
+            summary=f"{config['training']['data']}/{config['task']}, lead{'s' * (len(leads) > 1)} {', '.join(leads)}",
+            leads=leads,
+            default=leads == ("I",),
+        )

@@ -10,6 +10,11 @@ from ecgzoo.errors import SignalError, WeightsError, did_you_mean
 from ecgzoo.signal import LEADS_12, resolve_leads
 
 SCHEMA_VERSION = "1.0"
+THRESHOLDS = ("f1", "screening", "lower", "upper")
+INTENDED_USE = (
+    "Research on single-lead and multi-lead ECG classification. Not a medical device: not for diagnosis, monitoring or "
+    "any decision about a patient."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class ModelConfig:
         leads: lead names in channel order.
         num_classes: number of logits.
         labels: class names in logit order; empty until the model is trained.
+        label_info: by label, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
         task: the label set.
         rate_hz: samples a second of the input.
         window_s: seconds of signal a forward pass sees.
@@ -38,8 +44,15 @@ class ModelConfig:
         aggregation: how a record's probability comes from its windows', ``mean`` or ``max``.
         normalisation: see `Normalisation`.
         units: of the input.
-        metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class).
+        temperature: T of the calibrated probability ``σ(logit(p)/T)``, where p is aggregated over windows.
+        thresholds: by label, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and ``upper``, between
+            which a probability is uncertain; all of calibrated probabilities.
+        calibrated_on: the records on which temperature and thresholds were chosen.
+        metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class, subgroups).
         training: where the weights come from (data set, folds, recipe, teacher, seed, versions).
+        weights_dtype: of the file; a loaded model is float32.
+        licence: of the weights, as SPDX writes it.
+        intended_use: what it is for, and what not.
         schema_version: of this page; an unknown major version is refused.
     """
 
@@ -48,6 +61,7 @@ class ModelConfig:
     num_classes: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    label_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     task: str | None = None
     rate_hz: float = 100.0
     window_s: float = 2.5
@@ -55,8 +69,14 @@ class ModelConfig:
     aggregation: Literal["mean", "max"] = "mean"
     normalisation: Normalisation = Normalisation()
     units: Literal["mV"] = "mV"
+    temperature: float = 1.0
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibrated_on: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    licence: str = "Apache-2.0"
+    intended_use: str = INTENDED_USE
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -72,6 +92,16 @@ class ModelConfig:
             raise WeightsError(f"{len(self.labels)} labels for {self.num_classes} classes; give one name a class")
         if self.aggregation not in ("mean", "max"):
             raise WeightsError(f"aggregation is {self.aggregation!r}; expected 'mean' or 'max'")
+        if self.weights_dtype not in ("float32", "float16"):
+            raise WeightsError(f"weights_dtype is {self.weights_dtype!r}; expected 'float32' or 'float16'")
+        if not 0 < self.temperature < math.inf:
+            raise WeightsError(f"temperature is {self.temperature}; it must be positive")
+        for name in ("label_info", "thresholds"):
+            if unknown := set(getattr(self, name)) - set(self.labels):
+                raise WeightsError(f"{name} of {min(unknown)}, which is no label of {', '.join(self.labels) or 'none'}")
+        for label, points in self.thresholds.items():
+            if set(points) != set(THRESHOLDS) or not all(0 <= point <= 1 for point in points.values()):
+                raise WeightsError(f"thresholds of {label} are {dict(points)}; expected {THRESHOLDS}, each from 0 to 1")
         mean_mv, std_mv = self.normalisation.mean_mv, self.normalisation.std_mv
         if not (0 < std_mv < math.inf and math.isfinite(mean_mv) and 0 < self.rate_hz < math.inf):
             raise WeightsError(
@@ -92,6 +122,20 @@ class ModelConfig:
     def stride(self) -> int:
         """Samples between windows."""
         return round(self.stride_s * self.rate_hz)
+
+    def untrained(self, leads: tuple[str, ...] | None = None, num_classes: int | None = None) -> "ModelConfig":
+        """The same network and input, without what only trained weights have: labels, calibration, figures."""
+        return ModelConfig(
+            architecture=self.architecture,
+            leads=leads or self.leads,
+            num_classes=num_classes or self.num_classes,
+            arguments=self.arguments,
+            rate_hz=self.rate_hz,
+            window_s=self.window_s,
+            stride_s=self.stride_s,
+            aggregation=self.aggregation,
+            normalisation=self.normalisation,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -1,6 +1,5 @@
 """create_model, create_teacher, create_student, create_loss, load_cohort, and what there is to choose from."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from ecgzoo.losses.contract import DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.weights import load_pretrained
+from ecgzoo.weights.adapt import adapt
+from ecgzoo.weights.resolve import lookup_weights
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -25,9 +26,14 @@ def list_losses(pattern: str = "*") -> list[str]:
     return registry.names("loss", pattern)
 
 
+def list_pretrained(pattern: str = "*") -> list[str]:
+    """Names ``backbone.tag`` of installed weights that match a shell pattern."""
+    return registry.names("weights", pattern)
+
+
 def create_model(
     name: str,
-    leads: int | str | Sequence[str] = LEADS_12,
+    leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
     arguments: Mapping[str, Any] | None = None,
@@ -35,77 +41,82 @@ def create_model(
     """A registered backbone that takes `leads`, with random or trained weights.
 
     Args:
-        name: as `list_models` shows it.
-        leads: lead names, or a number that stands for the usual set of so many (`ecgzoo.signal.LEAD_SETS`).
-        num_classes: number of logits; 5, the superclasses of PTB-XL, unless the weights say otherwise.
-        pretrained: a folder of weights, or a tag that a plugin provides; ``False`` for random weights.
+        name: as `list_models` shows it, or ``backbone.tag`` as `list_pretrained` does.
+        leads: lead names, or a number that stands for the usual set of so many (`ecgzoo.signal.LEAD_SETS`); if not
+            given, those of the weights, and twelve for random weights.
+        num_classes: number of logits; if not given, that of the weights, and 5, the superclasses of PTB-XL, for random
+            weights.
+        pretrained: ``True`` for the installed weights of this backbone, if it has any for these leads, else its default
+            ones; a tag; or anything that `ecgzoo.load_pretrained` takes. ``False`` for random weights.
         arguments: the backbone's own further arguments.
+
+    Weights for other leads or classes than those asked for are adapted, with a warning: see `ecgzoo.weights.adapt`.
 
     Raises:
         RegistryError: no backbone has this name, or it does not take these arguments.
         SignalError: an unknown lead.
-        WeightsError: weights that are missing, damaged, or of another architecture, lead or number of classes.
+        WeightsError: weights that are missing, damaged, or of another architecture.
     """
-    found = registry.get("backbone", name)
-    wanted = resolve_leads(leads)
-    if pretrained is False:
-        classes = 5 if num_classes is None else num_classes
-        if not isinstance(classes, int) or classes < 1:
-            raise RegistryError(f"{name}: num_classes is {classes!r}; expected a whole number of at least 1")
-        return EcgModel.build(
-            ModelConfig(architecture=found.name, leads=wanted, num_classes=classes, arguments=dict(arguments or {}))
-        )
-    if arguments:
-        raise WeightsError(f"{name}: trained weights bring their own arguments; leave out {dict(arguments)}")
-    model = load_pretrained(_weights_folder(name, pretrained))
-    held = model.config
-    if held.architecture != found.name or held.leads != wanted or num_classes not in (None, held.num_classes):
-        raise WeightsError(
-            f"{pretrained} holds {held.architecture} on leads {','.join(held.leads)} with {held.num_classes} "
-            f"classes; asked for {found.name} on {','.join(wanted)} with {num_classes or 'any number of'} classes. "
-            "Ask for what it holds, or use load_pretrained."
-        )
-    return model
-
-
-def _weights_folder(name: str, pretrained: bool | str | Path) -> Path:
-    """The folder that `pretrained` is, or that a plugin gives for the tag."""
-    if not isinstance(pretrained, bool) and Path(pretrained).is_dir():
-        return Path(pretrained)
-    tags = [weights.split(".", 1)[1] for weights in registry.names("weights", f"{name}.*")]
-    if pretrained not in tags:
-        what = "published weights" if pretrained is True else f"folder or tag {str(pretrained)!r}"
-        raise WeightsError(
-            f"{name}: no {what}. {did_you_mean(str(pretrained), tags) if tags else ''} Give the folder of a model that "
-            "a recipe or save_pretrained wrote, or pretrained=False for random weights."
-        )
-    found = registry.get("weights", f"{name}.{pretrained}")
-    make = registry.factory(found)
-    with registry.blamed(found):
-        return Path(make())
+    return _create(name, leads, LEADS_12, num_classes, pretrained, arguments)
 
 
 def create_teacher(
     name: str,
-    leads: int | str | Sequence[str] = LEADS_12,
+    leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
     arguments: Mapping[str, Any] | None = None,
 ) -> EcgModel:
-    """`create_model`, frozen: in eval mode, without gradients."""
-    model = create_model(name, leads, num_classes, pretrained, arguments)
-    return model.eval().requires_grad_(False)
+    """`create_model`, frozen: in eval mode, without gradients. ``pretrained=True`` means weights on twelve leads."""
+    return _create(name, leads, LEADS_12, num_classes, pretrained, arguments).eval().requires_grad_(False)
 
 
 def create_student(
     name: str,
-    leads: int | str | Sequence[str] = ("I",),
+    leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
     arguments: Mapping[str, Any] | None = None,
 ) -> EcgModel:
-    """`create_model` on lead I unless other leads are named."""
-    return create_model(name, leads, num_classes, pretrained, arguments)
+    """`create_model` on lead I unless other leads, or weights for others, are named."""
+    return _create(name, leads, ("I",), num_classes, pretrained, arguments)
+
+
+def _create(
+    name: str,
+    leads: int | str | Sequence[str] | None,
+    usual_leads: tuple[str, ...],
+    num_classes: int | None,
+    pretrained: bool | str | Path,
+    arguments: Mapping[str, Any] | None,
+) -> EcgModel:
+    tagged = name in registry.names("weights")
+    found = registry.get("backbone", name.rpartition(".")[0] if tagged else name)
+    wanted = None if leads is None else resolve_leads(leads)
+    if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
+        raise RegistryError(f"{name}: num_classes is {num_classes!r}; expected a whole number of at least 1")
+    if pretrained is False:
+        return EcgModel.build(
+            ModelConfig(
+                architecture=found.name,
+                leads=wanted or usual_leads,
+                num_classes=num_classes or 5,
+                arguments=dict(arguments or {}),
+            )
+        )
+    if arguments:
+        raise WeightsError(f"{name}: trained weights bring their own arguments; leave out {dict(arguments)}")
+    if pretrained is True:
+        source: str | Path = name if tagged else lookup_weights(name, wanted or usual_leads).name
+    else:
+        tag = f"{name}.{pretrained}"
+        source = tag if tag in registry.names("weights") else pretrained
+    model = load_pretrained(source)
+    if model.config.architecture != found.name:
+        raise WeightsError(f"{source} holds weights of {model.config.architecture}, not of {found.name}")
+    if wanted is None and pretrained is True and not tagged:
+        wanted = usual_leads
+    return adapt(model, wanted or model.config.leads, num_classes or model.config.num_classes)
 
 
 def create_loss(
@@ -124,12 +135,11 @@ def create_loss(
     found = registry.get("loss", name)
     build = registry.factory(found)
     params = params or {}
-    try:
-        inspect.signature(build).bind(student, teacher, data, **params)
-    except TypeError as error:
-        raise RecipeError(f"{found} does not take parameters {dict(params)}: {error}") from error
     with registry.blamed(found):
-        loss = build(student, teacher, data, **params)
+        try:
+            loss = build(student, teacher, data, **params)
+        except TypeError as error:
+            raise RecipeError(f"{found} does not take parameters {dict(params)}: {error}") from error
     if not isinstance(loss, Loss):
         raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
     if teacher is None and any(need.startswith("teacher.") for need in loss.requires):

@@ -2,9 +2,10 @@
 
 import dataclasses
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.signal import Record, read_record
 from ecgzoo.signal.windows import window_starts
+
+Finding = Literal["present", "absent", "uncertain"]
+_MARKS = {"present": "*", "uncertain": "?"}
 
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
 BACKBONE_ATTRIBUTES = (
@@ -32,13 +36,31 @@ PROBE_SAMPLES = 250
 
 
 @dataclass(frozen=True)
+class WeightsSource:
+    """Where a model's weights came from.
+
+    Attributes:
+        origin: ``folder``, ``packaged`` (in an installed distribution) or ``hub``.
+        location: the folder; the name and distribution; or the repository and commit.
+        sha256: of the file of weights, verified on loading.
+        adapted: what was changed after loading to fit other leads or classes, one sentence each.
+    """
+
+    origin: Literal["folder", "packaged", "hub"]
+    location: str
+    sha256: str
+    adapted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a model says of one record.
 
     Attributes:
         source: the record, as `Record.source` names it.
         labels: class names.
-        probabilities: float ``[C]``, aggregated over the record's windows.
+        probabilities: float ``[C]``, aggregated over the record's windows, calibrated where the model is.
+        findings: by label, ``present``, ``absent`` or ``uncertain``; only of labels with thresholds.
         windows: how many windows were seen.
         leads: the leads that were used.
         notes: what was done to the signal before the model saw it.
@@ -49,6 +71,7 @@ class Prediction:
     probabilities: tuple[float, ...]
     windows: int
     leads: tuple[str, ...]
+    findings: Mapping[str, Finding] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +82,10 @@ class Prediction:
 
     def __str__(self) -> str:
         ranked = sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])
-        scores = "  ".join(f"{label} {probability:.3f}" for label, probability in ranked)
+        scores = "  ".join(
+            f"{label} {probability:.3f}{_MARKS.get(self.findings.get(label, 'absent'), '')}"
+            for label, probability in ranked
+        )
         notes = "".join(f"\n  note: {note}" for note in self.notes)
         return f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}{notes}"
 
@@ -73,6 +99,7 @@ class EcgModel(nn.Module):
     Attributes:
         backbone: the network; its ``state_dict`` is what is published.
         config: see `ModelConfig`.
+        weights_source: where its weights were loaded from; None if they were not.
     """
 
     backbone: Any  # any nn.Module that keeps the backbone contract
@@ -83,6 +110,7 @@ class EcgModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.config = config
+        self.weights_source: WeightsSource | None = None
         self.register_buffer("mean_mv", torch.tensor(config.normalisation.mean_mv), persistent=False)
         self.register_buffer("std_mv", torch.tensor(config.normalisation.std_mv), persistent=False)
 
@@ -142,9 +170,7 @@ class EcgModel(nn.Module):
     def reset_classifier(self, num_classes: int) -> None:
         """A new random last layer; labels, metrics and provenance of the old one no longer hold and are dropped."""
         self.backbone.reset_classifier(num_classes)
-        self.config = dataclasses.replace(
-            self.config, num_classes=num_classes, labels=(), task=None, metrics={}, training={}
-        )
+        self.config = self.config.untrained(num_classes=num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, C]`` of millivolts ``[B, leads, T]``."""
@@ -199,7 +225,18 @@ class EcgModel(nn.Module):
                 total = torch.maximum(total, probabilities.amax(1))
             else:
                 total += probabilities.sum(1) / len(starts)
+        if config.temperature != 1:
+            total = (total.double().logit(eps=1e-7) / config.temperature).sigmoid().float()
         return total
+
+    def findings(self, probabilities: Sequence[float]) -> dict[str, Finding]:
+        """What calibrated `probabilities` ``[C]`` mean by the model's thresholds (`ModelConfig.thresholds`)."""
+        found: dict[str, Finding] = {}
+        for label, probability in zip(self.config.labels, probabilities, strict=True):
+            if points := self.config.thresholds.get(label):
+                certain: Finding = "present" if probability >= points["f1"] else "absent"
+                found[label] = "uncertain" if points["lower"] <= probability < points["upper"] else certain
+        return found
 
     def predict(self, record: Record | str | Path) -> Prediction:
         """Apply the model to one record or WFDB file: its own leads by name, rate, normalisation and windows.
@@ -234,12 +271,14 @@ class EcgModel(nn.Module):
             probabilities = self.score(torch.from_numpy(record.signal)[None].to(self.mean_mv.device))[0]
         finally:
             self.train(was_training)
+        values = probabilities.double().tolist()
         return Prediction(
             source=record.source,
             labels=config.labels,
-            probabilities=tuple(probabilities.double().tolist()),
+            probabilities=tuple(values),
             windows=len(starts),
             leads=config.leads,
+            findings=self.findings(values),
             notes=tuple(notes),
         )
 

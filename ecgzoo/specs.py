@@ -62,7 +62,15 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSpec(Spec):
-    """Weights of a backbone, named ``backbone.tag``; ``factory() -> Path`` gives the folder that holds them."""
+    """Weights of a backbone, named ``backbone.tag``; ``factory(name) -> Path`` gives the folder that holds them.
+
+    Attributes:
+        leads: those that the weights were trained on, in the spelling of ``ecgzoo.signal``.
+        default: whether ``pretrained=True`` means these where no leads are named.
+    """
+
+    leads: tuple[str, ...] = ()
+    default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

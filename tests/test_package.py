@@ -28,7 +28,7 @@ LAYERS = {
     "losses": BASE,
     "config": {"errors", "signal"},
     "model": {"errors", "config", "signal", "losses", "registry"},
-    "weights": {"errors", "config", "files", "model"},
+    "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "weights"},
     "evaluate": {"errors", "data", "model", "signal"},
     "distill": {

@@ -1,5 +1,6 @@
 """``ecgzoo evaluate``: a model on the records of some folds."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from rich.table import Table
 
 
 def command(
-    model: Annotated[Path, typer.Option(help="folder of weights")],
+    model: Annotated[str, typer.Option(help="a folder, a name or name.tag of installed weights, or hf-hub:org/name")],
     data: Annotated[str, typer.Option(help="registered data set")],
     folds: Annotated[str, typer.Option(help="such as 9 or 1-8,10")],
     root: Annotated[Path | None, typer.Option(help="folder that holds the data set's files")] = None,
@@ -31,7 +32,8 @@ def command(
     figures = scores.evaluation(seed)
     if as_json:
         values = {
-            "model": str(model),
+            "model": model,
+            "weights": dataclasses.asdict(loaded.weights_source) if loaded.weights_source else None,
             "data": cohort.title,
             "simulated": cohort.simulated,
             "data_fingerprint": cohort.fingerprint,
@@ -50,4 +52,7 @@ def command(
     table.add_row("Fmax", f"{figures.fmax:.4f}")
     table.add_row("Brier score", f"{figures.brier:.4f}")
     table.add_row("calibration error", f"{figures.ece:.4f}")
+    for name, group in figures.subgroups.items():
+        interval = "{:.4f} to {:.4f}".format(*group["ci"])
+        table.add_row(f"macro AUC, {name}", f"{group['macro_auc']:.4f} ({interval}), {group['records']} records")
     Console().print(table)

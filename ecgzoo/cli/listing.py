@@ -13,9 +13,11 @@ from ecgzoo.plugins import KINDS
 def command(
     pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'xresnet*'")] = "*",
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}; all if not given")] = "",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="weights only, as --kind weights")] = False,
 ) -> None:
     """List backbones, losses, data sets, weights and recipes."""
     table = Table("kind", "name", "from", "what")
+    kind = "weights" if pretrained else kind
     for shown in [kind] if kind else KINDS:
         for name in registry.names(shown, pattern):
             found = registry.lookup(shown, name)

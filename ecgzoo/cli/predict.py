@@ -9,7 +9,7 @@ import typer
 
 def command(
     record: Annotated[Path, typer.Argument(help="WFDB record, with or without its extension")],
-    model: Annotated[Path, typer.Option(help="folder of weights")],
+    model: Annotated[str, typer.Option(help="a folder, a name or name.tag of installed weights, or hf-hub:org/name")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Apply a model to a recording. Research use only."""

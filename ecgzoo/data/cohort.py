@@ -1,8 +1,9 @@
 """Cohort: labelled records of one length, what every data set gives and everything downstream reads."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,10 @@ class Cohort:
         patients: int64 ``[N]``; no patient is in two folds.
         record_ids: int64 ``[N]``, ascending.
         fingerprint: hash of what the cohort was made from.
+        sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
+        ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
+        class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
+        licence: of the recordings.
         simulated: true when no heart was measured; every card and table says so.
         notes: repairs and oddities met while reading, one sentence each.
     """
@@ -44,6 +49,10 @@ class Cohort:
     patients: np.ndarray
     record_ids: np.ndarray
     fingerprint: str
+    sexes: np.ndarray | None = None
+    ages: np.ndarray | None = None
+    class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    licence: str | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +33,19 @@ _TASKS: dict[str, tuple[str | None, str | None]] = {
 }
 TASKS = tuple(_TASKS)
 
+# what the diagnostic superclasses mean, and the SNOMED CT concept nearest to each
+_SUPERCLASSES = {
+    "CD": ("conduction disturbance", "44808001"),
+    "HYP": ("hypertrophy", "266249003"),
+    "MI": ("myocardial infarction", "164865005"),
+    "NORM": ("normal ECG", "164854000"),
+    "STTC": ("ST/T change", "428750005"),
+}
+
 _DATABASE, _STATEMENTS, _RECORDS = "ptbxl_database.csv", "scp_statements.csv", "records100"
-_DATABASE_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_lr")
-_STATEMENT_COLUMNS = ("", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+_DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr")
+_OLDEST = 89  # years; PTB-XL writes 300 for whoever is older
+_STATEMENT_COLUMNS = ("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _LAYOUT = (
     f"PTB-XL's folder holds {_DATABASE}, {_STATEMENTS} and {_RECORDS}/; "
     "it comes from https://physionet.org/content/ptb-xl/1.0.3/."
@@ -67,9 +78,9 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         if not (root / name).exists():
             raise DataError(f"{root / name}: not found. {_LAYOUT}")
     member, class_column = _TASKS[task]
-    statements = _read_statements(root / _STATEMENTS, member, class_column)
+    statements, descriptions = _read_statements(root / _STATEMENTS, member, class_column)
     key = store_key(
-        "ptbxl",
+        "ptbxl with sex and age",
         file_digest(root / _DATABASE),
         file_digest(root / _STATEMENTS),
         tree_digest(root / _RECORDS),
@@ -98,7 +109,14 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         folds=store.table["folds"][kept],
         patients=store.table["patients"][kept],
         record_ids=store.table["record_ids"][kept],
-        fingerprint=f"{key}-{task}",
+        # of contents alone, so that it is the same wherever the same files lie
+        fingerprint=store_key(
+            task, file_digest(root / _DATABASE), file_digest(root / _STATEMENTS), store.info["signals_sha256"]
+        ),
+        sexes=store.table["sexes"][kept],
+        ages=store.table["ages"][kept],
+        class_info={name: _class_info(name, statements, descriptions) for name in classes},
+        licence="CC-BY-4.0",
         notes=(
             *store.info["notes"],
             *(
@@ -110,16 +128,30 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
     )
 
 
-def _read_statements(path: Path, member: str | None, class_column: str | None) -> dict[str, str | None]:
-    """Every SCP-ECG statement, in the file's order, with its class in the task, None where it has no part in it."""
+def _class_info(name: str, statements: dict[str, str | None], descriptions: dict[str, str]) -> dict[str, Any]:
+    """A class's plain name and codes: its SCP-ECG statements, and a SNOMED CT concept where one says the same."""
+    plain, snomed = _SUPERCLASSES.get(name, (descriptions.get(name, name), None))
+    scp = [code for code, belongs_to in statements.items() if belongs_to == name]
+    return {"name": plain, "scp": scp, **({"snomed": snomed} if snomed else {})}
+
+
+def _read_statements(
+    path: Path, member: str | None, class_column: str | None
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Every SCP-ECG statement, in the file's order, with its class in the task, None where it has no part in it.
+
+    The second mapping holds what each statement means.
+    """
     statements: dict[str, str | None] = {}
+    descriptions: dict[str, str] = {}
     for row in _read_csv(path, _STATEMENT_COLUMNS):
         code = row[""]
+        descriptions[code] = row["description"]
         belongs = member is None or row[member] in ("1", "1.0")
         statements[code] = (row[class_column] if class_column else code) if belongs else None
         if statements[code] == "":
             raise DataError(f"{path}: {code} is {member} but has no {class_column}. {_LAYOUT}")
-    return statements
+    return statements, descriptions
 
 
 def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
@@ -140,6 +172,8 @@ class _Row:
 
     record_id: int
     patient: int
+    sex: int
+    age: float
     fold: int
     file: str
     codes: tuple[str, ...]
@@ -155,6 +189,8 @@ def _read_database(path: Path) -> list[_Row]:
                 _Row(
                     record_id=int(cells["ecg_id"]),
                     patient=int(float(cells["patient_id"])),  # the file writes 15709.0
+                    sex=int(float(cells["sex"] or -1)),
+                    age=min(float(cells["age"] or "nan"), _OLDEST + 1),
                     fold=int(cells["strat_fold"]),
                     file=cells["filename_lr"] or "",
                     codes=tuple(codes.keys()),
@@ -210,7 +246,7 @@ class _Oddities:
 def _build(folder: Path, root: Path) -> None:
     """Fill the store with all records, whatever their statements."""
     rows = _read_database(root / _DATABASE)
-    codes = list(_read_statements(root / _STATEMENTS, None, None))
+    codes = list(_read_statements(root / _STATEMENTS, None, None)[0])
     unknown = sorted({code for row in rows for code in row.codes} - set(codes))
     if unknown or not rows:
         found = f"statements {', '.join(unknown)} are not in {_STATEMENTS}" if unknown else "no records"
@@ -221,9 +257,11 @@ def _build(folder: Path, root: Path) -> None:
         "record_ids": np.array([row.record_id for row in rows], np.int64),
         "patients": np.array([row.patient for row in rows], np.int64),
         "folds": np.array([row.fold for row in rows], np.int16),
+        "sexes": np.array([row.sex for row in rows], np.int8),
+        "ages": np.array([row.age for row in rows], np.float32),
         "statements": np.array([[code in row.codes for code in codes] for row in rows], np.uint8),
     }
-    write_table(folder, table, {"notes": oddities.notes()})
+    write_table(folder, table, {"notes": oddities.notes(), "signals_sha256": file_digest(folder / "signals.npy")})
 
 
 def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator[np.ndarray]:

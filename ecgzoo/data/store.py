@@ -48,7 +48,11 @@ def store_key(*parts: str) -> str:
 
 def file_digest(path: Path) -> str:
     """sha256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def tree_digest(folder: Path) -> str:

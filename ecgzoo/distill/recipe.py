@@ -64,10 +64,11 @@ class Recipe:
         task: label set.
         train_folds: folds to learn from, such as 1-7,9.
         val_folds: folds on which the best epoch is chosen.
-        test_folds: folds of the final table; never looked at before it.
+        test_folds: folds of the final table; never looked at before it. Empty for none: the table is then of the
+            validation folds, on which the epoch was chosen, and says so.
         teacher: the teacher's backbone.
         teacher_leads: the teacher's leads.
-        teacher_weights: folder of a trained teacher; without it, one is trained first.
+        teacher_weights: a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first.
         student: the student's backbone.
         student_leads: the student's leads.
         losses: terms of the student's objective, name=weight[,param=value...].
@@ -85,6 +86,7 @@ class Recipe:
         aggregation: how a record's probability comes from its windows'.
         precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
         compile: run the student through torch.compile, which needs a C++ compiler and a while to start.
+        weights_dtype: of the published files; float16 halves them, and figures are those of the rounded weights.
         seed: of weights, crops, order, dropout and bootstrap.
         output: folder of the run.
         resume: continue the run in that folder, if there is one.
@@ -119,6 +121,7 @@ class Recipe:
     aggregation: Literal["mean", "max"] = "mean"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
+    weights_dtype: Literal["float32", "float16"] = "float32"
     seed: int = 0
     output: str | Path = "runs/mvkt"
     resume: bool = False
@@ -148,10 +151,15 @@ class Recipe:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
-        for name, choices in (("aggregation", ("mean", "max")), ("precision", ("auto", "fp32", "bf16"))):
+        for name, choices in (
+            ("aggregation", ("mean", "max")),
+            ("precision", ("auto", "fp32", "bf16")),
+            ("weights_dtype", ("float32", "float16")),
+        ):
             if getattr(self, name) not in choices:
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
-        sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds", "test_folds")}
+        sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds")}
+        sets["test_folds"] = set(parse_folds(self.test_folds)) if self.test_folds else set()
         for a, b in (("train_folds", "val_folds"), ("train_folds", "test_folds"), ("val_folds", "test_folds")):
             if shared := sets[a] & sets[b]:
                 raise RecipeError(f"fold {min(shared)} is in both {a} and {b}; a model is not judged on what it saw")
@@ -163,6 +171,16 @@ class Recipe:
     def terms(self) -> tuple[LossTerm, ...]:
         """The parsed `losses`."""
         return tuple(LossTerm.parse(text) for text in self.losses)
+
+    @property
+    def judged_folds(self) -> tuple[int, ...]:
+        """Those of the final table: the test folds, or the validation folds where there are none."""
+        return parse_folds(self.test_folds or self.val_folds)
+
+    def published(self) -> dict[str, Any]:
+        """What another needs to train the same: `to_dict` without what belongs to this machine."""
+        local = ("root", "output", "resume", "tracker", "teacher_weights", "compare")
+        return {name: value for name, value in self.to_dict().items() if name not in local}
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -34,7 +34,8 @@ class Report:
         folds = ", ".join(map(str, values["folds"]))
         processes = values["processes"]
         table = Table(
-            title=f"{values['data']}, {values['records']} records of test folds {folds}, seed {values['seed']}",
+            title=f"{values['data']}, {values['records']} records of {values['judged']} folds {folds}, "
+            f"seed {values['seed']}",
             caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; intervals resample patients",
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
@@ -79,7 +80,7 @@ class Report:
         axes.set(
             ylabel="AUC",
             ylim=(0.5, 1.0),
-            title=f"{self.values['data']}, test folds {', '.join(map(str, self.values['folds']))}",
+            title=f"{self.values['data']}, {self.values['judged']} folds {', '.join(map(str, self.values['folds']))}",
         )
         figure.legend(loc="outside lower center", ncols=len(arms))
         figure.savefig(path, format="png", dpi=120)
@@ -146,6 +147,7 @@ def make_report(
             "notes": list(cohort.notes),
             "task": recipe.task,
             "folds": list(first.folds),
+            "judged": "test" if recipe.test_folds else "validation",
             "records": len(first.y_true),
             "seed": recipe.seed,
             "arms": arms,

@@ -19,11 +19,13 @@ from ecgzoo.distill.engine import Job, fit, make_optimizer, score_shared
 from ecgzoo.distill.recipe import LossTerm, Recipe, check_requires, claim_folder
 from ecgzoo.distill.report import Report, make_report
 from ecgzoo.errors import DataError, RecipeError
-from ecgzoo.evaluate import CohortScores
+from ecgzoo.evaluate import CohortScores, decision_points, fit_temperature, sensitivity_specificity
+from ecgzoo.evaluate.cohort import cohort_scores
 from ecgzoo.losses.contract import DataInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.weights import load_pretrained, save_pretrained
+from ecgzoo.weights.folder import rounded
 
 
 class Run:
@@ -63,8 +65,9 @@ class Run:
             raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task)
-        self.train_rows, self.val_rows, self.test_rows = (
-            self.cohort.rows(parse_folds(folds)) for folds in (recipe.train_folds, recipe.val_folds, recipe.test_folds)
+        self.train_rows, self.val_rows, self.judged_rows = (
+            self.cohort.rows(folds)
+            for folds in (parse_folds(recipe.train_folds), parse_folds(recipe.val_folds), recipe.judged_folds)
         )
         positives = self.cohort.labels[self.train_rows].sum(axis=0)
         if absent := [name for name, count in zip(self.cohort.classes, positives, strict=True) if not count]:
@@ -119,6 +122,7 @@ class Run:
         config = dataclasses.replace(
             model.config,
             labels=self.cohort.classes,
+            label_info=self.cohort.class_info,
             task=recipe.task,
             rate_hz=self.cohort.rate_hz,
             window_s=recipe.window_s,
@@ -148,7 +152,7 @@ class Run:
             if not {"train_folds", "val_folds"} <= training.keys():
                 raise RecipeError(f"{folder} does not say on which folds of {self.cohort.name} it was trained")
             seen = {*parse_folds(training["train_folds"]), *parse_folds(training["val_folds"])}
-            if shared := seen & set(parse_folds(recipe.test_folds)):
+            if recipe.test_folds and (shared := seen & set(recipe.judged_folds)):
                 raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
         return teacher
 
@@ -173,57 +177,73 @@ class Run:
             folder=folder,
         )
         best = fit(self.accelerator, job)
-        val_folds = parse_folds(recipe.val_folds)
-        evaluation = self.scores(student, val_folds, self.val_rows).evaluation(recipe.seed)
-        trained = EcgModel(
-            student.backbone,
-            dataclasses.replace(
-                student.config,
-                metrics={
-                    "data": self.cohort.name,
-                    "simulated": self.cohort.simulated,
-                    "folds": list(val_folds),
-                    "chosen_on_these_folds": True,
-                    **evaluation.to_dict(),
-                },
-                training={
-                    "data": self.cohort.name,
-                    "data_fingerprint": self.cohort.fingerprint,
-                    "simulated": self.cohort.simulated,
-                    "train_folds": recipe.train_folds,
-                    "val_folds": recipe.val_folds,
-                    "losses": list(losses),
-                    "teacher": None
-                    if teacher is None
-                    else f"{teacher.config.architecture} on {len(teacher.config.leads)} leads",
-                    "epochs": recipe.epochs,
-                    "best_epoch": best["epoch"],
-                    "seed": recipe.seed,
-                    "precision": recipe.precision,
-                    **provenance(),
-                },
-            ),
-        ).eval()
+        trained = self._calibrated(student)
+        trained.config = dataclasses.replace(
+            trained.config,
+            training={
+                "data": self.cohort.name,
+                "data_fingerprint": self.cohort.fingerprint,
+                "data_licence": self.cohort.licence,
+                "simulated": self.cohort.simulated,
+                "train_folds": recipe.train_folds,
+                "val_folds": recipe.val_folds,
+                "losses": list(losses),
+                "teacher": None if teacher is None else _named(teacher),
+                "epochs": recipe.epochs,
+                "best_epoch": best["epoch"],
+                "seed": recipe.seed,
+                "precision": recipe.precision,
+                "recipe": recipe.published(),
+                **provenance(),
+            },
+        )
         if self.accelerator.is_main_process:
             save_pretrained(trained, folder)
         self.accelerator.free_memory()  # it holds on to every optimiser it prepared
         self.accelerator.wait_for_everyone()
-        return trained
+        return load_pretrained(folder)
+
+    def _calibrated(self, student: EcgModel) -> EcgModel:
+        """The student with temperature, thresholds and figures of the validation folds, its weights as published."""
+        recipe, folds = self.recipe, parse_folds(self.recipe.val_folds)
+        config = dataclasses.replace(student.config, weights_dtype=recipe.weights_dtype)
+        student = rounded(EcgModel(student.backbone, config)).eval()
+        raw = self.scores(student, folds, self.val_rows)
+        student.config = dataclasses.replace(config, temperature=fit_temperature(raw.y_true, raw.y_score))
+        scores = self.scores(student, folds, self.val_rows)
+        columns = {
+            label: (scores.y_true[:, number], scores.y_score[:, number]) for number, label in enumerate(scores.classes)
+        }
+        thresholds = {
+            label: decision_points(*column) for label, column in columns.items() if 0 < column[0].sum() < len(column[0])
+        }
+        student.config = dataclasses.replace(
+            student.config,
+            thresholds=thresholds,
+            calibrated_on=f"{self.cohort.title}, folds {recipe.val_folds}",
+            metrics={
+                "data": self.cohort.name,
+                "simulated": self.cohort.simulated,
+                "folds": list(folds),
+                "chosen_on_these_folds": True,
+                **scores.evaluation(recipe.seed).to_dict(),
+                "at_thresholds": {
+                    label: {name: sensitivity_specificity(*columns[label], point) for name, point in points.items()}
+                    for label, points in thresholds.items()
+                },
+            },
+        )
+        return student
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
         """The model's probabilities on the records at `rows`, which are those of `folds`."""
-        return CohortScores(
-            folds=folds,
-            y_true=self.cohort.labels[rows],
-            y_score=score_shared(self.accelerator, model.to(self.accelerator.device), self.cohort, rows),
-            patients=self.cohort.patients[rows],
-            classes=self.cohort.classes,
-        )
+        y_score = score_shared(self.accelerator, model.to(self.accelerator.device), self.cohort, rows)
+        return cohort_scores(self.cohort, folds, rows, y_score)
 
     def report(self, models: dict[str, EcgModel]) -> Report:
         """Judge `models`, by arm, on the test folds; write ``results.json`` and the plots."""
-        folds = parse_folds(self.recipe.test_folds)
-        scores = {arm: self.scores(model, folds, self.test_rows) for arm, model in models.items()}
+        folds = self.recipe.judged_folds
+        scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
         report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
         if self.accelerator.is_main_process:
@@ -246,6 +266,15 @@ def distill(recipe: Recipe) -> Report:
         models["baseline"] = run.train("baseline", recipe.student, recipe.student_leads, ("bce=1",), None)
     models["student"] = run.train("student", recipe.student, recipe.student_leads, recipe.losses, teacher)
     return run.report(models)
+
+
+def _named(teacher: EcgModel) -> dict[str, Any]:
+    config, source = teacher.config, teacher.weights_source
+    return {
+        "architecture": config.architecture,
+        "leads": list(config.leads),
+        "weights_sha256": source.sha256 if source else None,
+    }
 
 
 def _normalisation(cohort: Cohort, rows: np.ndarray) -> Normalisation:

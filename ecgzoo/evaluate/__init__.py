@@ -7,11 +7,21 @@ import sys
 from types import ModuleType
 
 from ecgzoo.evaluate.bootstrap import PairedDifference, bootstrap_ci, paired_difference
-from ecgzoo.evaluate.calibration import ReliabilityCurve, expected_calibration_error, reliability_curve
+from ecgzoo.evaluate.calibration import (
+    ReliabilityCurve,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
 from ecgzoo.evaluate.cohort import CohortScores, evaluate, score_rows
 from ecgzoo.evaluate.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
 from ecgzoo.evaluate.summary import Evaluation, evaluate_scores
-from ecgzoo.evaluate.thresholds import best_f1_threshold, sensitivity_threshold
+from ecgzoo.evaluate.thresholds import (
+    best_f1_threshold,
+    decision_points,
+    sensitivity_specificity,
+    sensitivity_threshold,
+)
 
 __all__ = [
     "CohortScores",
@@ -21,9 +31,11 @@ __all__ = [
     "best_f1_threshold",
     "bootstrap_ci",
     "brier_score",
+    "decision_points",
     "evaluate",
     "evaluate_scores",
     "expected_calibration_error",
+    "fit_temperature",
     "fmax",
     "macro_auc",
     "macro_average_precision",
@@ -31,6 +43,7 @@ __all__ = [
     "per_class_auc",
     "reliability_curve",
     "score_rows",
+    "sensitivity_specificity",
     "sensitivity_threshold",
 ]
 

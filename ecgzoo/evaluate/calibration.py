@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logit
 
 from ecgzoo.errors import DataError
 from ecgzoo.evaluate.metrics import check_scores
@@ -49,6 +51,28 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
     observed = np.bincount(cells, weights=labels.ravel(), minlength=shape[0] * num_bins).reshape(shape)
     with np.errstate(invalid="ignore"):
         return ReliabilityCurve(edges=edges, counts=counts, predicted=predicted / counts, observed=observed / counts)
+
+
+def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
+    """The T for which ``σ(logit(p)/T)`` has the least negative log-likelihood, one for all classes.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score: probabilities from 0 to 1, ``[N, C]``.
+
+    Raises:
+        DataError: a score is no probability; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+
+    Source: Guo et al., arXiv 1706.04599, section 4.2, each class a Bernoulli of its own.
+    """
+    labels, scores = check_scores(y_true, y_score, probabilities=True)
+    logits = logit(np.clip(scores, 1e-7, 1 - 1e-7))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, scaled) - labels * scaled))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-6}).x))
 
 
 def expected_calibration_error(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 15) -> float:

@@ -1,6 +1,6 @@
 """Apply a model to the records of a cohort, window by window, and measure it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ class CohortScores:
         y_score: probabilities ``[n, C]``.
         patients: ``[n]``.
         classes: names of the columns.
+        subgroups: which records are of women, of men, of the young and of the old, bool ``[n]`` by name.
     """
 
     folds: tuple[int, ...]
@@ -33,10 +34,13 @@ class CohortScores:
     y_score: np.ndarray
     patients: np.ndarray
     classes: tuple[str, ...]
+    subgroups: Mapping[str, np.ndarray]
 
     def evaluation(self, seed: int = 0, num_resamples: int = 1000) -> Evaluation:
         """Every figure, with intervals from resampled patients."""
-        return evaluate_scores(self.y_true, self.y_score, self.classes, self.patients, seed, num_resamples)
+        return evaluate_scores(
+            self.y_true, self.y_score, self.classes, self.patients, seed, num_resamples, self.subgroups
+        )
 
 
 def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool = False) -> np.ndarray:
@@ -76,10 +80,26 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         )
     folds = tuple(sorted(set(folds)))
     rows = cohort.rows(folds)
+    return cohort_scores(cohort, folds, rows, score_rows(model, cohort, rows, progress))
+
+
+def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:
+    """The probabilities ``[len(rows), C]`` of the records at `rows`, which are those of `folds`, beside the truth."""
+    subgroups: dict[str, np.ndarray] = {}
+    if cohort.sexes is not None:
+        subgroups |= {"female": cohort.sexes[rows] == 1, "male": cohort.sexes[rows] == 0}
+    if cohort.ages is not None:
+        ages = cohort.ages[rows]
+        subgroups |= {
+            "under 40 years": ages < 40,
+            "40 to 64 years": (ages >= 40) & (ages < 65),
+            "65 years and over": ages >= 65,
+        }
     return CohortScores(
         folds=folds,
         y_true=cohort.labels[rows],
-        y_score=score_rows(model, cohort, rows, progress),
+        y_score=y_score,
         patients=cohort.patients[rows],
         classes=cohort.classes,
+        subgroups=subgroups,
     )

@@ -1,7 +1,7 @@
 """Evaluation: every figure of a model on a set of records, ready for a card or a table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgzoo.errors import DataError
 from ecgzoo.evaluate.bootstrap import bootstrap_ci
-from ecgzoo.evaluate.calibration import expected_calibration_error
+from ecgzoo.evaluate.calibration import expected_calibration_error, reliability_curve
 from ecgzoo.evaluate.metrics import (
     brier_score,
     check_scores,
@@ -18,6 +18,8 @@ from ecgzoo.evaluate.metrics import (
     macro_average_precision,
     per_class_auc,
 )
+
+MIN_SUBGROUP = 50  # records; an AUC of fewer says little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Evaluation:
         fmax: sample-centric Fmax.
         brier: Brier score, mean over classes.
         ece: expected calibration error in 15 bins, mean over classes.
+        reliability: all classes together, ``[predicted, observed, count]`` of each bin that is not empty.
+        subgroups: records, macro AUC and its interval of some of the records, by name.
     """
 
     records: int
@@ -45,6 +49,8 @@ class Evaluation:
     fmax: float
     brier: float
     ece: float
+    reliability: list[list[float]]
+    subgroups: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON holds them: lists for tuples, None for what is undefined."""
@@ -58,6 +64,7 @@ def evaluate_scores(
     groups: np.ndarray | None = None,
     seed: int = 0,
     num_resamples: int = 1000,
+    subgroups: Mapping[str, np.ndarray] | None = None,
 ) -> Evaluation:
     """Every figure of a model on a set of records.
 
@@ -68,6 +75,7 @@ def evaluate_scores(
         groups: the patient of each record, ``[N]``, for the interval; None draws single records.
         seed: of the bootstrap.
         num_resamples: of the bootstrap.
+        subgroups: by name, which records belong to it, bool ``[N]``; one too small to be judged is left out.
 
     Raises:
         DataError: names that do not fit the columns, a score is no probability, no class has both outcomes; or see
@@ -92,4 +100,25 @@ def evaluate_scores(
         fmax=fmax(labels, scores),
         brier=brier_score(labels, scores),
         ece=expected_calibration_error(labels, scores),
+        reliability=_reliability(labels, scores),
+        subgroups={
+            name: _subgroup(
+                labels[chosen], scores[chosen], None if groups is None else groups[chosen], num_resamples, seed
+            )
+            for name, chosen in (subgroups or {}).items()
+            if chosen.sum() >= MIN_SUBGROUP and labels[chosen].any() and not labels[chosen].all(axis=0).any()
+        },
     )
+
+
+def _subgroup(
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    interval = bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed)
+    return {"records": len(labels), "macro_auc": macro_auc(labels, scores), "ci": list(interval)}
+
+
+def _reliability(labels: np.ndarray, scores: np.ndarray) -> list[list[float]]:
+    curve = reliability_curve(labels.reshape(-1, 1), scores.reshape(-1, 1))
+    bins = zip(curve.predicted[0], curve.observed[0], curve.counts[0], strict=True)
+    return [[float(predicted), float(observed), int(count)] for predicted, observed, count in bins if count]

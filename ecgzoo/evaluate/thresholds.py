@@ -50,6 +50,42 @@ def sensitivity_threshold(y_true: np.ndarray, y_score: np.ndarray, sensitivity: 
     return float(positives[np.searchsorted(reached, sensitivity)])
 
 
+def decision_points(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
+    """The thresholds of one class that a model carries, as ``ModelConfig.thresholds`` names them.
+
+    ``f1`` is the flag. ``screening`` reaches a sensitivity of 0.9. Between ``lower`` and ``upper`` a score is
+    uncertain: ``lower`` is the smaller of the two, ``upper`` the larger of ``f1`` and the score that 5 % of the
+    negatives reach.
+
+    Args:
+        y_true: labels 0 or 1 of one class, ``[N]``.
+        y_score: any finite scores, higher for more likely, ``[N]``.
+
+    Raises:
+        DataError: the class has no positive or no negative; or see
+            :func:`ecgzoo.evaluate.metrics.check_scores`.
+    """
+    labels, scores = _check_class(y_true, y_score)
+    if labels.all():
+        raise DataError(f"All {len(labels)} records are positive for this class, so no threshold can be chosen.")
+    f1, screening = best_f1_threshold(y_true, y_score), sensitivity_threshold(y_true, y_score)
+    few_false_alarms = float(np.quantile(scores[~labels], 0.95, method="higher"))
+    return {"f1": f1, "screening": screening, "lower": min(f1, screening), "upper": max(f1, few_false_alarms)}
+
+
+def sensitivity_specificity(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> dict[str, float]:
+    """Shares of the positives and of the negatives of one class that are called right at `threshold`.
+
+    Args:
+        y_true: labels 0 or 1 of one class, both of which occur, ``[N]``.
+        y_score: any finite scores, higher for more likely, ``[N]``.
+        threshold: a record is called positive where its score reaches it.
+    """
+    labels, scores = _check_class(y_true, y_score)
+    called = scores >= threshold
+    return {"sensitivity": float(called[labels].mean()), "specificity": float((~called[~labels]).mean())}
+
+
 def _check_class(y_true: np.ndarray, y_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if np.ndim(y_true) != 1 or np.ndim(y_score) != 1:
         raise DataError(

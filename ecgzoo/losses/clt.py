@@ -68,7 +68,11 @@ class CLT(Loss):
             raise RecipeError("clt transfers a teacher's embedding; give a teacher")
         if critic not in ("nce", "infonce"):
             raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
-        if temperature <= 0 or min(dim, max_rows, chunk) < 1 or not (0 <= momentum < 1 and 0 <= z_momentum < 1):
+        if (
+            not 0 < temperature < math.inf
+            or min(dim, max_rows, chunk) < 1
+            or not (0 <= momentum < 1 and 0 <= z_momentum < 1)
+        ):
             raise RecipeError(
                 f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, chunk={chunk}, momentum={momentum}, "
                 f"z_momentum={z_momentum}; the first four must be positive and the momenta in [0, 1)"

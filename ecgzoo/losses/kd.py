@@ -5,6 +5,8 @@
 It treats the classes as exclusive, which a multi-label diagnosis is not.
 """
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class KD(Loss):
         self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, *, temperature: float = 2.0
     ) -> None:
         super().__init__()
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise RecipeError(f"kd: temperature is {temperature}; it must be positive")
         self.temperature = temperature
 

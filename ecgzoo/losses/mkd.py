@@ -5,6 +5,7 @@ Each class is a Bernoulli of its own, and the temperature divides the *logits*:
     MKD = T²/B · Σ_b Σ_c  σ(t/T)·[logσ(t/T) − logσ(s/T)] + σ(−t/T)·[logσ(−t/T) − logσ(−s/T)]
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -44,7 +45,7 @@ class MKD(Loss):
         class_weights: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise RecipeError(f"mkd: temperature is {temperature}; it must be positive")
         if reduction not in ("sum", "mean"):
             raise RecipeError(f"mkd: reduction is {reduction!r}; expected 'sum' or 'mean'")

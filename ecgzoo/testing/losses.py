@@ -9,7 +9,8 @@ from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 NEEDS = frozenset(
     f"{side}.{part}" for side in ("student", "teacher") for part in ("logits", "embedding", "features")
 ) | {"labels", "index"}
-_RECORDS, _CLASSES, _STUDENT_SIZE, _TEACHER_SIZE = 12, 3, 6, 8
+_RECORDS, _CLASSES = 12, 3
+_STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of the features, their length
 
 
 def assert_loss_conforms(name: str) -> None:
@@ -39,6 +40,8 @@ def assert_loss_conforms(name: str) -> None:
     repeated = _step(name, again, labels, second)
     assert torch.equal(value, repeated), f"{name}: from the same state it gives {repeated.item()}, not {value.item()}"
 
+    _step(name, loss, labels, first[:1])  # a last batch may hold one record
+
     student, teacher, batch = _inputs(labels, second)
     undeclared = View(*(_unless(loss, f"student.{part}", getattr(student, part)) for part in _PARTS))
     given = View(*(_unless(loss, f"teacher.{part}", getattr(teacher, part)) for part in _PARTS))
@@ -56,8 +59,8 @@ _PARTS = ("logits", "embedding", "features")
 def _build(name: str, labels: Tensor) -> Loss:
     torch.manual_seed(0)
     student, teacher = (
-        ModelInfo(name, leads, _CLASSES, size, size, nn.Linear(size, _CLASSES))
-        for name, leads, size in (("student", ("I",), _STUDENT_SIZE), ("teacher", ("I", "II"), _TEACHER_SIZE))
+        ModelInfo(name, leads, _CLASSES, sizes[1], sizes[0], nn.Linear(sizes[0], _CLASSES))
+        for name, leads, sizes in (("student", ("I",), _STUDENT_SIZES), ("teacher", ("I", "II"), _TEACHER_SIZES))
     )
     data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels)
     built: Loss = registry.factory(registry.get("loss", name))(student, teacher, data)
@@ -67,11 +70,11 @@ def _build(name: str, labels: Tensor) -> Loss:
 def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
     random = torch.Generator().manual_seed(int(index[0]))
 
-    def view(size: int) -> View:
-        shapes = ((len(index), _CLASSES), (len(index), size), (len(index), size, 4))
+    def view(sizes: tuple[int, int, int]) -> View:
+        shapes = ((len(index), _CLASSES), (len(index), sizes[0]), (len(index), *sizes[1:]))
         return View(*(torch.randn(shape, generator=random, requires_grad=True) for shape in shapes))
 
-    return view(_STUDENT_SIZE), view(_TEACHER_SIZE), Batch(labels[index], index)
+    return view(_STUDENT_SIZES), view(_TEACHER_SIZES), Batch(labels[index], index)
 
 
 def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:

@@ -1,57 +1,189 @@
-"""The model card, rendered from the config: nothing in it is typed by hand."""
+"""The model card and its calibration plot, rendered from the config: nothing in them is typed by hand."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ecgzoo.config import ModelConfig
 
+CALIBRATION_PLOT = "calibration.png"
+FAILURES = (
+    "Another gain or heavy wander shifts the probabilities: input is taken as millivolts, and is not rescaled.",
+    "Electrodes that were swapped on the patient give a well-formed recording of other leads, which is not detected.",
+    "Classes, devices, and patients other than those of the training data were not measured.",
+    "Labels err: they are what readers wrote, and a record may have more than one.",
+)
+
 
 def render_card(config: ModelConfig) -> str:
-    """Markdown for the folder's README.md."""
+    """Markdown for the folder's README.md, with the metadata that the Hub reads."""
     lines = [
         "---",
-        "library_name: ecgzoo",
-        "tags: [ecg, " + ("single-lead" if len(config.leads) == 1 else "multi-lead") + "]",
+        *_metadata(config),
         "---",
         "",
         f"# {config.architecture} on lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}",
         "",
-        "**Research use only. Not a medical device.**",
+        "**Research use only, not a medical device.** " + config.intended_use,
         "",
     ]
     if config.training.get("simulated"):
         lines += ["**Trained on a *simulated* cohort: it has never seen a patient's recording.**", ""]
     lines += [
-        f"- input: millivolts at {config.rate_hz:g} Hz, leads {', '.join(config.leads)}, "
-        f"normalised by ({config.normalisation.mean_mv:.5f}, {config.normalisation.std_mv:.5f}) mV",
-        f"- windows: {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
-        f"- task: {config.task}, labels {', '.join(config.labels)}",
-    ]
-    lines += [f"- {name}: {value}" for name, value in sorted(config.training.items())]
-    if config.metrics:
-        low, high = config.metrics["ci"]
-        simulated = " (simulated)" if config.metrics.get("simulated") else ""
-        lines += [
-            "",
-            "## Measured",
-            "",
-            f"Macro AUC {config.metrics['macro_auc']:.4f} (95 % interval {low:.4f} to {high:.4f}, patients resampled) "
-            f"on {config.metrics['records']} records of {config.metrics['data']}{simulated}, folds "
-            f"{', '.join(map(str, config.metrics['folds']))}.",
-            "",
-            "| class | AUC |",
-            "|---|---|",
-        ]
-        lines += [
-            f"| {name} | {'—' if auc is None else format(auc, '.4f')} |"
-            for name, auc in config.metrics["per_class"].items()
-        ]
-    lines += [
-        "",
         "## Load",
         "",
         "```python",
         "import ecgzoo",
         "",
-        'model = ecgzoo.load_pretrained("FOLDER")',
+        'model = ecgzoo.load_pretrained("hf-hub:ORG/NAME@COMMIT")  # or this folder',
+        'print(model.predict("RECORD"))  # any WFDB record, or an ecgzoo.Record',
         "```",
+        "",
+        "## Input and output",
+        "",
+        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalised in the network by one "
+        f"mean ({config.normalisation.mean_mv:.5f} mV) and deviation ({config.normalisation.std_mv:.5f} mV)",
+        f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
+        f"- one probability a label, task {config.task}, calibrated by temperature {config.temperature:.4f}",
+        "",
+        *_labels(config),
+        *_measured(config),
+        *_training(config.training),
+        "## Known failures",
+        "",
+        *(f"- {failure}" for failure in FAILURES),
+        "",
+        "## Licence",
+        "",
+        f"Weights: {config.licence}. Recordings that they were trained on: {config.training.get('data_licence')}.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _metadata(config: ModelConfig) -> list[str]:
+    """The Hub's YAML, as JSON values, which YAML holds too."""
+    leads = "single-lead" if len(config.leads) == 1 else "multi-lead"
+    values: dict[str, Any] = {
+        "library_name": "ecgzoo",
+        "license": config.licence.lower(),
+        "tags": ["ecg", "electrocardiogram", leads, config.architecture],
+        "pipeline_tag": "other",
+    }
+    if config.metrics:
+        kind = f"{config.metrics['data']}{' (simulated)' * bool(config.metrics.get('simulated'))}"
+        metric = {"type": "roc_auc", "name": "macro AUC", "value": round(config.metrics["macro_auc"], 4)}
+        dataset = {"type": config.metrics["data"], "name": kind, "split": _folds(config.metrics)}
+        task = {"type": "other", "name": f"ECG classification, {config.task}"}
+        results = [{"task": task, "dataset": dataset, "metrics": [metric]}]
+        values["model-index"] = [{"name": f"{config.architecture}-{'-'.join(config.leads)}", "results": results}]
+    return [f"{name}: {json.dumps(value)}" for name, value in values.items()]
+
+
+def _labels(config: ModelConfig) -> list[str]:
+    if not config.labels:
+        return []
+    rows = []
+    for label in config.labels:
+        info, points = config.label_info.get(label, {}), config.thresholds.get(label, {})
+        shown = [f"{points[name]:.3f}" if points else "—" for name in ("f1", "screening", "lower", "upper")]
+        rows.append(
+            [label, info.get("name", "—"), ", ".join(info.get("scp", [])) or "—", info.get("snomed", "—"), *shown]
+        )
+    return [
+        "## Labels and thresholds",
+        "",
+        *_table(["label", "meaning", "SCP-ECG", "SNOMED CT", "flag", "screening", "uncertain from", "to"], rows),
+        "",
+        "The flag has the maximal F1, screening a sensitivity of 0.9; between the last two a finding is uncertain. "
+        f"Chosen on {config.calibrated_on}, as the temperature was."
+        if config.thresholds
+        else "No thresholds were chosen.",
+        "",
+    ]
+
+
+def _measured(config: ModelConfig) -> list[str]:
+    metrics = config.metrics
+    if not metrics:
+        return []
+    low, high = metrics["ci"]
+    simulated = " (simulated)" if metrics.get("simulated") else ""
+    chosen = " The epoch, the temperature and the thresholds were chosen on these same records." * bool(
+        metrics.get("chosen_on_these_folds")
+    )
+    rows = []
+    for label, auc in metrics["per_class"].items():
+        at = metrics.get("at_thresholds", {}).get(label)
+        points = (
+            [f"{at[name][what]:.3f}" for name in ("f1", "screening") for what in ("sensitivity", "specificity")]
+            if at
+            else []
+        )
+        rows.append([label, metrics["positives"][label], "—" if auc is None else f"{auc:.4f}", *(points or ["—"] * 4)])
+    columns = [
+        "label",
+        "positives",
+        "AUC",
+        "sensitivity (flag)",
+        "specificity (flag)",
+        "sensitivity (screening)",
+        "specificity (screening)",
+    ]
+    lines = [
+        "## Measured",
+        "",
+        f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, patients resampled) on "
+        f"{metrics['records']} records of {metrics['data']}{simulated}, {_folds(metrics)}.{chosen}",
+        "",
+        *_table(columns, rows),
+        "",
+        f"Macro average precision {metrics['macro_average_precision']:.4f}, Fmax {metrics['fmax']:.4f}, Brier score "
+        f"{metrics['brier']:.4f}, calibration error {metrics['ece']:.4f}.",
+        "",
+    ]
+    if groups := metrics.get("subgroups"):
+        rows = [
+            [name, group["records"], f"{group['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*group["ci"])]
+            for name, group in groups.items()
+        ]
+        lines += [*_table(["records of", "number", "macro AUC", "95 % interval"], rows), ""]
+    if metrics.get("reliability"):
+        lines += [f"![Predicted against observed frequency]({CALIBRATION_PLOT})", ""]
+    return lines
+
+
+def _training(training: Mapping[str, Any]) -> list[str]:
+    if not training:
+        return []
+    shown = {name: value for name, value in training.items() if name != "recipe"}
+    return [
+        "## Training",
+        "",
+        *(f"- {name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in shown.items()),
+        "",
+        *(["```json", json.dumps(training["recipe"]), "```", ""] if "recipe" in training else []),
+    ]
+
+
+def _folds(metrics: Mapping[str, Any]) -> str:
+    return f"fold{'s' * (len(metrics['folds']) > 1)} {', '.join(map(str, metrics['folds']))}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    return [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
+
+
+def plot_calibration(config: ModelConfig, path: Path) -> None:
+    """Predicted against observed frequency, all labels together, as PNG."""
+    from matplotlib.figure import Figure
+
+    predicted, observed, counts = zip(*config.metrics["reliability"], strict=True)
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.scatter(predicted, observed, s=[10 + 190 * count / max(counts) for count in counts])
+    title = f"{config.metrics['data']}, {_folds(config.metrics)}, ECE {config.metrics['ece']:.3f}"
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that has the label", title=title)
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})

@@ -1,79 +1,123 @@
-"""save_pretrained and load_pretrained for a local folder. Strict: every tensor by name and shape, verified by hash."""
+"""Writing a model into a folder and reading it back. Strict: every tensor by name and shape, verified by hash."""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import WeightsError
+from ecgzoo.errors import RegistryError, WeightsError
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.model import EcgModel
-from ecgzoo.weights.card import render_card
+from ecgzoo.weights.card import CALIBRATION_PLOT, plot_calibration, render_card
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 SHA256 = "weights_sha256"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
     """Write the model's weights, config and card into `folder`, and return it.
 
-    The config, which carries the hash of the weights, is written last: a folder with a config that fits is whole.
+    Weights are written in ``config.weights_dtype``. The config, which carries their hash, is written last: a folder
+    with a config that fits is whole.
 
     Raises:
-        WeightsError: a weight is not finite.
+        WeightsError: a weight is not finite, or not in half precision.
     """
-    folder = Path(folder)
+    folder, half = Path(folder), model.config.weights_dtype == "float16"
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
-        raise WeightsError(f"{broken[0]} holds NaN or infinity; such a model is not saved. Lower the learning rate.")
+        raise WeightsError(
+            f"{broken[0]} holds NaN or infinity{' in half precision' if half else ''}; such a model is not saved. "
+            + ("Save it in float32." if half else "Lower the learning rate.")
+        )
     # one metadata key: with two or more, the file's hash changes from run to run
     write_atomic(folder / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    if model.config.metrics.get("reliability"):
+        write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
     write_text(folder / CARD, render_card(model.config))
     write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest})
     return folder
 
 
-def load_pretrained(folder: str | Path) -> EcgModel:
-    """The model in `folder`, in eval mode.
+def rounded(model: EcgModel) -> EcgModel:
+    """`model` itself, its weights rounded to what a file of ``config.weights_dtype`` holds."""
+    if model.config.weights_dtype == "float16":
+        for tensor in model.backbone.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+    return model
+
+
+def read_folder(folder: Path) -> tuple[EcgModel, str]:
+    """The model in `folder`, in eval mode, and the hash of its weights.
 
     Raises:
         WeightsError: a file is missing, is not what its hash says, or does not fit its architecture exactly.
         RegistryError: the architecture is not registered, or does not take the config's arguments.
     """
-    folder = Path(folder)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise WeightsError(
-                f"{folder}: no {name}; a model is a folder of {CONFIG} and {WEIGHTS}, as save_pretrained writes it"
-            )
+    config, expected = read_config(folder)
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{folder / CONFIG} is not JSON ({error}); save the model again") from error
-    if not isinstance(values, dict):
-        raise WeightsError(f"{folder / CONFIG} holds a {type(values).__name__}; expected an object")
-    expected = values.pop(SHA256, None)
-    config = ModelConfig.from_dict(values, str(folder / CONFIG))
-    content = (folder / WEIGHTS).read_bytes()
+        content = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise WeightsError(
             f"{folder / WEIGHTS} has sha256 {found}, its config says {expected}: "
             "the file is damaged or belongs to another config. Fetch or save both again."
         )
-    model = EcgModel.build(config)
+    try:
+        model = EcgModel.build(config)
+    except RegistryError as error:
+        raise type(error)(f"{folder / CONFIG}: {error}") from error
     try:
         state = load_tensors(content)
         # torch's strict loading lets a batch norm's missing counter pass
         if different := state.keys() ^ model.backbone.state_dict().keys():
             raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
+        for name, tensor in state.items():
+            if tensor.is_floating_point() and str(tensor.dtype) != f"torch.{config.weights_dtype}":
+                raise RuntimeError(f"{name} is {tensor.dtype}, its config says {config.weights_dtype}")
+            if not tensor.isfinite().all():
+                raise RuntimeError(f"{name} holds NaN or infinity")
         model.backbone.load_state_dict(state)
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
-    return model.eval()
+    return model.eval(), found
+
+
+def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
+    """The config in `folder`, and the hash of the weights that it belongs to.
+
+    Raises:
+        WeightsError: a file is missing or is no config; pickled weights are named and refused.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+            if pickles:
+                raise WeightsError(
+                    f"{folder} holds {pickles[0]}, a pickle, which can run any code when read; ecgzoo reads none. "
+                    "Where you trust it, load it yourself into an EcgModel, then write it with save_pretrained."
+                )
+            raise WeightsError(
+                f"{folder}: no {name}; a model is a folder of {CONFIG} and {WEIGHTS}, as save_pretrained writes it"
+            )
+    try:
+        values: Any = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{folder / CONFIG} is not JSON ({error}); save the model again") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"{folder / CONFIG} holds a {type(values).__name__}; expected an object")
+    expected = values.pop(SHA256, None)
+    return ModelConfig.from_dict(values, str(folder / CONFIG)), expected

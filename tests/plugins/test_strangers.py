@@ -122,7 +122,7 @@ def test_a_plugins_weights_are_a_tag(install, tmp_path: Path) -> None:
     from ecgzoo import save_pretrained
 
     save_pretrained(create_student("resnet1d18", leads="I"), tmp_path / "folder")
-    strangers(install, "good_weights", f"\ndef weights(): return {str(tmp_path / 'folder')!r}\n")
+    strangers(install, "good_weights", f"\ndef weights(name): return {str(tmp_path / 'folder')!r}\n")
     assert create_student("resnet1d18", pretrained="mine").config.leads == ("I",)
     with pytest.raises(WeightsError, match="no folder or tag 'mien'. Did you mean mine"):
         create_student("resnet1d18", pretrained="mien")

@@ -1,0 +1,68 @@
+"""load_pretrained: from what a user names to a verified model.
+
+``local-dir:path``  a folder, as is any path that is one
+``hf-hub:org/repo@revision``  a repository on the Hugging Face Hub; a full commit, once cached, makes no request
+``name.tag``  weights that an installed distribution provides, ours among them
+``name``  the default tag of that backbone
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ecgzoo import registry
+from ecgzoo.errors import WeightsError, did_you_mean
+from ecgzoo.model import EcgModel, WeightsSource
+from ecgzoo.weights.folder import read_folder
+
+FOLDER, HUB = "local-dir:", "hf-hub:"
+
+
+def load_pretrained(source: str | Path) -> EcgModel:
+    """The model that `source` names (see above), in eval mode, its weights verified; ``weights_source`` says whence.
+
+    Raises:
+        WeightsError: nothing is there, a file is damaged or missing, or does not fit its architecture exactly; the Hub
+            cannot be reached or refuses.
+        RegistryError: the architecture is not registered.
+    """
+    text = str(source)
+    if text.startswith(HUB):
+        from ecgzoo.weights.hub import pull
+
+        repository, _, revision = text.removeprefix(HUB).partition("@")
+        return _load(pull(repository, revision or None), "hub", text)
+    folder = Path(text.removeprefix(FOLDER))
+    if text.startswith(FOLDER) or folder.is_dir():
+        return _load(folder, "folder", str(folder))
+    found = lookup_weights(text)
+    make = registry.factory(found)
+    with registry.blamed(found):
+        folder = Path(make(found.spec.name))
+    return _load(folder, "packaged", f"{found.spec.name} of {found.distribution} {found.version}")
+
+
+def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Registered:
+    """The registered weights `name` (``backbone.tag``), or those of the backbone `name`: for `leads`, or its default.
+
+    Raises:
+        WeightsError: there are none; the message lists what there is.
+    """
+    known = registry.names("weights")
+    if name in known:
+        return registry.get("weights", name)
+    tags = [registry.lookup("weights", known_name) for known_name in known if known_name.startswith(f"{name}.")]
+    for_leads = [found for found in tags if leads and found.spec.leads == tuple(leads)]
+    default = [found for found in tags if found.spec.default]
+    if chosen := for_leads or default or tags:
+        return chosen[0]
+    raise WeightsError(
+        f"{name!r} is no folder of weights, and no weights have this name. {did_you_mean(name, known)} Give such a "
+        f"name, a folder that a recipe or save_pretrained wrote, or {HUB}org/repository@revision."
+    )
+
+
+def _load(folder: Path, origin: Literal["folder", "packaged", "hub"], location: str) -> EcgModel:
+    model, sha256 = read_folder(folder)
+    model.weights_source = WeightsSource(origin, location, sha256)
+    return model

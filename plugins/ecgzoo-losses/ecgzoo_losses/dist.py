@@ -1,0 +1,61 @@
+"""DIST: distillation from a stronger teacher by correlation (Huang et al., NeurIPS 2022, arXiv 2205.10536).
+
+    p = σ(z/T);   DIST = T² · ( β · mean_b [1 − ρ(p_s[b, :], p_t[b, :])] + γ · mean_c [1 − ρ(p_s[:, c], p_t[:, c])] )
+
+ρ is Pearson's correlation: of a record's classes (inter-class) and of a class's records in the batch (intra-class).
+It asks for the teacher's order and proportions, not for its values. The paper takes the softmax; the sigmoid is its
+multi-label form, and an option of the authors' own code. A row that is constant on either side has no correlation and
+counts 0.
+"""
+
+from torch import Tensor
+
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo_losses._common import positive, weights, z_scores
+
+
+class DIST(Loss):
+    """One minus the correlation of probabilities, over classes and over the records of a batch (of one process).
+
+    Args:
+        student: the network that learns.
+        teacher: the network it learns from.
+        data: the training records.
+        beta: β, weight of the correlation over classes.
+        gamma: γ, weight of the correlation over records.
+        temperature: T.
+
+    Raises:
+        RecipeError: a temperature that is not positive, a negative weight, or both weights 0.
+    """
+
+    requires = frozenset({"student.logits", "teacher.logits"})
+
+    def __init__(
+        self,
+        student: ModelInfo,
+        teacher: ModelInfo | None,
+        data: DataInfo,
+        *,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.temperature = positive("dist", "temperature", temperature)
+        self.beta, self.gamma = weights("dist", {"beta": beta, "gamma": gamma})
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The weighted sum, times T², of logits ``[B, C]``."""
+        s = (full_precision(student.logits) / self.temperature).sigmoid()
+        t = (full_precision(needed(teacher, self).logits) / self.temperature).sigmoid()
+        inter, intra = (self.temperature**2 * x for x in (_uncorrelated(s, t), _uncorrelated(s.T, t.T)))
+        self.extras = {"inter": inter, "intra": intra}
+        return self.beta * inter + self.gamma * intra
+
+
+def _uncorrelated(a: Tensor, b: Tensor) -> Tensor:
+    """Mean over rows of one minus their correlation."""
+    z_a, z_b = z_scores(a), z_scores(b)
+    defined = z_a.any(1) & z_b.any(1)
+    return ((1 - (z_a * z_b).mean(1)) * defined).mean()

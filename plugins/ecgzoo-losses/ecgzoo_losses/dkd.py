@@ -1,0 +1,72 @@
+"""DKD: decoupled knowledge distillation (Zhao et al., CVPR 2022, arXiv 2203.08679), in a multi-label form of ours.
+
+The paper shows that softmax distillation of one target class is the binary divergence of target against rest (TCKD)
+plus (1 − p_target) times the divergence among the other classes, renormalised (NCKD). The factor silences NCKD where
+the teacher is sure, and what it says of the wrong classes is then lost. DKD gives each part a weight of its own.
+
+Here a record has positive classes P and negative classes N, and each class is a Bernoulli, as in MKD:
+
+    TCKD = T²/B · Σ_b Σ_{c∈P} KL( σ(t_c/T) ‖ σ(s_c/T) )
+    NCKD = T²/B · Σ_b KL( softmax_N(t/T) ‖ softmax_N(s/T) )
+    DKD  = α·TCKD + β·NCKD
+
+The paper's: α, β, T², the split by the labels, and NCKD as it stands (with one positive class it is theirs to the
+letter). Ours: TCKD, the divergence of "has it or has it not" for each positive class, read through the sigmoid that
+reads the network, in place of one softmax probability. The softmax over N goes with Bernoullis: it is the probability
+of each absent diagnosis, given that exactly one of them is there. MKD has Σ_{c∈N} KL(σ(t_c/T) ‖ σ(s_c/T)) in its
+place, whose gradient σ(s_c/T) − σ(t_c/T) fades where both are sure of an absence; that of NCKD does not. Neither part
+sees the common level of the negative logits, so `bce` belongs beside it. A record with one negative class or none
+adds nothing to NCKD.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo_losses._common import positive, weights
+
+
+class DKD(Loss):
+    """Divergences of the positive classes and among the negative ones, weighted apart.
+
+    Args:
+        student: the network that learns.
+        teacher: the network it learns from.
+        data: the training records.
+        alpha: α, weight of the positive classes.
+        beta: β, weight of the negative ones.
+        temperature: T.
+
+    Raises:
+        RecipeError: a temperature that is not positive, a negative weight, or both weights 0.
+    """
+
+    requires = frozenset({"student.logits", "teacher.logits", "labels"})
+
+    def __init__(
+        self,
+        student: ModelInfo,
+        teacher: ModelInfo | None,
+        data: DataInfo,
+        *,
+        alpha: float = 1.0,
+        beta: float = 8.0,
+        temperature: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.temperature = positive("dkd", "temperature", temperature)
+        self.alpha, self.beta = weights("dkd", {"alpha": alpha, "beta": beta})
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The weighted sum in nats, times T², of logits ``[B, C]`` and labels ``[B, C]``."""
+        s = full_precision(student.logits) / self.temperature
+        t = full_precision(needed(teacher, self).logits) / self.temperature
+        positive = batch.labels > 0.5
+        bernoulli = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
+        bernoulli = bernoulli + (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
+        target = self.temperature**2 * (bernoulli * positive).sum(1).mean()
+        # finite, so that 0·(−1e9 − −1e9) is 0 and a record without negatives gives 0
+        log_s, log_t = (z.masked_fill(positive, -1e9).log_softmax(1) for z in (s, t))
+        non_target = self.temperature**2 * F.kl_div(log_s, log_t, log_target=True, reduction="batchmean")
+        self.extras = {"target": target, "non_target": non_target}
+        return self.alpha * target + self.beta * non_target
