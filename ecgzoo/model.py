@@ -1,7 +1,6 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,12 +124,13 @@ class EcgModel(nn.Module):
         found = registry.get("backbone", config.architecture)
         factory = registry.factory(found)
         given = (len(config.leads), config.num_classes)
-        try:
-            inspect.signature(factory).bind(*given, **config.arguments)
-        except TypeError as error:
-            raise RegistryError(f"{found} does not take arguments {dict(config.arguments)}: {error}") from error
         with registry.blamed(found):
-            backbone = factory(*given, **config.arguments)
+            try:
+                backbone = factory(*given, **config.arguments)
+            except (TypeError, ValueError) as error:
+                if not config.arguments:
+                    raise
+                raise RegistryError(f"{found} does not take arguments {dict(config.arguments)}: {error}") from error
         if not found.built_in:
             _check_backbone(found, backbone, *given)
         return cls(backbone, config)

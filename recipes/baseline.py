@@ -10,7 +10,8 @@ from ecgzoo.distill import Recipe, Report, Run
 def main(recipe: Recipe) -> Report:
     """Train and judge the student."""
     run = Run(recipe, distils=False)
-    baseline = run.train("baseline", recipe.student, recipe.student_leads, recipe.losses, None)
+    student = (recipe.student, recipe.student_leads)
+    baseline = run.train("baseline", *student, recipe.losses, None, recipe.student_options)
     return run.report({"baseline": baseline})
 
 

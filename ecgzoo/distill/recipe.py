@@ -70,6 +70,7 @@ class Recipe:
         teacher_leads: the teacher's leads.
         teacher_weights: a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first.
         student: the student's backbone.
+        student_arguments: its own further arguments, each name=value, such as drop_rate=0.
         student_leads: the student's leads.
         losses: terms of the student's objective, name=weight[,param=value...].
         epochs: passes over the training records, for each network.
@@ -105,6 +106,7 @@ class Recipe:
     teacher_leads: tuple[str, ...] = LEADS_12
     teacher_weights: str | Path | None = None
     student: str = "xresnet1d18"
+    student_arguments: tuple[str, ...] = ()
     student_leads: tuple[str, ...] = ("I",)
     losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
     epochs: int = 15
@@ -137,6 +139,9 @@ class Recipe:
             object.__setattr__(self, name, resolve_leads(getattr(self, name)))
         object.__setattr__(self, "losses", tuple(self.losses))
         object.__setattr__(self, "requires", tuple(self.requires))
+        object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
+        if wrong := [text for text in self.student_arguments if not re.fullmatch(r"\w+=.+", text)]:
+            raise RecipeError(f"student_arguments {wrong[0]!r}: expected name=value, such as drop_rate=0")
         for name in ("epochs", "batch_size", "patience", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
@@ -171,6 +176,12 @@ class Recipe:
     def terms(self) -> tuple[LossTerm, ...]:
         """The parsed `losses`."""
         return tuple(LossTerm.parse(text) for text in self.losses)
+
+    @property
+    def student_options(self) -> dict[str, Any]:
+        """The parsed `student_arguments`."""
+        pairs = (text.partition("=") for text in self.student_arguments)
+        return {name: _literal(value) for name, _, value in pairs}
 
     @property
     def judged_folds(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ class Run:
                 f"a batch of {recipe.batch_size} records does not divide among {self.accelerator.num_processes} "
                 "processes; change --batch-size"
             )
-        student = self._new_model(recipe.student, recipe.student_leads)
+        student = self._new_model(recipe.student, recipe.student_leads, recipe.student_options)
         if recipe.teacher_weights is None:
-            teacher = self._new_model(recipe.teacher, recipe.teacher_leads)
+            teacher = self._new_model(recipe.teacher, recipe.teacher_leads, {})
         elif self.distils:
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
         else:
@@ -115,10 +116,10 @@ class Run:
             create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
 
-    def _new_model(self, architecture: str, leads: tuple[str, ...]) -> EcgModel:
+    def _new_model(self, architecture: str, leads: tuple[str, ...], arguments: Mapping[str, Any]) -> EcgModel:
         """Random weights, configured for this run's data."""
         recipe = self.recipe
-        model = create_model(architecture, leads, len(self.cohort.classes))
+        model = create_model(architecture, leads, len(self.cohort.classes), arguments=arguments)
         config = dataclasses.replace(
             model.config,
             labels=self.cohort.classes,
@@ -157,14 +158,20 @@ class Run:
         return teacher
 
     def train(
-        self, arm: str, architecture: str, leads: tuple[str, ...], losses: tuple[str, ...], teacher: EcgModel | None
+        self,
+        arm: str,
+        architecture: str,
+        leads: tuple[str, ...],
+        losses: tuple[str, ...],
+        teacher: EcgModel | None,
+        arguments: Mapping[str, Any] | None = None,
     ) -> EcgModel:
         """Train one network in the folder ``output/arm`` and publish it there; a finished one is loaded instead."""
         recipe, folder = self.recipe, self.folder / arm
         if (folder / "config.json").exists():
             return load_pretrained(folder)
         set_seed(recipe.seed)
-        student = self._new_model(architecture, leads)
+        student = self._new_model(architecture, leads, arguments or {})
         job = Job(
             name=arm,
             student=student,
@@ -262,9 +269,10 @@ def distill(recipe: Recipe) -> Report:
     run = Run(recipe)
     teacher = run.teacher()
     models = {"teacher": teacher}
+    student = (recipe.student, recipe.student_leads)
     if recipe.compare:
-        models["baseline"] = run.train("baseline", recipe.student, recipe.student_leads, ("bce=1",), None)
-    models["student"] = run.train("student", recipe.student, recipe.student_leads, recipe.losses, teacher)
+        models["baseline"] = run.train("baseline", *student, ("bce=1",), None, recipe.student_options)
+    models["student"] = run.train("student", *student, recipe.losses, teacher, recipe.student_options)
     return run.report(models)
 
 

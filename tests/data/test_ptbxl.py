@@ -60,16 +60,20 @@ def write_record(root, name, signal, leads=HEADER_LEADS, fs=100, units="mV", gai
 def write_statements(root, rows=STATEMENTS):
     with open(root / "scp_statements.csv", "w", newline="") as file:
         csv.writer(file).writerows(
-            [("", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"), *rows]
+            [
+                ("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"),
+                *((code, f"what {code} means", *rest) for code, *rest in rows),
+            ]
         )
 
 
 def write_database(root, records=RECORDS):
     with open(root / "ptbxl_database.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["ecg_id", "patient_id", "age", "scp_codes", "strat_fold", "filename_lr"])
+        writer.writerow(["ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr"])
         for ecg_id, patient, fold, codes in records:
-            writer.writerow([ecg_id, f"{patient}.0", "", codes, fold, f"records100/00000/{ecg_id:05d}_lr"])
+            age, sex = ("300.0", "1") if ecg_id == 1 else ("", "")
+            writer.writerow([ecg_id, f"{patient}.0", age, sex, codes, fold, f"records100/00000/{ecg_id:05d}_lr"])
 
 
 @pytest.fixture
@@ -123,6 +127,9 @@ def test_cohort_of_a_small_copy(root):
     assert (cohort.folds.dtype, cohort.patients.dtype, cohort.record_ids.dtype) == (np.int16, np.int64, np.int64)
     assert isinstance(cohort.store, np.memmap)
     np.testing.assert_array_equal(cohort.signals(), [limb_consistent(k) for k in (1, 2, 7)])
+    assert cohort.sexes.tolist() == [1, -1, -1]
+    np.testing.assert_array_equal(cohort.ages, [90, np.nan, np.nan])  # 300 years is PTB-XL's "older than 89"
+    assert cohort.class_info["MI"] == {"name": "myocardial infarction", "scp": ["IMI", "AMI"], "snomed": "164865005"}
 
 
 def test_leads_are_matched_by_name(root):

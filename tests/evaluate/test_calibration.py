@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.calibration import expected_calibration_error, reliability_curve
+from ecgzoo.evaluate.calibration import expected_calibration_error, fit_temperature, reliability_curve
 
 
 def predictions(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,3 +64,27 @@ def test_unusable_input_is_named():
         reliability_curve(labels, scores, 0)
     with pytest.raises(DataError, match="expected probabilities"):
         expected_calibration_error(labels, scores + 0.5)
+
+
+def test_temperature_undoes_a_known_one() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 2))
+    labels = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
+    for temperature in (0.5, 1.0, 3.0):
+        overconfident = 1 / (1 + np.exp(-logits * temperature))
+        assert fit_temperature(labels, overconfident) == pytest.approx(temperature, rel=0.05)
+
+
+def test_temperature_is_the_best_of_a_grid() -> None:
+    labels, scores = predictions(3)
+    found = fit_temperature(labels, scores)
+
+    def loss(temperature: float) -> float:
+        total = 0.0
+        for label, score in zip(labels.ravel().tolist(), scores.ravel().tolist(), strict=True):
+            score = min(max(score, 1e-7), 1 - 1e-7)
+            odds = (score / (1 - score)) ** (1 / temperature)
+            total -= np.log(odds / (1 + odds) if label else 1 / (1 + odds))
+        return total
+
+    assert all(loss(found) <= loss(found * factor) for factor in (0.7, 0.9, 0.99, 1.01, 1.1, 1.4))

@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.thresholds import best_f1_threshold, sensitivity_threshold
+from ecgzoo.evaluate.thresholds import (
+    best_f1_threshold,
+    decision_points,
+    sensitivity_specificity,
+    sensitivity_threshold,
+)
 
 
 def predictions(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,3 +72,32 @@ def test_unusable_input_is_named(choose, labels, scores, found):
 def test_sensitivity_out_of_range_is_refused(sensitivity):
     with pytest.raises(DataError, match="sensitivity="):
         sensitivity_threshold(np.array([0, 1]), np.array([0.1, 0.2]), sensitivity)
+
+
+def test_decision_points_by_hand() -> None:
+    labels = np.array([0] * 20 + [1] * 10)
+    scores = np.concatenate([np.arange(20) / 40, [0.2, 0.5, 0.6, 0.7, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9]])
+    points = decision_points(labels, scores)
+    assert points["f1"] == 0.5  # all but one positive, no negative
+    assert points["screening"] == 0.5  # nine of ten positives
+    assert points["lower"] == 0.5
+    assert points["upper"] == 0.5  # one negative of twenty reaches 0.475, below the flag
+    assert sensitivity_specificity(labels, scores, 0.5) == {"sensitivity": 0.9, "specificity": 1.0}
+    assert sensitivity_specificity(labels, scores, 0.45) == {"sensitivity": 0.9, "specificity": 0.9}
+
+
+def test_the_uncertain_zone_holds_the_flag() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 400)
+    scores = np.clip(0.3 * labels + random.uniform(0, 0.7, 400), 0, 1)
+    points = decision_points(labels, scores)
+    assert points["lower"] <= points["f1"] <= points["upper"]
+    assert points["lower"] <= points["screening"]
+    assert (scores[labels == 1] >= points["screening"]).mean() >= 0.9
+    assert (scores[labels == 0] >= points["upper"]).mean() <= 0.06
+
+
+def test_decision_points_need_both_outcomes() -> None:
+    for labels in (np.zeros(3, int), np.ones(3, int)):
+        with pytest.raises(DataError, match="no threshold can be chosen"):
+            decision_points(labels, np.array([0.1, 0.2, 0.3]))
