@@ -161,3 +161,28 @@ def test_windows_on_real_recordings(test_data) -> None:
     handheld = ecgzoo.read_record(test_data / "af2017" / "A00001")
     model = trained(("I",))
     assert model.predict(dataclasses.replace(handheld, leads=("I",))).windows > 1
+
+
+def test_a_calibrated_model_gives_findings() -> None:
+    points = {"f1": 0.5, "screening": 0.3, "lower": 0.4, "upper": 0.6}
+    model = trained(temperature=2.0, thresholds=dict.fromkeys(LABELS[:4], points))
+    plain = trained()
+    raw, calibrated = plain.predict(record()), model.predict(record())
+    for before, after in zip(raw.probabilities, calibrated.probabilities, strict=True):
+        odds = (before / (1 - before)) ** (1 / 2)
+        assert after == pytest.approx(odds / (1 + odds), rel=1e-5)
+    assert raw.findings == {}
+    assert set(calibrated.findings) == set(LABELS[:4])
+    assert model.findings([0.39, 0.4, 0.59, 0.6, 0.9]) == {
+        "CD": "absent",
+        "HYP": "uncertain",
+        "MI": "uncertain",
+        "NORM": "present",
+    }
+    shown = dataclasses.replace(
+        calibrated,
+        probabilities=(0.9, 0.5, 0.1, 0.0, 0.0),
+        findings={"CD": "present", "HYP": "uncertain", "MI": "absent"},
+    )
+    assert "CD 0.900*  HYP 0.500?  MI 0.100  NORM" in str(shown)
+    assert shown.to_dict()["findings"]["HYP"] == "uncertain"

@@ -1,5 +1,6 @@
 """Runs on a small simulated cohort: whole, resumed, stopped, refused."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -20,7 +21,7 @@ from ecgzoo.distill import Recipe, Run
 from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.state import load_state
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
-from ecgzoo.evaluate import evaluate, macro_auc
+from ecgzoo.evaluate import decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.model import EcgModel
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -79,6 +80,30 @@ def test_the_best_epoch_is_kept(tiny: str, tmp_path: Path) -> None:
     found = macro_auc(run.cohort.labels[rows], evaluate(model, run.cohort, [9]).y_score)
     assert found == pytest.approx(best, abs=1e-12)
     assert model.config.training["best_epoch"] == max(lines, key=lambda line: line["val_macro_auc"])["epoch"]
+
+
+def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny: str, tmp_path: Path) -> None:
+    options = {"student_arguments": ("drop_rate=0.1",), "weights_dtype": "float16", "test_folds": "", "compare": False}
+    report = ecgzoo.distill(recipe(tmp_path, losses=("bce=1",), root=None, **options))
+    assert report.values["judged"] == "validation"
+    assert "validation folds 9" in str(report.table().title)
+    student = ecgzoo.load_pretrained(tmp_path / "run" / "student")
+    config = student.config
+    assert config.arguments == {"drop_rate": 0.1}
+    assert set(config.thresholds) == set(config.labels)
+    assert config.calibrated_on == "synthetic/superdiagnostic (simulated), folds 9"
+    assert config.temperature != 1
+    scores = evaluate(student, load_cohort(tiny, None, "superdiagnostic"), [9])
+    assert (
+        scores.evaluation().macro_auc == config.metrics["macro_auc"]
+    )  # of the half-precision weights, to the last digit
+    assert fit_temperature(scores.y_true, scores.y_score) == pytest.approx(1, abs=1e-2)
+    assert decision_points(scores.y_true[:, 0], scores.y_score[:, 0]) == config.thresholds["CD"]
+    local = {"root", "output", "resume", "tracker", "teacher_weights", "compare"}
+    assert set(config.training["recipe"]) == {field.name for field in dataclasses.fields(Recipe)} - local
+    teacher = ecgzoo.load_pretrained(tmp_path / "run" / "teacher").weights_source
+    assert teacher is not None
+    assert config.training["teacher"]["weights_sha256"] == teacher.sha256
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
