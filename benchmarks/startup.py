@@ -11,12 +11,15 @@ from pathlib import Path
 from _report import report
 
 ROUNDS, PLUGINS = 7, 50
+PRETRAINED = "import ecgzoo; ecgzoo.create_student('resnet1d18', pretrained=True)"
 COMMANDS = {
     "python -c pass": ([sys.executable, "-c", "pass"], None),
     "import ecgzoo": ([sys.executable, "-c", "import ecgzoo"], 0.15),
     "ecgzoo --help": ([sys.executable, "-m", "ecgzoo", "--help"], 0.5),
     f"ecgzoo list, {PLUGINS} plugins": ([sys.executable, "-m", "ecgzoo", "list"], 0.5),
     f"ecgzoo plugins, {PLUGINS} plugins": ([sys.executable, "-m", "ecgzoo", "plugins"], 0.5),
+    "import torch": ([sys.executable, "-c", "import torch"], None),
+    "create_student(pretrained=True), torch apart": ([sys.executable, "-c", PRETRAINED], 1.0),
 }
 SOURCE = """
 from ecgzoo import hookimpl
@@ -53,8 +56,10 @@ def main() -> None:
                 start = time.perf_counter()
                 subprocess.run(command, check=True, capture_output=True, env=environment)
                 times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    medians["create_student(pretrained=True), torch apart"] -= medians["import torch"]
     rows = [
-        {"what": name, "seconds": statistics.median(times[name]), "limit": "" if limit is None else limit}
+        {"what": name, "seconds": medians[name], "limit": "" if limit is None else limit}
         for name, (_, limit) in COMMANDS.items()
     ]
     report("startup", "seconds of a whole interpreter, its own start included", rows)

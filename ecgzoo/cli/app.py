@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from ecgzoo.cli import evaluate, info, listing, plugins, predict, recipes
+from ecgzoo.cli import evaluate, info, listing, plugins, predict, pull, push, recipes
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -20,6 +20,8 @@ app.command("plugins")(plugins.command)
 app.command("info")(info.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("push")(push.command)
+app.command("pull")(pull.command)
 # so that options after the name reach the recipe
 app.command("recipe", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(recipes.command)
 

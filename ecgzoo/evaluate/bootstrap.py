@@ -18,19 +18,19 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 _CELLS_PER_CHUNK = 2**18  # records x resamples held at once: 2 MiB an array, whatever the number of resamples
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PairedDifference:
     """A model's metric minus another's on the same records.
 
     Attributes:
         difference: ``metric(a) - metric(b)`` on all records.
         ci: percentile interval ``(low, high)`` of the difference over the resamples.
-        share_below_zero: share of the resamples in which b was ahead. Not a p-value: nothing was drawn under a null.
+        resamples: the difference in each resample where it is defined, at most ``[num_resamples]``.
     """
 
     difference: float
     ci: tuple[float, float]
-    share_below_zero: float
+    resamples: np.ndarray
 
 
 def bootstrap_ci(
@@ -110,7 +110,7 @@ def paired_difference(
         level,
         seed,
     )
-    return PairedDifference(difference=float(difference), ci=interval, share_below_zero=float(np.mean(differences < 0)))
+    return PairedDifference(difference=float(difference), ci=interval, resamples=differences)
 
 
 def _bootstrap(

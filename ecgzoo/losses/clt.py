@@ -36,7 +36,7 @@ class CLT(Loss):
         dim: width of the shared sphere.
         temperature: τ.
         momentum: μ of the bank's average.
-        z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``.
+        z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``; 1 keeps the first estimate, as the published code does.
         max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
         chunk: rows of the bank that are compared at a time, so that scores stay in the cache; only their mask is
             held for all rows, ``[B, N]``.
@@ -71,11 +71,11 @@ class CLT(Loss):
         if (
             not 0 < temperature < math.inf
             or min(dim, max_rows, chunk) < 1
-            or not (0 <= momentum < 1 and 0 <= z_momentum < 1)
+            or not (0 <= momentum < 1 and 0 <= z_momentum <= 1)
         ):
             raise RecipeError(
                 f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, chunk={chunk}, momentum={momentum}, "
-                f"z_momentum={z_momentum}; the first four must be positive and the momenta in [0, 1)"
+                f"z_momentum={z_momentum}; the first four must be positive, momentum in [0, 1), z_momentum in [0, 1]"
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
         self.max_rows, self.chunk = max_rows, chunk
@@ -173,7 +173,8 @@ class CLT(Loss):
         self._pending = None
         self.step += 1
         rho, new = self.z_momentum, self._log_z_batch.to(self.log_z)
-        averaged = torch.logaddexp(self.log_z + math.log(rho), new + math.log1p(-rho)) if rho > 0 else new
+        log_rho, log_rest = (math.log(share) if share > 0 else -math.inf for share in (rho, 1 - rho))
+        averaged = torch.logaddexp(self.log_z + log_rho, new + log_rest)
         self.log_z.copy_(torch.where(self.log_z.isnan(), new, torch.where(new.isnan(), self.log_z, averaged)))
 
     def _rows(self, device: torch.device) -> Tensor | slice:

@@ -93,6 +93,17 @@ def test_value_and_gradient_are_those_of_the_equation(critic: str, chunk: int) -
         torch.testing.assert_close(a, b)
 
 
+def test_z_can_be_kept_at_its_first_estimate() -> None:
+    y = labels()
+    clt = make(y, z_momentum=1.0)
+    for number in range(4):
+        step(clt, y, list(range(4 * number, 4 * number + 4)), seed=number)
+        if number == 1:
+            first = clt.log_z.clone()
+    assert first.isfinite().all()
+    assert torch.equal(clt.log_z, first)
+
+
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
 def test_bfloat16_embeddings_change_it_by_their_rounding_only(critic: str) -> None:
     y = labels()

@@ -1,0 +1,158 @@
+"""What lifts a single-lead student? Every arm, lead and seed; a run that is done is not run again.
+
+    python benchmarks/paper/grid.py --root DIR            # lead I: every arm, 5 seeds; II and V5: three arms, 3 seeds
+    python benchmarks/paper/grid.py --root DIR --leads I --arms bce mkd --seeds 2
+    python benchmarks/paper/grid.py --root DIR --quick    # make paper-quick
+
+One teacher serves all. Train on folds 1 to 7, choose the epoch on 8, judge on 9; no arm was tuned: the weights of the
+terms are the published ones, everything else is the same for all. Each run appends a line to ``results/paper.jsonl``;
+its network and its probabilities stay in ``--output``. Then `page.py` writes docs/results.md.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ecgzoo.distill import Recipe, Run
+from ecgzoo.evaluate import paired_difference
+from ecgzoo.evaluate.cohort import CohortScores
+from ecgzoo.model import EcgModel
+from ecgzoo.provenance import provenance
+
+RESULTS = Path(__file__).parents[1] / "results"
+ARMS: dict[str, dict[str, Any]] = {
+    "bce": {"losses": ("bce=1",)},
+    "kd": {"losses": ("bce=1", "kd=1")},
+    "mkd": {"losses": ("bce=1", "mkd=1")},
+    "clt": {"losses": ("bce=1", "clt=0.8")},
+    # the published code: T = 1, Z kept at its first estimate, about 1,024 sampled negatives (of 1,700 drawn records)
+    "published": {"losses": ("bce=1", "mkd=1", "clt=0.8,z_momentum=1,max_rows=1700")},
+    "mvkt": {"losses": ("bce=1", "mkd=1", "clt=0.8")},
+}
+IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt")
+COMMON = Recipe(
+    data="ptbxl",
+    train_folds="1-7",
+    val_folds="8",
+    test_folds="9",
+    student_arguments=("drop_rate=0",),
+    epochs=20,
+    compare=False,
+)
+
+
+def main() -> None:
+    """Run what is missing of the grid."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", help="PTB-XL's folder; the simulated cohort if not given")
+    parser.add_argument("--leads", nargs="+", default=["I", "II", "V5"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS)
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--output", default="runs/paper")
+    parser.add_argument("--quick", action="store_true", help="lead I, three arms, two seeds, a fifth of the records")
+    given = parser.parse_args()
+    common = (
+        COMMON if given.root else replace(COMMON, data="synthetic", train_folds="1-8", val_folds="9", test_folds="10")
+    )
+    common, name = replace(common, root=given.root), "paper"
+    if given.quick:
+        folds = "1" if given.root else "1-2"
+        common, name = replace(common, train_folds=folds, epochs=10), "paper_quick"
+        given.leads, given.arms, given.seeds = ["I"], ["bce", "mkd", "mvkt"], 2
+    output = Path(given.output) / (name + ("" if given.root else "_synthetic"))
+    log = RESULTS / f"{output.name}.jsonl"
+    done = {(line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}
+    teacher = train_teacher(common, output)
+    # seed by seed, so that a grid that is stopped has whole seeds; bce first, as the others are compared with it
+    for seed in range(given.seeds or 5):
+        for lead in given.leads:
+            if given.seeds is None and lead != IN_FULL and seed >= 3:
+                continue
+            for arm in given.arms or (ARMS if lead == IN_FULL else ELSEWHERE):
+                if (arm, lead, seed) not in done:
+                    line = run_one(common, teacher, arm, lead, seed, output)
+                    with log.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+                    Console().print(f"{arm} {lead} seed {seed}: {line['macro_auc']:.4f} in {line['seconds']:.0f} s")
+
+
+def train_teacher(common: Recipe, output: Path) -> EcgModel:
+    """The teacher of all arms: twelve leads, labels alone, seed 0."""
+    recipe = replace(common, losses=("bce=1",), student_arguments=(), output=output / "teacher", resume=True)
+    run = Run(recipe, distils=False)
+    teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
+    save_scores(run.scores(teacher, recipe.judged_folds, run.judged_rows), output / "teacher.npz")
+    return teacher
+
+
+def run_one(common: Recipe, teacher: EcgModel, arm: str, lead: str, seed: int, output: Path) -> dict[str, Any]:
+    """Train and judge one student; its line of the results."""
+    distils = ARMS[arm]["losses"] != ("bce=1",)
+    given = str(output / "teacher" / "teacher") if distils else None
+    recipe = replace(
+        common,
+        **ARMS[arm],
+        seed=seed,
+        student_leads=(lead,),
+        teacher_weights=given,
+        output=output / f"{arm}_{lead}_{seed}",
+        resume=True,
+    )
+    started = time.perf_counter()
+    run = Run(recipe, distils=distils)
+    student = run.train(
+        "student",
+        recipe.student,
+        recipe.student_leads,
+        recipe.losses,
+        run.teacher() if distils else None,
+        recipe.student_options,
+    )
+    scores = run.scores(student, recipe.judged_folds, run.judged_rows)
+    seconds = time.perf_counter() - started
+    save_scores(scores, output / f"{arm}_{lead}_{seed}.npz")
+    evaluation = scores.evaluation(seed)
+    against = output / f"bce_{lead}_{seed}.npz"
+    paired = None
+    if arm != "bce" and against.exists():
+        found = paired_difference(scores.y_true, scores.y_score, np.load(against)["y_score"], scores.patients)
+        paired = {"against": "bce", "difference": found.difference, "ci": list(found.ci)}
+    return {
+        "arm": arm,
+        "lead": lead,
+        "task": recipe.task,
+        "data": run.cohort.title,
+        "seed": seed,
+        "student": recipe.student,
+        "teacher": teacher.config.architecture if distils else None,
+        "folds": {"train": recipe.train_folds, "val": recipe.val_folds, "test": recipe.test_folds},
+        "losses": list(recipe.losses),
+        "macro_auc": evaluation.macro_auc,
+        "ci": list(evaluation.ci),
+        "per_class": evaluation.per_class,
+        "paired": paired,
+        "epochs": recipe.epochs,
+        "best_epoch": student.config.training["best_epoch"],
+        "seconds": seconds,
+        **provenance(),
+    }
+
+
+def save_scores(scores: CohortScores, path: Path) -> None:
+    """Probabilities beside labels and patients, for paired comparisons."""
+    np.savez(path, y_score=scores.y_score, y_true=scores.y_true, patients=scores.patients)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a results file; none if it is not there yet."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()
