@@ -1,6 +1,6 @@
 """A published model is a folder of ``config.json``, ``model.safetensors`` and its card ``README.md``. No pickle.
 
-``packaged/`` holds those that come with ecgzoo, each in a folder ``backbone.tag``. Importing this page imports no torch,
+``packaged/`` holds those that come with ecgzoo, each in a folder ``backbone.tag``. This page imports no torch,
 so that `ecgzoo.weights.hub` can fetch without it.
 """
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgzoo.config import ModelConfig
+from ecgzoo.weights.layout import CALIBRATION_PLOT
 
-CALIBRATION_PLOT = "calibration.png"
 FAILURES = (
     "Another gain or heavy wander shifts the probabilities: input is taken as millivolts, and is not rescaled.",
     "Electrodes that were swapped on the patient give a well-formed recording of other leads, which is not detected.",

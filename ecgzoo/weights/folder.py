@@ -13,11 +13,8 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, WeightsError
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.model import EcgModel
-from ecgzoo.weights.card import CALIBRATION_PLOT, plot_calibration, render_card
-
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-SHA256 = "weights_sha256"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+from ecgzoo.weights.card import plot_calibration, render_card
+from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 
 
 def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
@@ -104,7 +101,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+            pickles = sorted(path.name for suffix in PICKLES for path in folder.glob(f"*{suffix}"))
             if pickles:
                 raise WeightsError(
                     f"{folder} holds {pickles[0]}, a pickle, which can run any code when read; ecgzoo reads none. "

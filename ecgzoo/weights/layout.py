@@ -1,0 +1,6 @@
+"""What a folder of weights holds, by name. Imports nothing, so that fetching needs no torch."""
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CALIBRATION_PLOT = "calibration.png"
+SHA256 = "weights_sha256"  # the config's field with the hash of the weights
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")  # refused: they can run any code when they are read
