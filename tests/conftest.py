@@ -52,7 +52,7 @@ from ecgzoo.specs import DatasetSpec
 
 @hookimpl
 def ecgzoo_datasets():
-    return [DatasetSpec(name="tiny", factory="tiny_cohort:load", summary="for tests", tasks=("superdiagnostic",),
+    return [DatasetSpec(name="tiny", factory="tiny_cohort:load", summary="for tests", tasks=("superdiagnostic", "diagnostic"),
                         needs_root=False)]
 
 

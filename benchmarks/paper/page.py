@@ -77,8 +77,9 @@ def render(lines: list[dict[str, Any]], summary: dict[str, Any]) -> str:
         "from `benchmarks/results/paper.jsonl`, one line a run, and `paper_summary.json`; nothing is typed by hand.",
         "",
         f"{first['data']}; trained on folds {first['folds']['train']}, the epoch chosen on fold "
-        f"{first['folds']['val']}, judged on fold {first['folds']['test']}. Fold 10 was never read. Student and teacher: "
-        f"{first['student']}, the teacher on 12 leads, macro AUC {summary['teacher']['macro_auc']:.4f}. "
+        f"{first['folds']['val']}, judged on fold {first['folds']['test']}. Fold 10 was never read. "
+        f"Student and teacher: {first['student']}, the teacher on 12 leads, macro AUC "
+        f"{summary['teacher']['macro_auc']:.4f}. "
         f"{first['epochs']} epochs for every arm. "
         "No arm was tuned: the weights of the terms are the published ones, everything else is the same for all.",
         "",

@@ -8,7 +8,7 @@ SPECS = (
         name="synthetic",
         factory="ecgzoo.data.synthetic:load_synthetic",
         summary="simulated 12-lead cohort from a moving heart dipole; embedded, needs no files",
-        tasks=("superdiagnostic",),
+        tasks=("superdiagnostic", "diagnostic"),
         needs_root=False,
     ),
     DatasetSpec(

@@ -24,8 +24,9 @@ from ecgzoo.data.cohort import Cohort
 from ecgzoo.errors import DataError, did_you_mean
 from ecgzoo.signal.leads import LEADS_12
 
-TASKS = ("superdiagnostic",)
+TASKS = ("superdiagnostic", "diagnostic")
 CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
+STATEMENTS = tuple(sorted((*LESIONS, "normal")))
 SECONDS = 10
 
 _VERSION = 1  # part of the fingerprint: raise it when anything here changes the samples or labels of a seed
@@ -108,6 +109,7 @@ def load_synthetic(
     Args:
         root: must be None; nothing is read.
         task: ``"superdiagnostic"``: CD, HYP, MI, NORM, STTC; NORM stands alone, the others may coincide.
+            ``"diagnostic"``: the lesions themselves, and normal.
         num_records: how many records; some share a patient.
         seed: of every random number.
         rate_hz: samples a second, at least 100.
@@ -131,19 +133,19 @@ def load_synthetic(
     streams = _streams(seed)
     records_each = np.minimum(next(streams).geometric(0.85, num_records), 4)
     patients = np.repeat(np.arange(num_records), records_each)[:num_records]
-    severity, labels = _diagnose(patients, streams)
+    severity, lesions = _diagnose(patients, streams)
     hearts = _draw_hearts(severity, streams)
     signals = _record(hearts.take(patients), rate_hz, streams)
     made_from = repr((_VERSION, WAVES, LESIONS, DOWER.tolist(), task, num_records, seed, rate_hz))
     return Cohort(
         name="synthetic",
         task=task,
-        classes=CLASSES,
+        classes=CLASSES if task == "superdiagnostic" else STATEMENTS,
         leads=LEADS_12,
         rate_hz=float(rate_hz),
         store=signals,
         positions=np.arange(num_records),
-        labels=labels,
+        labels=_superclasses(lesions) if task == "superdiagnostic" else _statements(lesions),
         folds=(patients % 10 + 1).astype(np.int16),
         patients=patients + 1,
         record_ids=np.arange(1, num_records + 1),
@@ -159,7 +161,7 @@ def _streams(seed: int) -> Iterator[np.random.Generator]:
 
 
 def _diagnose(patients: np.ndarray, streams: Iterator[np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
-    """Severities ``[patients, lesions]`` and labels ``[N, C]``, from liabilities with a common cause."""
+    """Severities ``[patients, lesions]`` and which lesions are found ``[N, lesions]``; liabilities share a cause."""
     num_patients = patients[-1] + 1
     common = next(streams).standard_normal((num_patients, 1))
     own = next(streams).standard_normal((num_patients, len(LESIONS)))
@@ -168,11 +170,20 @@ def _diagnose(patients: np.ndarray, streams: Iterator[np.random.Generator]) -> t
     severity = np.clip(excess + _SUBCLINICAL, 0.0, _MOST_SEVERE)
 
     found = excess[patients] + _LABEL_NOISE * next(streams).standard_normal((len(patients), len(LESIONS))) > 0
-    labels = np.zeros((len(patients), len(CLASSES)), np.uint8)
-    for lesion, present in zip(LESIONS.values(), found.T, strict=True):
+    return severity, found
+
+
+def _superclasses(lesions: np.ndarray) -> np.ndarray:
+    labels = np.zeros((len(lesions), len(CLASSES)), np.uint8)
+    for lesion, present in zip(LESIONS.values(), lesions.T, strict=True):
         labels[:, CLASSES.index(lesion.label)] |= present
     labels[:, CLASSES.index("NORM")] = ~labels.any(axis=1)
-    return severity, labels
+    return labels
+
+
+def _statements(lesions: np.ndarray) -> np.ndarray:
+    columns = dict(zip(LESIONS, lesions.T, strict=True)) | {"normal": ~lesions.any(axis=1)}
+    return np.stack([columns[name] for name in STATEMENTS], axis=1).astype(np.uint8)
 
 
 def _draw_hearts(severity: np.ndarray, streams: Iterator[np.random.Generator]) -> Hearts:

@@ -24,6 +24,7 @@ from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.recipe import LossTerm, Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.sync_bn import synchronise
+from ecgzoo.distill.views import any_lead
 from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.evaluate import macro_auc
 from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
@@ -71,6 +72,7 @@ class Job:
         teacher: the frozen network it learns from, if any.
         terms: the objective.
         cohort: the records.
+        auxiliary: labels of the training records in a second task, for losses that use them.
         train_rows: those to learn from.
         val_rows: those on which the best epoch is chosen.
         recipe: how.
@@ -86,6 +88,7 @@ class Job:
     val_rows: np.ndarray
     recipe: Recipe
     folder: Path
+    auxiliary: np.ndarray | None = None
 
 
 def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
@@ -103,9 +106,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     device, processes, process = accelerator.device, accelerator.num_processes, accelerator.process_index
 
-    leads = [
-        lead for lead in cohort.leads if lead in student.config.leads or (teacher and lead in teacher.config.leads)
-    ]
+    used = {*student.config.leads, *(teacher.config.leads if teacher else ())}
+    leads = [lead for lead in cohort.leads if lead in used or recipe.any_lead]
     records = TrainingRecords(
         cohort,
         job.train_rows,
@@ -117,7 +119,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     student_leads = torch.tensor(student.lead_positions(tuple(leads), cohort.title), device=device)
     teacher_leads = torch.tensor(teacher.lead_positions(tuple(leads), cohort.title) if teacher else [], device=device)
 
-    data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]))
+    auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
+    data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]), auxiliary)
     losses = {
         term.name: create_loss(term.name, student.info, teacher.info if teacher else None, data, term.params)
         for term in job.terms
@@ -155,13 +158,17 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
             wrapped.train()
             started = time.perf_counter()
+            share = recipe.any_lead if epoch < recipe.epochs / 2 and len(student.config.leads) == 1 else 0.0
             sums: dict[str, Tensor] = {}
             for step, (millivolts, batch) in enumerate(records.epoch(recipe.seed, epoch, process, processes)):
                 view = None
                 if teacher is not None and teacher_runs:
                     with torch.no_grad(), accelerator.autocast():
                         view = teacher.view(millivolts.index_select(1, teacher_leads))
-                total, parts = wrapped(millivolts.index_select(1, student_leads), view, batch)
+                shown = (
+                    any_lead(millivolts, student_leads, share) if share else millivolts.index_select(1, student_leads)
+                )
+                total, parts = wrapped(shown, view, batch)
                 accelerator.backward(total)
                 if recipe.clip_grad:
                     nn.utils.clip_grad_norm_(parameters, recipe.clip_grad, foreach=True)

@@ -73,6 +73,8 @@ class Recipe:
         student_arguments: its own further arguments, each name=value, such as drop_rate=0.
         student_leads: the student's leads.
         losses: terms of the student's objective, name=weight[,param=value...].
+        aux_task: a second task whose labels the loss aux learns from.
+        any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
         lr: peak learning rate.
@@ -109,6 +111,8 @@ class Recipe:
     student_arguments: tuple[str, ...] = ()
     student_leads: tuple[str, ...] = ("I",)
     losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
+    aux_task: str | None = None
+    any_lead: float = 0.0
     epochs: int = 15
     batch_size: int = 64
     lr: float = 1e-2
@@ -154,6 +158,8 @@ class Recipe:
         for name in ("weight_decay", "clip_grad", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.any_lead <= 1 or (self.any_lead and len(self.student_leads) > 1):
+            raise RecipeError(f"any_lead is {self.any_lead}; it is a share from 0 to 1, for a student of one lead")
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
         for name, choices in (

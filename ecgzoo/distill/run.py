@@ -77,10 +77,24 @@ class Run:
                 f"{recipe.train_folds}. Use more folds or another task."
             )
         self.normalisation = _normalisation(self.cohort, self.train_rows)
+        self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self._rehearse()
         self._claim()
         if recipe.tracker:
             self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
+
+    def _auxiliary(self) -> np.ndarray:
+        """Labels ``[N, C']`` of the training records in the second task, matched by record id."""
+        recipe, wanted = self.recipe, self.cohort.record_ids[self.train_rows]
+        other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
+        rows = np.searchsorted(other.record_ids, wanted)
+        rows = np.minimum(rows, len(other) - 1)
+        if missing := int((other.record_ids[rows] != wanted).sum()):
+            raise DataError(
+                f"{missing} of the training records have no label of task {recipe.aux_task}; choose another --aux-task"
+            )
+        labels: np.ndarray = other.labels[rows]
+        return labels
 
     def _claim(self) -> None:
         refusal: list[str | None] = [None]
@@ -111,7 +125,8 @@ class Run:
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
-        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)))
+        auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
+        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
         for term in recipe.terms:
             create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
@@ -182,6 +197,7 @@ class Run:
             val_rows=self.val_rows,
             recipe=recipe,
             folder=folder,
+            auxiliary=self.auxiliary,
         )
         best = fit(self.accelerator, job)
         trained = self._calibrated(student)

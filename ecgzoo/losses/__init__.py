@@ -23,6 +23,11 @@ SPECS = (
         factory="ecgzoo.losses.clt:CLT",
         summary="contrastive lead-information transferring over a memory bank (CLT of arXiv 2301.12178)",
     ),
+    LossSpec(
+        name="aux",
+        factory="ecgzoo.losses.aux_labels:AuxLabels",
+        summary="binary cross-entropy on the labels of a second, finer task (--aux-task), through a head of its own",
+    ),
 )
 
 __all__ = ["SPECS"]

@@ -59,10 +59,17 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a loss may know of the training records: ``labels``, multi-hot ``[N, C]``, in the order of `Batch.index`."""
+    """What a loss may know of the training records.
+
+    Attributes:
+        classes: names of the ``C`` classes.
+        labels: multi-hot ``[N, C]``, in the order of `Batch.index`.
+        auxiliary: labels of another task for the same records, multi-hot ``[N, C']``, if the recipe names one.
+    """
 
     classes: tuple[str, ...]
     labels: Tensor
+    auxiliary: Tensor | None = None
 
 
 class Loss(nn.Module):

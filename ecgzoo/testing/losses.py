@@ -62,7 +62,7 @@ def _build(name: str, labels: Tensor) -> Loss:
         ModelInfo(name, leads, _CLASSES, sizes[1], sizes[0], nn.Linear(sizes[0], _CLASSES))
         for name, leads, sizes in (("student", ("I",), _STUDENT_SIZES), ("teacher", ("I", "II"), _TEACHER_SIZES))
     )
-    data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels)
+    data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels, auxiliary=labels.repeat(1, 2))
     built: Loss = registry.factory(registry.get("loss", name))(student, teacher, data)
     return built
 

@@ -106,6 +106,25 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny:
     assert config.training["teacher"]["weights_sha256"] == teacher.sha256
 
 
+def test_a_second_task_and_any_lead(tiny: str, tmp_path: Path) -> None:
+    options = {"losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic", "any_lead": 0.7, "compare": False}
+    run = Run(recipe(tmp_path, student_leads=("V2",), **options), distils=False)
+    fine = load_cohort(tiny, None, "diagnostic")
+    assert run.auxiliary is not None
+    assert run.auxiliary.shape == (len(run.train_rows), len(fine.classes))
+    for row in range(0, len(run.train_rows), 50):
+        record = run.cohort.record_ids[run.train_rows[row]]
+        assert (run.auxiliary[row] == fine.labels[fine.record_ids == record][0]).all()
+    student = run.train("student", "xresnet1d18", ("V2",), run.recipe.losses, None)
+    assert student.num_classes == 5
+    first, last = log(tmp_path / "run" / "student")
+    assert last["aux"] < first["aux"]
+    with pytest.raises(RecipeError, match="--aux-task"):
+        Run(recipe(tmp_path, losses=("bce=1", "aux=1"), output=str(tmp_path / "other")))
+    with pytest.raises(RecipeError, match="any_lead is 0.5"):
+        recipe(tmp_path, any_lead=0.5, student_leads=("I", "II"))
+
+
 def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"epochs": 3, "compare": False, "ema_decay": 0.9}
     ecgzoo.distill(recipe(tmp_path, output=str(tmp_path / "whole"), **fields))

@@ -1,0 +1,38 @@
+"""Aux: a second, finer task on the same embedding (Caruana, "Multitask learning", Machine Learning 28:41, 1997).
+
+    Aux = 1/B · Σ_b Σ_k  BCE( z_bk, (W e_b + v)_k )
+
+e is what the student's classifier reads, z the labels of the second task, W and v a head of this loss's own, which is
+trained and not published. It is no distillation: a student without a teacher may have it too.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, without_autocast
+
+
+class AuxLabels(Loss):
+    """Binary cross-entropy on the labels of another task, summed over its classes.
+
+    Raises:
+        RecipeError: the recipe names no second task.
+    """
+
+    requires = frozenset({"student.embedding", "index"})
+    labels: Tensor
+
+    def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
+        super().__init__()
+        if data.auxiliary is None:
+            raise RecipeError("aux needs the labels of a second task; name it with --aux-task")
+        self.head = nn.Linear(student.embedding_size, data.auxiliary.shape[1])
+        self.register_buffer("labels", data.auxiliary.float(), persistent=False)
+
+    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """The mean over records of the sum over classes, in nats."""
+        with without_autocast(student.embedding):
+            logits = self.head(full_precision(student.embedding))
+            each = F.binary_cross_entropy_with_logits(logits, self.labels[batch.index], reduction="none")
+            return each.sum(1).mean()
