@@ -52,8 +52,8 @@ from ecgzoo.specs import DatasetSpec
 
 @hookimpl
 def ecgzoo_datasets():
-    return [DatasetSpec(name="tiny", factory="tiny_cohort:load", summary="for tests", tasks=("superdiagnostic", "diagnostic"),
-                        needs_root=False)]
+    return [DatasetSpec(name="tiny", factory="tiny_cohort:load", summary="for tests",
+                        tasks=("superdiagnostic", "diagnostic"), needs_root=False)]
 
 
 def load(root, task):
