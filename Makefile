@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast lint bench clean
+.PHONY: mvkt test test-fast lint bench paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -30,6 +30,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/clt.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/startup.py
+
+# PTBXL=DIR for real records; the simulated cohort without
+paper-quick: $(INSTALLED)
+	$(BIN)/python benchmarks/paper/grid.py --quick $(if $(PTBXL),--root $(PTBXL))
 
 clean:
 	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

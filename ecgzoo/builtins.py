@@ -40,7 +40,8 @@ def ecgzoo_weights() -> Iterable[WeightsSpec]:
         yield WeightsSpec(
             name=folder.name,
             factory="ecgzoo.weights.packaged:folder",
-            summary=f"{config['training']['data']}/{config['task']}, lead{'s' * (len(leads) > 1)} {', '.join(leads)}",
+            summary=f"{config['training']['data']}/{config['task']}, "
+            + (f"lead {leads[0]}" if len(leads) == 1 else f"{len(leads)} leads"),
             leads=leads,
             default=leads == ("I",),
         )
