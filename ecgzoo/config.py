@@ -10,6 +10,7 @@ from ecgzoo.errors import SignalError, WeightsError, did_you_mean
 from ecgzoo.signal import LEADS_12, resolve_leads
 
 SCHEMA_VERSION = "1.0"
+LONGEST_WINDOW_S, FASTEST_HZ = 3600, 100_000
 THRESHOLDS = ("f1", "screening", "lower", "upper")
 INTENDED_USE = (
     "Research on single-lead and multi-lead ECG classification. Not a medical device: not for diagnosis, monitoring or "
@@ -80,6 +81,16 @@ class ModelConfig:
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        for name in ("arguments", "label_info", "thresholds", "metrics", "training"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping) or (
+                name in ("label_info", "thresholds") and not all(isinstance(inner, Mapping) for inner in value.values())
+            ):
+                raise WeightsError(f"{name} is {value!r}; expected an object")
+        if not isinstance(self.architecture, str):
+            raise WeightsError(f"architecture is {self.architecture!r}; expected a name")
+        if len(set(self.labels)) < len(self.labels) or not all(isinstance(label, str) for label in self.labels):
+            raise WeightsError(f"labels {self.labels}: expected distinct names")
         if self.units != "mV" or self.normalisation.kind != "mv_global":
             raise WeightsError(
                 f"units {self.units!r}, normalisation {self.normalisation.kind!r}; this ecgzoo knows mV and mv_global"
@@ -107,10 +118,13 @@ class ModelConfig:
             raise WeightsError(
                 f"mean_mv={mean_mv}, std_mv={std_mv}, rate_hz={self.rate_hz}: must be finite, the last two positive"
             )
-        if not 1 <= self.stride <= self.window:
+        if not (0 < self.stride_s <= self.window_s <= LONGEST_WINDOW_S and self.rate_hz <= FASTEST_HZ) or not (
+            1 <= self.stride <= self.window
+        ):
             raise WeightsError(
                 f"window_s={self.window_s}, stride_s={self.stride_s} at {self.rate_hz:g} Hz: the stride must be at "
-                "least a sample, and no longer than the window"
+                f"least a sample, and no longer than the window; the window at most {LONGEST_WINDOW_S} s, the rate at "
+                f"most {FASTEST_HZ} Hz"
             )
 
     @property
@@ -170,5 +184,5 @@ class ModelConfig:
                 fields[name] = tuple(fields.get(name, ()))
             fields["normalisation"] = Normalisation(**fields.get("normalisation", {}))
             return cls(**fields)
-        except (TypeError, SignalError, WeightsError) as error:
+        except (TypeError, ValueError, SignalError, WeightsError) as error:
             raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error

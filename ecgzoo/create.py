@@ -8,12 +8,12 @@ from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort
 from ecgzoo.errors import DataError, RecipeError, RegistryError, WeightsError, did_you_mean
-from ecgzoo.losses.contract import DataInfo, Loss, ModelInfo
+from ecgzoo.losses.contract import NEEDS, DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.adapt import adapt
-from ecgzoo.weights.resolve import lookup_weights
+from ecgzoo.weights.resolve import load_registered, lookup_weights
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -90,12 +90,14 @@ def _create(
     pretrained: bool | str | Path,
     arguments: Mapping[str, Any] | None,
 ) -> EcgModel:
-    tagged = name in registry.names("weights")
-    found = registry.get("backbone", name.rpartition(".")[0] if tagged else name)
+    tagged = registry.get("weights", name) if registry.has("weights", name) else None
+    found = registry.get("backbone", tagged.spec.name.partition(".")[0] if tagged else name)
     wanted = None if leads is None else resolve_leads(leads)
     if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
         raise RegistryError(f"{name}: num_classes is {num_classes!r}; expected a whole number of at least 1")
     if pretrained is False:
+        if tagged:
+            raise WeightsError(f"{name} names trained weights: say pretrained=True, or {found.name} for random ones")
         return EcgModel.build(
             ModelConfig(
                 architecture=found.name,
@@ -107,13 +109,13 @@ def _create(
     if arguments:
         raise WeightsError(f"{name}: trained weights bring their own arguments; leave out {dict(arguments)}")
     if pretrained is True:
-        source: str | Path = name if tagged else lookup_weights(name, wanted or usual_leads).name
+        model = load_registered(tagged or lookup_weights(name, wanted or usual_leads))
+    elif registry.has("weights", f"{found.spec.name}.{pretrained}"):
+        model = load_registered(registry.get("weights", f"{found.spec.name}.{pretrained}"))
     else:
-        tag = f"{name}.{pretrained}"
-        source = tag if tag in registry.names("weights") else pretrained
-    model = load_pretrained(source)
-    if model.config.architecture != found.name:
-        raise WeightsError(f"{source} holds weights of {model.config.architecture}, not of {found.name}")
+        model = load_pretrained(pretrained)
+    if registry.lookup("backbone", model.config.architecture) != found:
+        raise WeightsError(f"{pretrained} holds weights of {model.config.architecture}, not of {found.name}")
     if wanted is None and pretrained is True and not tagged:
         wanted = usual_leads
     return adapt(model, wanted or model.config.leads, num_classes or model.config.num_classes)
@@ -139,9 +141,13 @@ def create_loss(
         try:
             loss = build(student, teacher, data, **params)
         except TypeError as error:
+            if not params:
+                raise
             raise RecipeError(f"{found} does not take parameters {dict(params)}: {error}") from error
     if not isinstance(loss, Loss):
         raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
+    if not isinstance(loss.requires, frozenset) or not loss.requires <= NEEDS:
+        raise RegistryError(f"{found} requires {loss.requires}; expected a frozenset out of {', '.join(sorted(NEEDS))}")
     if teacher is None and any(need.startswith("teacher.") for need in loss.requires):
         raise RecipeError(f"loss {name} requires {', '.join(sorted(loss.requires))}; give a teacher")
     return loss

@@ -1,16 +1,17 @@
 """Finds, loads and isolates plugins; keeps a record of each, failed ones too.
 
 Entry points of group ``ecgzoo`` are loaded one at a time, in (distribution, name) order: import, register, call the
-hooks, check what they gave. An error at any step drops that plugin, is kept as a `PluginFailure` and warned of once;
-the others work. ``ECGZOO_PLUGINS="a,b"`` limits loading to those entry points, ``ECGZOO_PLUGINS=""`` to none;
-``ECGZOO_STRICT_PLUGINS=1`` makes the registry raise on a failure (`ecgzoo.registry`).
+hooks, check what they gave. An error at any step drops that plugin and is kept as a `PluginFailure`; the others work.
+``ECGZOO_PLUGINS="a,b"`` limits loading to those entry points, ``ECGZOO_PLUGINS=""`` to none. The registry warns of
+failures, or raises with ``ECGZOO_STRICT_PLUGINS=1`` (`ecgzoo.registry`).
 """
 
 import os
 import re
-import warnings
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points, version
@@ -20,7 +21,7 @@ from typing import cast
 import pluggy
 
 from ecgzoo import hookspecs
-from ecgzoo.errors import EcgZooWarning, RegistryError, did_you_mean
+from ecgzoo.errors import RegistryError, did_you_mean
 from ecgzoo.specs import API, BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, Spec, WeightsSpec
 
 GROUP = "ecgzoo"
@@ -41,6 +42,7 @@ HOOKS = {
     "ecgzoo_recipes": "recipe",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_loading: ContextVar[bool] = ContextVar("_loading", default=False)
 
 
 @dataclass(frozen=True)
@@ -78,29 +80,58 @@ class LoadedPlugins:
 
 @lru_cache(maxsize=1)
 def load_plugins() -> LoadedPlugins:
-    """Load the built-ins and every installed plugin, once a process. Whatever a plugin does, this does not raise."""
+    """Load the built-ins and every installed plugin, once a process. Whatever a plugin raises, this does not.
+
+    Raises:
+        RegistryError: a plugin that is being loaded asks for it.
+    """
     from ecgzoo import builtins
 
+    if _loading.get():
+        raise RegistryError("a plugin asks the registry while it is being loaded; do so in its factories")
+    token = _loading.set(True)
+    try:
+        return _load(builtins)
+    finally:
+        _loading.reset(token)
+
+
+def _load(builtins: ModuleType) -> LoadedPlugins:
     manager = pluggy.PluginManager("ecgzoo")
     manager.add_hookspecs(hookspecs)
     plugins = [Plugin(BUILT_IN, version("ecgzoo"), "builtins", _provided(manager, lambda: builtins, frozenset()))]
     failures = []
     for entry in _entry_points():
-        distribution, release = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+        distribution, release = _provider(entry)
         siblings = [plugin for plugin in plugins if plugin.distribution == distribution]
         taken = frozenset((kind, name) for plugin in siblings for kind, spec in plugin.provides for name in _all(spec))
         try:
             plugins.append(Plugin(distribution, release, entry.name, _provided(manager, entry.load, taken)))
         except _PhaseError as failed:
-            reason = " ".join(f"{type(failed.error).__name__}: {failed.error}".split())  # pluggy's take several lines
-            failure = PluginFailure(distribution, release, entry.name, failed.phase, reason, failed.error)
-            warnings.warn(f"{failure}; it is left out", EcgZooWarning, stacklevel=2)
-            failures.append(failure)
+            failures.append(
+                PluginFailure(distribution, release, entry.name, failed.phase, _reason(failed.error), failed.error)
+            )
     return LoadedPlugins(tuple(plugins), tuple(failures))
 
 
+def _provider(entry: EntryPoint) -> tuple[str, str]:
+    """Distribution and version; an installer may leave metadata without either behind."""
+    if entry.dist is None:
+        return "unknown", "unknown"
+    fields = {name: entry.dist.metadata[name] for name in entry.dist.metadata}
+    return fields.get("Name") or "unknown", fields.get("Version") or "unknown"
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        said = str(error)
+    except Exception:
+        said = "(its message cannot be read)"
+    return " ".join(f"{type(error).__name__}: {said}".split())  # pluggy's take several lines
+
+
 def _entry_points() -> list[EntryPoint]:
-    found = sorted(entry_points(group=GROUP), key=lambda e: (e.dist.name if e.dist else "", e.name))
+    found = sorted(entry_points(group=GROUP), key=lambda entry: (_provider(entry), entry.name))
     wanted = os.environ.get("ECGZOO_PLUGINS")
     if wanted is None:
         return found
@@ -117,9 +148,11 @@ class _PhaseError(Exception):
 @contextmanager
 def _phase(name: str) -> Iterator[None]:
     try:
-        yield
-    # a plugin may raise anything, or call sys.exit; it must not take the program down
-    except (Exception, SystemExit) as error:
+        with redirect_stdout(sys.stderr):  # what a plugin prints must not stand in a command's JSON
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, or call sys.exit; it must not take the program down
         raise _PhaseError(name, error) from error
 
 
@@ -169,6 +202,14 @@ def _check(kind: str, spec: Spec) -> None:
         raise RegistryError(f"a {kind} hook gave a {type(spec).__name__}, not a {KINDS[kind].__name__}")
     if spec.api != API:
         raise RegistryError(f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}")
+    for field_name in ("aliases", "tasks", "leads"):
+        value = getattr(spec, field_name, ())
+        if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
+            raise RegistryError(f"{kind} {spec.name}: {field_name} are {value!r}; expected a tuple of strings")
+    if isinstance(spec, DatasetSpec) and not spec.tasks:
+        raise RegistryError(f"{kind} {spec.name}: its spec names no task")
+    if not isinstance(spec.summary, str):
+        raise RegistryError(f"{kind} {spec.name}: its summary is no string")
     for name in _all(spec):
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise RegistryError(f"{kind} {name!r}: a name is of lower-case letters, digits, '_', '-' and '.'")

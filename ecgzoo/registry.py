@@ -3,10 +3,11 @@
 import fnmatch
 import importlib
 import os
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,9 +31,8 @@ class Registered:
 
     @property
     def name(self) -> str:
-        """The shortest name that means it: bare, or ``distribution::name`` where the bare one means something else."""
-        alone = _table(self.kind).entries.get(self.spec.name) == (self,)
-        return self.spec.name if alone else f"{self.distribution}::{self.spec.name}"
+        """What always means it, whatever else is installed: a built-in's bare name, else ``distribution::name``."""
+        return self.spec.name if self.built_in else f"{self.distribution}::{self.spec.name}"
 
     @property
     def built_in(self) -> bool:
@@ -90,7 +90,7 @@ def names(kind: str, pattern: str = "*") -> list[str]:
     Raises:
         RegistryError: no such kind, or a plugin failed and ``ECGZOO_STRICT_PLUGINS=1``.
     """
-    _raise_if_strict()
+    _report_failures()
     return fnmatch.filter(_table(kind).names, pattern)
 
 
@@ -106,7 +106,7 @@ def lookup(kind: str, name: str) -> Registered:
         RegistryError: nothing has this name (the message lists close matches), or as `names`.
         AmbiguousName: two plugins provide it.
     """
-    _raise_if_strict()
+    _report_failures()
     found = _table(kind).entries.get(name, ())
     if not found:
         left_out = ", ".join(sorted({failure.distribution for failure in load_plugins().failures}))
@@ -116,6 +116,11 @@ def lookup(kind: str, name: str) -> Registered:
         choices = " or ".join(f"{entry.distribution}::{name}" for entry in found)
         raise AmbiguousName(f"Two plugins provide the {kind} {name!r}; write {choices}.")
     return found[0]
+
+
+def has(kind: str, name: str) -> bool:
+    """Whether `name` is a name, an alias or ``distribution::name`` of this kind, even if two plugins provide it."""
+    return name in _table(kind).entries
 
 
 def get(kind: str, name: str) -> Registered:
@@ -139,30 +144,48 @@ def factory(found: Registered) -> Callable[..., Any]:
     """
     module, _, attribute = found.spec.factory.partition(":")
     with blamed(found):
-        made: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        try:
+            made: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except SystemExit as error:
+            raise ImportError(f"it called sys.exit({error.code})") from error
     return made
 
 
 @contextmanager
 def blamed(found: Registered) -> Iterator[None]:
-    """Run what `found` provides: whatever it raises becomes one line that names it, its distribution and version.
+    """Make what `found` provides: whatever it raises becomes one line that names it, its distribution and version.
+
+    What it prints goes to stderr: it must not stand in a command's JSON.
 
     Raises:
         RegistryError: it raised anything but an `EcgZooError`, which passes as it is.
     """
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except EcgZooError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise RegistryError(
-            f"{found} failed with {type(error).__name__}: {reason}. "
-            f"If what it was given is right, update {found.distribution} or report it to its authors."
-        ) from error
+    except Exception as error:  # a stranger's code may raise anything
+        raise failed(found, error) from error
 
 
-def _raise_if_strict() -> None:
+def failed(found: Registered, error: Exception) -> RegistryError:
+    """What to raise for an error of a stranger's code."""
+    reason = (str(error).splitlines() or ["no reason given"])[0]
+    return RegistryError(
+        f"{found} failed with {type(error).__name__}: {reason}. "
+        f"If what it was given is right, update {found.distribution} or report it to its authors."
+    )
+
+
+def _report_failures() -> None:
     failures = load_plugins().failures
     if failures and os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
         raise RegistryError(f"{failures[0]} (raised because ECGZOO_STRICT_PLUGINS=1)") from failures[0].exception
+    _warn_of_failures()
+
+
+@lru_cache(maxsize=1)
+def _warn_of_failures() -> None:
+    for failure in load_plugins().failures:
+        warnings.warn(f"{failure}; it is left out", EcgZooWarning, stacklevel=5)

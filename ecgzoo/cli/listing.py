@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ecgzoo import registry
@@ -24,5 +25,5 @@ def command(
             what = found.spec.summary
             if found.spec.deprecated_by:
                 what += f" (deprecated: use {found.spec.deprecated_by})"
-            table.add_row(shown, name, f"{found.distribution} {found.version}", what)
+            table.add_row(shown, *map(escape, (name, f"{found.distribution} {found.version}", what)))
     Console().print(table)

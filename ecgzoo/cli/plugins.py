@@ -2,23 +2,20 @@
 
 import dataclasses
 import json
-import warnings
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ecgzoo import registry
-from ecgzoo.errors import EcgZooWarning
 from ecgzoo.plugins import KINDS, load_plugins
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
     """List installed plugins: distribution, version, what each provides; those left out, with their error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EcgZooWarning)  # what it would say is in the table
-        loaded = load_plugins()
+    loaded = load_plugins()
     conflicts = [conflict for kind in KINDS for conflict in registry.conflicts(kind)]
     if as_json:
         values: dict[str, Any] = {
@@ -45,9 +42,11 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] 
             f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
             for kind in dict.fromkeys(kind for kind, _ in plugin.provides)
         ]
-        table.add_row(plugin.distribution, plugin.version, plugin.entry, "\n".join(provides) or "nothing")
+        cells = (plugin.distribution, plugin.version, plugin.entry, "\n".join(provides) or "nothing")
+        table.add_row(*map(escape, cells))
     for failure in loaded.failures:
-        table.add_row(failure.distribution, failure.version, failure.entry, f"failed at {failure.phase}", style="red")
+        cells = (failure.distribution, failure.version, failure.entry, f"failed at {failure.phase}")
+        table.add_row(*map(escape, cells), style="red")
     console = Console()
     console.print(table)
     for failure in loaded.failures:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ecgzoo import registry
+from ecgzoo.errors import EcgZooError
 
 
 def command(
@@ -16,5 +17,9 @@ def command(
     """
     found = registry.get("recipe", name)
     run = registry.factory(found)
-    with registry.blamed(found):
+    try:
         run(context.args)
+    except EcgZooError:
+        raise
+    except Exception as error:
+        raise registry.failed(found, error) from error

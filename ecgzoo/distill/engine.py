@@ -45,7 +45,8 @@ class Learner(nn.Module):
         self.view = torch.compile(student.view) if compiled else student.view
         self.student = student
         self.losses = losses
-        self.terms = nn.ModuleDict(losses)  # registers their parameters and buffers
+        # registers their parameters and buffers; a module's name holds no full stop, a loss's may
+        self.terms = nn.ModuleDict({name.replace(".", "_"): loss for name, loss in losses.items()})
         self.weights = weights
 
     def forward(self, millivolts: Tensor, teacher: View | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

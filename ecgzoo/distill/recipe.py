@@ -141,6 +141,9 @@ class Recipe:
                 object.__setattr__(self, name, str(getattr(self, name)))
         for name in ("teacher_leads", "student_leads"):
             object.__setattr__(self, name, resolve_leads(getattr(self, name)))
+        for name in ("losses", "requires", "student_arguments"):
+            if isinstance(getattr(self, name), str):
+                raise RecipeError(f"{name} is the text {getattr(self, name)!r}; expected a sequence, such as a tuple")
         object.__setattr__(self, "losses", tuple(self.losses))
         object.__setattr__(self, "requires", tuple(self.requires))
         object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
@@ -215,6 +218,8 @@ def check_requires(requires: Sequence[str]) -> None:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             raise RecipeError(f"requires {text!r}: {error}; expected the form of pip, such as ecgzoo-tcn>=1") from error
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
@@ -244,6 +249,8 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
+    if not isinstance(saved, dict):
+        raise RecipeError(f"{path} holds no recipe; choose another --output")
     for name in sorted(mine.keys() | saved.keys()):
         if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
             raise RecipeError(

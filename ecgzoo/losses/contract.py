@@ -72,6 +72,14 @@ class DataInfo:
     auxiliary: Tensor | None = None
 
 
+NEEDS = frozenset(
+    f"{side}.{part}" for side in ("student", "teacher") for part in ("logits", "embedding", "features")
+) | {
+    "labels",
+    "index",
+}
+
+
 class Loss(nn.Module):
     """A term of the student's objective.
 

@@ -4,8 +4,7 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-from ecgzoo import registry
-from ecgzoo.plugins import KINDS
+from ecgzoo.plugins import load_plugins
 
 
 def assert_nothing_overdue(distribution: str) -> None:
@@ -15,9 +14,9 @@ def assert_nothing_overdue(distribution: str) -> None:
         AssertionError: the first such name.
     """
     now = Version(version(distribution))
-    for kind in KINDS:
-        for name in registry.names(kind):
-            found = registry.lookup(kind, name)
-            if found.distribution == distribution and found.spec.removed_in:
-                gone = Version(found.spec.removed_in)
-                assert now < gone, f"{found} was to be removed in {gone}; remove it, or move its removal"
+    for plugin in load_plugins().plugins:
+        for kind, spec in plugin.provides if plugin.distribution == distribution else ():
+            if spec.removed_in:
+                gone = Version(spec.removed_in)
+                said = f"{kind} {spec.name} of {distribution} {now} was to be removed in {gone}"
+                assert now < gone, f"{said}; remove it, or move its removal"

@@ -4,11 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ecgzoo import registry
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
+from ecgzoo.losses.contract import NEEDS, Batch, DataInfo, Loss, ModelInfo, View
 
-NEEDS = frozenset(
-    f"{side}.{part}" for side in ("student", "teacher") for part in ("logits", "embedding", "features")
-) | {"labels", "index"}
 _RECORDS, _CLASSES = 12, 3
 _STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of the features, their length
 

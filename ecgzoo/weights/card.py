@@ -172,7 +172,10 @@ def _folds(metrics: Mapping[str, Any]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    return [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
+    def cell(value: object) -> str:
+        return " ".join(str(value).split()).replace("|", "\\|")
+
+    return [f"| {' | '.join(map(cell, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
 
 
 def plot_calibration(config: ModelConfig, path: Path) -> None:

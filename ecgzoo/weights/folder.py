@@ -8,6 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, WeightsError
@@ -27,6 +28,12 @@ def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
         WeightsError: a weight is not finite, or not in half precision.
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
+    try:
+        card = render_card(model.config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the config's metrics or training make no card ({error!r}); leave them empty, or whole"
+        ) from error
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -41,7 +48,7 @@ def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     if model.config.metrics.get("reliability"):
         write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
-    write_text(folder / CARD, render_card(model.config))
+    write_text(folder / CARD, card)
     write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest})
     return folder
 
@@ -74,23 +81,36 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
             "the file is damaged or belongs to another config. Fetch or save both again."
         )
     try:
+        state = load_tensors(content)
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{folder / WEIGHTS} does not fit: it is no safetensors file ({error})") from error
+    # a network is as large as its config says: one that the file cannot fill is not built
+    most = max((max(tensor.shape, default=0) for tensor in state.values()), default=0)
+    if config.num_classes > most:
+        raise WeightsError(f"{folder / WEIGHTS} does not fit: nothing in it is for {config.num_classes} classes")
+    try:
         model = EcgModel.build(config)
     except RegistryError as error:
         raise type(error)(f"{folder / CONFIG}: {error}") from error
     try:
-        state = load_tensors(content)
-        # torch's strict loading lets a batch norm's missing counter pass
-        if different := state.keys() ^ model.backbone.state_dict().keys():
-            raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
-        for name, tensor in state.items():
-            if tensor.is_floating_point() and str(tensor.dtype) != f"torch.{config.weights_dtype}":
-                raise RuntimeError(f"{name} is {tensor.dtype}, its config says {config.weights_dtype}")
-            if not tensor.isfinite().all():
-                raise RuntimeError(f"{name} holds NaN or infinity")
-        model.backbone.load_state_dict(state)
-    except (RuntimeError, SafetensorError) as error:
+        _fill(model, state)
+    except RuntimeError as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
     return model.eval(), found
+
+
+def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
+    wanted = model.backbone.state_dict()
+    # torch's strict loading lets a batch norm's missing counter pass
+    if different := state.keys() ^ wanted.keys():
+        raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
+    for name, tensor in state.items():
+        dtype = model.config.weights_dtype if wanted[name].is_floating_point() else str(wanted[name].dtype)
+        if str(tensor.dtype).removeprefix("torch.") != dtype.removeprefix("torch."):
+            raise RuntimeError(f"{name} is {tensor.dtype}, its config says {dtype}")
+        if not tensor.isfinite().all():
+            raise RuntimeError(f"{name} holds NaN or infinity")
+    model.backbone.load_state_dict(state)
 
 
 def read_config(folder: Path) -> tuple[ModelConfig, str | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecgzoo import registry
-from ecgzoo.errors import WeightsError, did_you_mean
+from ecgzoo.errors import AmbiguousName, WeightsError, did_you_mean
 from ecgzoo.model import EcgModel, WeightsSource
 from ecgzoo.weights.folder import read_folder
 
@@ -33,9 +33,13 @@ def load_pretrained(source: str | Path) -> EcgModel:
         repository, _, revision = text.removeprefix(HUB).partition("@")
         return _load(pull(repository, revision or None), "hub", text)
     folder = Path(text.removeprefix(FOLDER))
-    if text.startswith(FOLDER) or folder.is_dir():
+    if text.startswith(FOLDER) or _is_folder(folder):
         return _load(folder, "folder", str(folder))
-    found = lookup_weights(text)
+    return load_registered(lookup_weights(text))
+
+
+def load_registered(found: registry.Registered) -> EcgModel:
+    """The model that an installed distribution provides as `found`; errors as `load_pretrained`."""
     make = registry.factory(found)
     with registry.blamed(found):
         folder = Path(make(found.spec.name))
@@ -45,21 +49,38 @@ def load_pretrained(source: str | Path) -> EcgModel:
 def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Registered:
     """The registered weights `name` (``backbone.tag``), or those of the backbone `name`: for `leads`, or its default.
 
+    Of a backbone's weights, those that its own distribution provides come before a stranger's.
+
     Raises:
         WeightsError: there are none; the message lists what there is.
+        AmbiguousName: several distributions provide the weights meant.
     """
-    known = registry.names("weights")
-    if name in known:
+    if registry.has("weights", name):
         return registry.get("weights", name)
-    tags = [registry.lookup("weights", known_name) for known_name in known if known_name.startswith(f"{name}.")]
-    for_leads = [found for found in tags if leads and found.spec.leads == tuple(leads)]
-    default = [found for found in tags if found.spec.default]
-    if chosen := for_leads or default or tags:
-        return chosen[0]
+    known = registry.names("weights")
+    if registry.has("backbone", name):
+        backbone = registry.lookup("backbone", name)
+        entries = [registry.lookup("weights", known_name) for known_name in known]
+        tags = [found for found in entries if found.spec.name.startswith(f"{backbone.spec.name}.")]
+        tags = [found for found in tags if found.distribution == backbone.distribution] or tags
+        for_leads = [found for found in tags if leads and found.spec.leads == tuple(leads)]
+        chosen = for_leads or [found for found in tags if found.spec.default] or tags
+        if len({found.distribution for found in chosen}) > 1:
+            choices = ", ".join(found.name for found in chosen)
+            raise AmbiguousName(f"Several distributions provide weights of {name}; name one: {choices}.")
+        if chosen:
+            return chosen[0]
     raise WeightsError(
         f"{name!r} is no folder of weights, and no weights have this name. {did_you_mean(name, known)} Give such a "
         f"name, a folder that a recipe or save_pretrained wrote, or {HUB}org/repository@revision."
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no path at all: too long, or with a zero byte
+        return False
 
 
 def _load(folder: Path, origin: Literal["folder", "packaged", "hub"], location: str) -> EcgModel:

@@ -26,6 +26,7 @@ def lay_down(site: Path, distribution: str, source: str, version: str = "1.2", e
 def _forget() -> None:
     load_plugins.cache_clear()
     registry._table.cache_clear()
+    registry._warn_of_failures.cache_clear()
 
 
 @pytest.fixture

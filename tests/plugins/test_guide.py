@@ -79,7 +79,7 @@ def test_its_data_set(my_ecg: Path) -> None:
 def test_its_weights(my_ecg: Path) -> None:
     save_pretrained(create_student("my_net"), my_ecg / "my_net.demo")
     student = create_student("my_net", pretrained="demo")
-    assert student.config.architecture == "my_net"
+    assert student.config.architecture == "my-ecg::my_net"
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) ->
     assert "tcnet" in registry.names("backbone")
     for name in ("tcnet", "tcnet_alias", "tcn-plugin::tcnet"):
         found = registry.lookup("backbone", name)
-        assert (found.distribution, found.version, found.name) == ("tcn-plugin", "1.2", "tcnet")
+        assert (found.distribution, found.version, found.name) == ("tcn-plugin", "1.2", "tcn-plugin::tcnet")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_deprecated_name_warns_when_used_and_not_when_listed(install) -> None:
     install("old-plugin", good("oldnet").replace("aliases=", "deprecated_by='newnet', removed_in='2', aliases="))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert registry.lookup("backbone", "oldnet").name == "oldnet"
+        assert registry.lookup("backbone", "oldnet").spec.name == "oldnet"
     with pytest.warns(
         EcgZooWarning, match="oldnet of old-plugin 1.2 is deprecated and goes in old-plugin 2; use newnet"
     ):
@@ -169,3 +169,30 @@ def test_every_kind_has_a_hook() -> None:
     from ecgzoo import hookspecs
 
     assert {name for name in vars(hookspecs) if name.startswith("ecgzoo_")} == set(HOOKS)
+
+
+@pytest.mark.parametrize(
+    ("source", "phase", "reason"),
+    [
+        ("class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd", "import", "cannot be read"),
+        ("import asyncio; raise asyncio.CancelledError", "import", "CancelledError"),
+        ("from ecgzoo import registry; registry.names('loss')", "import", "while it is being loaded"),
+        (good("a").replace('summary="a stranger\'s"', "summary=5"), "spec", "summary is no string"),
+        (good("a").replace('("a_alias",)', '"abc"'), "spec", "expected a tuple of strings"),
+    ],
+)
+def test_odder_ways_to_break(install, source: str, phase: str, reason: str) -> None:
+    install("odd-plugin", source)
+    with pytest.warns(EcgZooWarning, match="odd-plugin"):
+        assert "xresnet1d18" in registry.names("backbone")
+    (failure,) = load_plugins().failures
+    assert failure.phase == phase
+    assert reason in failure.error
+
+
+def test_metadata_without_a_name_is_unknown(install) -> None:
+    site = install("nameless-plugin", good("namelessnet"))
+    (site / "nameless_plugin-1.2.dist-info" / "METADATA").unlink()
+    install("other-plugin", good("othernet"))
+    assert {"namelessnet", "othernet"} <= set(registry.names("backbone"))
+    assert registry.lookup("backbone", "namelessnet").distribution == "unknown"

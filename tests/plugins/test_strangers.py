@@ -213,3 +213,51 @@ def test_a_recipe_stops_before_it_starts_without_what_it_requires(tmp_path: Path
 
 def test_the_registry_names_every_provider() -> None:
     assert str(registry.lookup("loss", "clt")).startswith("loss clt of ecgzoo ")
+
+
+def test_what_a_plugin_prints_and_its_brackets_break_no_output(install) -> None:
+    source = HOOKS.replace("{module}", "loud_plugin").replace(
+        '"{module}:loss", summary=""', '"x:y", summary="[B, C] [/b]"'
+    )
+    source = source.replace('summary=""', 'summary="takes [B, C] then [/b]"')
+    install("loud-plugin", "print('hello')\n" + source + "\ndef recipe(argv): raise SystemExit(3)\n")
+    assert json.loads(run_cli("plugins", "--json").stdout)["failures"] == []
+    listing = run_cli("list", "--kind", "loss")
+    assert listing.returncode == 0
+    assert "[B, C]" in listing.stdout
+    done = run_cli("recipe", "cook", "--epochs", "1")
+    assert (done.returncode, "failed" in done.stderr) == (3, False)  # its own way to end
+
+
+def test_a_strangers_weights_are_never_the_default_of_ours(install, tmp_path: Path) -> None:
+    source = HOOKS.replace("{module}", "sly_plugin").replace(
+        '"resnet1d18.mine"', '"resnet1d18.aaa", leads=("I",), default=True'
+    )
+    install("sly-plugin", source + "\ndef weights(name): raise ZeroDivisionError\n")
+    found = create_student("resnet1d18", pretrained=True).weights_source
+    assert found is not None
+    assert found.location.startswith("resnet1d18.ptbxl_super_i of ecgzoo")
+    for name in ("ecgzoo::resnet1d18", "ecgzoo::resnet1d18.ptbxl_super_i"):
+        assert create_student(name, pretrained=True).weights_source == found
+    with pytest.raises(RegistryError, match=r"resnet1d18\.aaa of sly-plugin"):
+        create_student("resnet1d18", pretrained="aaa")
+
+
+def test_a_saved_model_loads_whatever_else_is_installed(install, tmp_path: Path) -> None:
+    from ecgzoo import load_pretrained, save_pretrained
+
+    net = NET.format(leads="num_leads", classes="num_classes", x="x")
+    strangers(install, "first_net", net)
+    folder = save_pretrained(create_student("strange"), tmp_path / "model")
+    strangers(install, "other_net", net)
+    assert load_pretrained(folder).config.architecture == "first-net::strange"
+    assert create_student("first-net::strange", pretrained=folder).config.leads == ("I",)
+
+
+def test_a_loss_of_unknown_needs_is_refused(install) -> None:
+    source = (
+        "\nfrom ecgzoo.losses.contract import Loss\nclass loss(Loss):\n    requires = frozenset({'student.logit'})\n"
+    )
+    strangers(install, "needy_loss", source + "    def __init__(self, student, teacher, data): super().__init__()\n")
+    with pytest.raises(RegistryError, match=r"loss odd of needy-loss 1\.2 requires .*student\.logit"):
+        create_loss("odd", None, None, None)  # type: ignore[arg-type] # it looks at none of them

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ecgzoo
+from ecgzoo.errors import WeightsError
 from ecgzoo.evaluate import decision_points, evaluate_scores
 from ecgzoo.model import EcgModel
 
@@ -70,6 +71,14 @@ def test_the_hub_can_read_its_metadata(model: EcgModel, tmp_path: Path) -> None:
     (result,) = data.eval_results
     assert result.metric_type == "roc_auc"
     assert result.metric_value == round(model.config.metrics["macro_auc"], 4)
+
+
+def test_a_config_that_makes_no_card_leaves_the_folder_as_it_was(model: EcgModel, tmp_path: Path) -> None:
+    folder = ecgzoo.save_pretrained(model, tmp_path / "model")
+    model.config = dataclasses.replace(model.config, metrics={"auc": 0.9})
+    with pytest.raises(WeightsError, match="make no card"):
+        ecgzoo.save_pretrained(model, folder)
+    assert ecgzoo.load_pretrained(folder).config.metrics["data"] == "some data"
 
 
 def test_a_card_of_random_weights_is_short() -> None:

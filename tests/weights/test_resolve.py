@@ -71,14 +71,17 @@ def test_a_tag_the_default_and_the_one_for_the_leads(installed: Path) -> None:
         assert leads(ecgzoo.create_student("inception1d", pretrained="two")) == ("II",)
         assert leads(ecgzoo.create_student("inception1d.two", pretrained=True)) == ("II",)
         assert leads(ecgzoo.create_teacher("inception1d", pretrained=True)) == ecgzoo.LEADS_12
-        assert leads(ecgzoo.create_student("inception1d.two")) == ("I",)  # random weights
+    with pytest.raises(WeightsError, match="names trained weights: say pretrained=True"):
+        ecgzoo.create_student("inception1d.two")
     source = ecgzoo.create_student("inception1d", pretrained=True).weights_source
     assert source is not None
     assert (source.origin, source.location) == ("packaged", "inception1d.one of some-plugin 1.0")
     assert ecgzoo.list_pretrained("*.t*") == ["inception1d.two"]
 
 
-@pytest.mark.parametrize("name", ["inception1d.three", "inception", "../inception1d", "hf-hub:", "resnet1d50"])
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "inception1d.three", "inception", "../inception1d", "hf-hub:", "resnet1d50"]
+)
 def test_what_is_nowhere_is_told(installed: Path, name: str) -> None:
     with pytest.raises(EcgZooError):
         ecgzoo.load_pretrained(name)
@@ -106,7 +109,7 @@ def test_leads_are_carried_over_by_name(tmp_path: Path, name: str) -> None:
     with pytest.warns(EcgZooWarning, match="I, II, V2 became V2, II: V2, II kept by name. Train it before use"):
         model = ecgzoo.create_student(name, leads=("V2", "II"), pretrained=folder)
     config = dataclasses.replace(model.config, leads=plain.config.leads)  # undo only the scale and the order
-    assert config.architecture == name
+    assert config.architecture.endswith(name)
     x = torch.randn(2, 2, 250)
     three = torch.zeros(2, 3, 250)
     three[:, 2], three[:, 1] = x[:, 0] * 1.5, x[:, 1] * 1.5
@@ -148,6 +151,7 @@ def lying(header: dict, body: bytes = b"") -> bytes:
         lying({"w": {"dtype": "F32", "shape": [1 << 40, 1 << 20], "data_offsets": [0, 16]}}, bytes(16)),
         lying({"w": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}}, bytes(24)),
         lying({"w": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}}, bytes(16)),
+        lying({"w": {"dtype": "F8_E8M0", "shape": [16], "data_offsets": [0, 16]}}, bytes(16)),
         struct.pack("<Q", 1 << 62) + b"{}",
         b"",
     ],
