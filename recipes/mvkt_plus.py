@@ -1,4 +1,4 @@
-"""What lifted a student of one lead beyond mvkt.py, as far as it was measured (docs/results.md).
+"""Beyond mvkt.py: the parts that helped a student of one lead in single runs; docs/results.md has the seeds so far.
 
     accelerate launch recipes/mvkt_plus.py
     accelerate launch recipes/mvkt_plus.py --data ptbxl --root DIR --aux-task all --output runs/plus
