@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ecgzoo import registry
 from ecgzoo.plugins import KINDS
@@ -17,7 +17,8 @@ def command(
     pretrained: Annotated[bool, typer.Option("--pretrained", help="weights only, as --kind weights")] = False,
 ) -> None:
     """List backbones, losses, data sets, weights and recipes."""
-    table = Table("kind", "name", "from", "what")
+    # a name is folded, not cut: it is there to be copied
+    table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
     kind = "weights" if pretrained else kind
     for shown in [kind] if kind else KINDS:
         for name in registry.names(shown, pattern):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ecgzoo import registry
 from ecgzoo.plugins import KINDS, load_plugins
@@ -36,7 +36,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] 
         }
         print(json.dumps(values, indent=2, default=str))
         return
-    table = Table("distribution", "version", "entry", "provides")
+    table = Table(*(Column(title, overflow="fold") for title in ("distribution", "version", "entry", "provides")))
     for plugin in loaded.plugins:
         provides = [
             f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
