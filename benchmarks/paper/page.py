@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import ARMS, RESULTS, read_lines
+from grid import ARMS, ELSEWHERE, RESULTS, read_lines
 from scipy.stats import binomtest
 
 from ecgzoo.evaluate import macro_auc, paired_difference
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.provenance import provenance
 
+WHOLE = 5 * len(ARMS) + 2 * 3 * len(ELSEWHERE)
 DOCS = Path(__file__).parents[2] / "docs"
 MEANINGS = {
     "bce": "labels alone",
@@ -80,6 +81,10 @@ def render(lines: list[dict[str, Any]], summary: dict[str, Any]) -> str:
         "",
         "What distillation from twelve leads gives a student of one. Written by `python benchmarks/paper/page.py` "
         "from `benchmarks/results/paper.jsonl`, one line a run, and `paper_summary.json`; nothing is typed by hand.",
+        "",
+        f"**{len(lines)} of the {WHOLE} runs of the grid are done; with one seed an arm, nothing is decided.**"
+        if len(lines) < WHOLE
+        else f"All {WHOLE} runs of the grid are done.",
         "",
         f"{first['data']}; trained on folds {first['folds']['train']}, the epoch chosen on fold "
         f"{first['folds']['val']}, judged on fold {first['folds']['test']}. Fold 10 was never read. "
