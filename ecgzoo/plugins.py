@@ -101,8 +101,7 @@ def _load(builtins: ModuleType) -> LoadedPlugins:
     manager.add_hookspecs(hookspecs)
     plugins = [Plugin(BUILT_IN, version("ecgzoo"), "builtins", _provided(manager, lambda: builtins, frozenset()))]
     failures = []
-    for entry in _entry_points():
-        distribution, release = _provider(entry)
+    for distribution, release, entry in _entry_points():
         siblings = [plugin for plugin in plugins if plugin.distribution == distribution]
         taken = frozenset((kind, name) for plugin in siblings for kind, spec in plugin.provides for name in _all(spec))
         try:
@@ -118,7 +117,8 @@ def _provider(entry: EntryPoint) -> tuple[str, str]:
     """Distribution and version; an installer may leave metadata without either behind."""
     if entry.dist is None:
         return "unknown", "unknown"
-    fields = {name: entry.dist.metadata[name] for name in entry.dist.metadata}
+    metadata = entry.dist.metadata  # the file is read anew at each access
+    fields = {name: metadata[name] for name in metadata}
     return fields.get("Name") or "unknown", fields.get("Version") or "unknown"
 
 
@@ -130,13 +130,12 @@ def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {said}".split())  # pluggy's take several lines
 
 
-def _entry_points() -> list[EntryPoint]:
-    found = sorted(entry_points(group=GROUP), key=lambda entry: (_provider(entry), entry.name))
+def _entry_points() -> list[tuple[str, str, EntryPoint]]:
+    """Distribution, version and entry point of each plugin that is wanted, in (distribution, name) order."""
     wanted = os.environ.get("ECGZOO_PLUGINS")
-    if wanted is None:
-        return found
-    names = {name.strip() for name in wanted.split(",")}
-    return [entry for entry in found if entry.name in names]
+    names = None if wanted is None else {name.strip() for name in wanted.split(",")}
+    found = [(*_provider(entry), entry) for entry in entry_points(group=GROUP) if names is None or entry.name in names]
+    return sorted(found, key=lambda plugin: (plugin[0], plugin[1], plugin[2].name))
 
 
 class _PhaseError(Exception):

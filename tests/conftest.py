@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,18 @@ def fresh_accelerate() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def forget_plugins() -> Callable[[], None]:
+    """A function after which this process looks for its plugins again."""
+
+    def forget() -> None:
+        for cached in (load_plugins, registry._table, registry._warn_of_failures):
+            cached.cache_clear()
+
+    return forget
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]) -> Iterator[str]:
     """A data set ``tiny`` from a plugin of its own: 480 simulated records, for this process and those it starts."""
     site = tmp_path / "site"
     meta = site / "tiny_cohort-1.0.dist-info"
@@ -64,8 +75,6 @@ def load(root, task):
     )
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.syspath_prepend(site)
-    for cached in (load_plugins, registry._table):
-        cached.cache_clear()
+    forget_plugins()
     yield "tiny"
-    for cached in (load_plugins, registry._table):
-        cached.cache_clear()
+    forget_plugins()

@@ -18,7 +18,7 @@ def command(
     from ecgzoo.create import create_model
     from ecgzoo.weights import load_pretrained
 
-    is_weights = ":" in name.split("::")[-1] or Path(name).is_dir() or name in registry.names("weights")
+    is_weights = ":" in name.split("::")[-1] or Path(name).is_dir() or registry.has("weights", name)
     model = load_pretrained(name) if is_weights else create_model(name, leads, num_classes)
     values = {
         "weights_source": dataclasses.asdict(model.weights_source) if model.weights_source else None,

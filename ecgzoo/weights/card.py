@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgzoo.config import ModelConfig
+from ecgzoo.config import THRESHOLDS, ModelConfig
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
 FAILURES = (
@@ -87,7 +87,7 @@ def _labels(config: ModelConfig) -> list[str]:
     rows = []
     for label in config.labels:
         info, points = config.label_info.get(label, {}), config.thresholds.get(label, {})
-        shown = [f"{points[name]:.3f}" if points else "—" for name in ("f1", "screening", "lower", "upper")]
+        shown = [f"{points[name]:.3f}" if points else "—" for name in THRESHOLDS]
         rows.append(
             [label, info.get("name", "—"), ", ".join(info.get("scp", [])) or "—", info.get("snomed", "—"), *shown]
         )

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
@@ -105,9 +106,9 @@ def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
     if different := state.keys() ^ wanted.keys():
         raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
     for name, tensor in state.items():
-        dtype = model.config.weights_dtype if wanted[name].is_floating_point() else str(wanted[name].dtype)
-        if str(tensor.dtype).removeprefix("torch.") != dtype.removeprefix("torch."):
-            raise RuntimeError(f"{name} is {tensor.dtype}, its config says {dtype}")
+        dtype = getattr(torch, model.config.weights_dtype) if wanted[name].is_floating_point() else wanted[name].dtype
+        if tensor.dtype != dtype:
+            raise RuntimeError(f"{name} is {tensor.dtype}, its config says {str(dtype).removeprefix('torch.')}")
         if not tensor.isfinite().all():
             raise RuntimeError(f"{name} holds NaN or infinity")
     model.backbone.load_state_dict(state)

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ecgzoo import registry
-from ecgzoo.plugins import load_plugins
-
 Lay = Callable[..., Path]
 
 
@@ -23,14 +20,8 @@ def lay_down(site: Path, distribution: str, source: str, version: str = "1.2", e
     return site
 
 
-def _forget() -> None:
-    load_plugins.cache_clear()
-    registry._table.cache_clear()
-    registry._warn_of_failures.cache_clear()
-
-
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]) -> Iterator[Lay]:
     """Lay down a distribution that this process then finds, as the only plugins beside the built-ins."""
     site = tmp_path / "site"
     site.mkdir()
@@ -39,12 +30,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
     def lay(distribution: str, source: str, version: str = "1.2", extra: str = "") -> Path:
         laid.append(distribution.replace("-", "_"))
         monkeypatch.setenv("ECGZOO_PLUGINS", ",".join([*laid, "second"]))
-        _forget()
+        forget_plugins()
         return lay_down(site, distribution, source, version, extra)
 
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", str(site))
     yield lay
-    _forget()
+    forget_plugins()
     for module in laid:
         sys.modules.pop(module, None)

@@ -5,16 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from ecgzoo import create_loss, create_student, registry, save_pretrained
+from ecgzoo import create_loss, create_student, save_pretrained
 from ecgzoo.distill.recipe import LossTerm
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
-from ecgzoo.plugins import HOOKS, load_plugins
+from ecgzoo.plugins import HOOKS
 from ecgzoo.testing import assert_backbone_conforms, assert_dataset_conforms, assert_loss_conforms
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ BLOCKS = re.findall(r"```\w+ file=(\S+)( part)?\n(.*?)```", GUIDE, re.DOTALL)
 
 
 @pytest.fixture
-def my_ecg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def my_ecg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]):
     """The guide's package, put together from its blocks and installed."""
     package = tmp_path / "my_ecg"
     package.mkdir()
@@ -37,11 +38,9 @@ def my_ecg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (meta / "entry_points.txt").write_text("[ecgzoo]\nmy_ecg = my_ecg.plugin\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    load_plugins.cache_clear()
-    registry._table.cache_clear()
+    forget_plugins()
     yield package
-    load_plugins.cache_clear()
-    registry._table.cache_clear()
+    forget_plugins()
     for module in [module for module in sys.modules if module.split(".")[0] == "my_ecg"]:
         del sys.modules[module]
 
