@@ -11,16 +11,20 @@ its network and its probabilities stay in ``--output``. Then `page.py` writes do
 
 import argparse
 import json
+import multiprocessing
+import os
+import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+import torch
+from rich.progress import track
 
 from ecgzoo.distill import LossTerm, Recipe, Run
-from ecgzoo.evaluate import paired_difference
 from ecgzoo.evaluate.cohort import CohortScores
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -59,13 +63,16 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--output", default="runs/paper")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--quick", action="store_true", help="lead I, three arms, two seeds, two training folds")
     given = parser.parse_args()
     common = (
         COMMON if given.root else replace(COMMON, data="synthetic", train_folds="1-8", val_folds="9", test_folds="10")
     )
-    if not given.root:
-        ARMS.update({arm: {**fields, "aux_task": "diagnostic"} for arm, fields in ARMS.items() if "aux_task" in fields})
+    arms = {
+        arm: {**fields, "aux_task": "diagnostic"} if "aux_task" in fields and not given.root else fields
+        for arm, fields in ARMS.items()
+    }
     common, name = replace(common, root=given.root), "paper"
     if given.quick:
         common, name = replace(common, train_folds="1-2"), "paper_quick"
@@ -73,18 +80,30 @@ def main() -> None:
     output = Path(given.output) / (name + ("" if given.root else "_synthetic"))
     log = RESULTS / f"{output.name}.jsonl"
     done = {(line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}
-    teacher = train_teacher(common, output)
-    # seed by seed, so that a grid that is stopped has whole seeds; bce first, as the others are compared with it
-    for seed in range(given.seeds or 5):
-        for lead in given.leads:
-            if given.seeds is None and lead != IN_FULL and seed >= 3:
-                continue
-            for arm in given.arms or (ARMS if lead == IN_FULL else ELSEWHERE):
-                if (arm, lead, seed) not in done:
-                    line = run_one(common, teacher, arm, lead, seed, output)
-                    with log.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-                    Console().print(f"{arm} {lead} seed {seed}: {line['macro_auc']:.4f} in {line['seconds']:.0f} s")
+    teacher = train_teacher(common, output).config.architecture
+    # seed by seed, so that a grid that is stopped has whole seeds
+    missing = [
+        (common, arms[arm], teacher, arm, lead, seed, output)
+        for seed in range(given.seeds or 5)
+        for lead in given.leads
+        if given.seeds or lead == IN_FULL or seed < 3
+        for arm in given.arms or (ARMS if lead == IN_FULL else ELSEWHERE)
+        if (arm, lead, seed) not in done
+    ]
+    # a network this small uses two cores better as two runs of one thread than as one run of two
+    with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), one_quiet_thread) as pool:
+        runs = [pool.submit(run_one, *run) for run in missing]
+        for run in track(as_completed(runs), "runs of the grid", total=len(runs)):
+            line = run.result()
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print("{arm}, lead {lead}, seed {seed}: {macro_auc:.4f} in {seconds:.0f} s".format_map(line))
+
+
+def one_quiet_thread() -> None:
+    """Prepare a worker: the bars of several runs at once would overwrite each other."""
+    torch.set_num_threads(1)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # for as long as the process lives
 
 
 def train_teacher(common: Recipe, output: Path) -> EcgModel:
@@ -96,14 +115,16 @@ def train_teacher(common: Recipe, output: Path) -> EcgModel:
     return teacher
 
 
-def run_one(common: Recipe, teacher: EcgModel, arm: str, lead: str, seed: int, output: Path) -> dict[str, Any]:
+def run_one(
+    common: Recipe, fields: dict[str, Any], teacher: str, arm: str, lead: str, seed: int, output: Path
+) -> dict[str, Any]:
     """Train and judge one student; its line of the results."""
-    distils = any(LossTerm.parse(text).name not in ("bce", "aux") for text in ARMS[arm]["losses"])
+    distils = any(LossTerm.parse(text).name not in ("bce", "aux") for text in fields["losses"])
     given = str(output / "teacher" / "teacher") if distils else None
     name = f"{arm.replace(' ', '_')}_{lead}_{seed}"
     recipe = replace(
         common,
-        **ARMS[arm],
+        **fields,
         seed=seed,
         student_leads=(lead,),
         teacher_weights=given,
@@ -124,11 +145,6 @@ def run_one(common: Recipe, teacher: EcgModel, arm: str, lead: str, seed: int, o
     seconds = time.perf_counter() - started
     save_scores(scores, output / f"{name}.npz")
     evaluation = scores.evaluation(seed)
-    against = output / f"bce_{lead}_{seed}.npz"
-    paired = None
-    if arm != "bce" and against.exists():
-        found = paired_difference(scores.y_true, scores.y_score, np.load(against)["y_score"], scores.patients)
-        paired = {"against": "bce", "difference": found.difference, "ci": list(found.ci)}
     return {
         "arm": arm,
         "lead": lead,
@@ -136,13 +152,12 @@ def run_one(common: Recipe, teacher: EcgModel, arm: str, lead: str, seed: int, o
         "data": run.cohort.title,
         "seed": seed,
         "student": recipe.student,
-        "teacher": teacher.config.architecture if distils else None,
+        "teacher": teacher if distils else None,
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds, "test": recipe.test_folds},
         "losses": list(recipe.losses),
         "macro_auc": evaluation.macro_auc,
         "ci": list(evaluation.ci),
         "per_class": evaluation.per_class,
-        "paired": paired,
         "epochs": recipe.epochs,
         "best_epoch": student.config.training["best_epoch"],
         "seconds": seconds,
