@@ -1,0 +1,161 @@
+"""What might make a better student of lead I? One change at a time, judged on fold 8; fold 9 is not read.
+
+    python benchmarks/paper/attempts.py --root DIR --output runs/paper
+
+Runs after grid.py, whose teacher it uses. The basis is labels + MKD + the finer labels of the second task, 20 epochs
+of 2.5-second crops; each attempt changes what its fields say. The epoch is chosen on fold 8 too, alike for all. A line
+of ``results/attempts.jsonl`` names the revision that it ran at: an option that did not hold is gone from the
+library.
+"""
+
+import argparse
+import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from grid import COMMON, RESULTS, one_quiet_thread, read_lines
+from rich.progress import track
+from torch import Tensor, nn
+
+from ecgzoo.distill import Recipe, Run
+from ecgzoo.losses.contract import View
+from ecgzoo.model import EcgModel
+from ecgzoo.provenance import provenance
+from ecgzoo.signal import LEADS_12
+from ecgzoo.weights import load_pretrained
+
+BASIS: dict[str, Any] = {"losses": ("bce=1", "mkd=1", "aux=0.2"), "aux_task": "all"}
+TEACHERS: dict[str, dict[str, Any]] = {
+    "teacher, seed 1": {"student_leads": LEADS_12, "losses": ("bce=1",), "seed": 1},
+    "teacher, seed 2": {"student_leads": LEADS_12, "losses": ("bce=1",), "seed": 2},
+    "teacher, averaged weights": {"student_leads": LEADS_12, "losses": ("bce=1",), "ema_decay": 0.998},
+    "teacher, finer labels": {"student_leads": LEADS_12, "losses": ("bce=1", "aux=0.2"), "aux_task": "all"},
+    "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1")},
+    "assistant of I": {**BASIS, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 30, "seed": 1},
+    "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
+}
+ATTEMPTS: dict[str, dict[str, Any]] = {
+    "basis": {},
+    "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
+    "no teacher": {"losses": ("bce=1", "aux=0.2")},
+    "dropout as published": {"student_arguments": ()},
+    "MKD, T = 2": {"losses": ("bce=1", "mkd=1,temperature=2", "aux=0.2")},
+    "MKD, T = 4": {"losses": ("bce=1", "mkd=1,temperature=4", "aux=0.2")},
+    "MKD, mean over classes": {"losses": ("bce=1", "mkd=1,reduction=mean", "aux=0.2")},
+    "MKD, weight 4": {"losses": ("bce=1", "mkd=4", "aux=0.2")},
+    "MKD in place of labels": {"losses": ("mkd=1", "aux=0.2")},
+    "+ CLT": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.8")},
+    "+ CLT, weight 0.1": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.1")},
+    "+ CLT, InfoNCE": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.2,critic=infonce")},
+    "+ CLT, negatives by Jaccard overlap": {
+        "losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.2,critic=infonce,soft=true")
+    },
+    "+ DIST": {"losses": ("bce=1", "mkd=1", "aux=0.2", "dist=1")},
+    "+ SimKD": {"losses": ("bce=1", "mkd=1", "aux=0.2", "simkd=1")},
+    "+ attention transfer": {"losses": ("bce=1", "mkd=1", "aux=0.2", "at=1")},
+    "+ relational KD": {"losses": ("bce=1", "mkd=1", "aux=0.2", "rkd=1")},
+    "+ FitNet hint": {"losses": ("bce=1", "mkd=1", "aux=0.2", "fitnet=0.1")},
+    "teacher with averaged weights": {"teachers": ["teacher, averaged weights"]},
+    "teacher with finer labels": {"teachers": ["teacher, finer labels"]},
+    "three teachers, mean logits": {"teachers": ["teacher", "teacher, seed 1", "teacher, seed 2"]},
+    "assistant of leads I, II, V2": {"teachers": ["assistant of I, II, V2"]},
+    "teacher and an assistant of lead I": {"teachers": ["teacher", "assistant of I"]},
+    "a larger assistant of lead I": {"teachers": ["assistant of I, larger"]},
+    "averaged weights": {"ema_decay": 0.998},
+    "5 s crops": {"window_s": 5.0, "stride_s": 2.5},
+    "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
+    "40 epochs": {"epochs": 40},
+    "evaluation windows every 0.25 s": {"stride_s": 0.25},
+    "any lead at first": {"any_lead": 0.7},
+    "random projections at first": {"virtual_lead": 0.7},
+    "random gain": {"augment": ("gain=0.2",)},
+    "random wander": {"augment": ("wander=0.2",)},
+    "random mask": {"augment": ("mask=0.3",)},
+    "random polarity": {"augment": ("flip=0.5",)},
+    "mixup": {"mixup": 0.2},
+}
+
+
+class Ensemble(EcgModel):
+    """Several teachers as one: the mean of their logits; embedding and features are the first one's."""
+
+    def __init__(self, models: list[EcgModel]) -> None:
+        super().__init__(models[0].backbone, models[0].config)
+        self.others = nn.ModuleList(models[1:])
+
+    def view(self, millivolts: Tensor) -> View:
+        """See `EcgModel.view`."""
+        first = super().view(millivolts)
+        logits = [first.logits, *(other.view(millivolts).logits for other in self.others)]  # type: ignore[operator]
+        return View(torch.stack(logits).mean(0), first.embedding, first.features)
+
+
+def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
+    """Train one student and read its figures of the validation fold."""
+    started = time.perf_counter()
+    fields = {**BASIS, "seed": seed, **fields}
+    distils = any(text.partition("=")[0] not in ("bce", "aux") for text in fields["losses"])
+    teachers = fields.pop("teachers", ["teacher"])
+    folders = [
+        output / "teacher" / "teacher" if teacher == "teacher" else output / _folder(teacher, 0) / "student"
+        for teacher in teachers
+    ]
+    recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed), resume=True)
+    run = Run(replace(recipe, teacher_weights=str(folders[0]) if distils else None), distils)
+    teacher = None
+    if distils:
+        teacher = Ensemble([load_pretrained(folder) for folder in folders]) if len(folders) > 1 else run.teacher()
+    student = run.train("student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options)
+    return {
+        "attempt": name,
+        "seed": fields["seed"],
+        "changes": {field: value for field, value in fields.items() if value != BASIS.get(field) and field != "seed"},
+        "teachers": teachers if distils else [],
+        "folds": {"train": recipe.train_folds, "val": recipe.val_folds},
+        "val_macro_auc": student.config.metrics["macro_auc"],
+        "per_class": student.config.metrics["per_class"],
+        "epochs": recipe.epochs,
+        "best_epoch": student.config.training["best_epoch"],
+        "seconds": time.perf_counter() - started,
+        **provenance(),
+    }
+
+
+def _folder(name: str, seed: int) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in f"try {name} {seed}")
+
+
+def main() -> None:
+    """Run what is missing: first the teachers, then the students."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True, help="PTB-XL's folder")
+    parser.add_argument("--output", default="runs/paper")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--attempts", nargs="+", choices=ATTEMPTS, default=list(ATTEMPTS))
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
+    given = parser.parse_args()
+    common, output = replace(COMMON, root=given.root), Path(given.output) / "paper"
+    log = RESULTS / "attempts.jsonl"
+    done = {(line["attempt"], line["seed"]) for line in read_lines(log)}
+    used = {name for attempt in given.attempts for name in ATTEMPTS[attempt].get("teachers", [])}
+    for runs in (
+        [(name, fields, 0) for name, fields in TEACHERS.items() if name in used],
+        [(name, ATTEMPTS[name], seed) for seed in given.seeds for name in given.attempts],
+    ):
+        missing = [(common, *run, output) for run in runs if (run[0], run[1].get("seed", run[2])) not in done]
+        with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), one_quiet_thread) as pool:
+            futures = [pool.submit(run_one, *run) for run in missing]
+            for future in track(as_completed(futures), "attempts", total=len(futures)):
+                line = future.result()
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                print("{attempt}, seed {seed}: {val_macro_auc:.4f} in {seconds:.0f} s".format_map(line))
+
+
+if __name__ == "__main__":
+    main()
