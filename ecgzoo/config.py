@@ -20,9 +20,16 @@ INTENDED_USE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
-    """How millivolts become the network's input: ``(x − mean_mv) / std_mv``, one scalar each over all leads."""
+    """How millivolts become the network's input: ``(x − mean) / deviation``, one scalar each over all leads.
 
-    kind: Literal["mv_global"] = "mv_global"
+    Attributes:
+        kind: ``mv_global``: those of the training records, `mean_mv` and `std_mv`, so that amplitude keeps its meaning;
+            ``record_z``: those of the window itself, so that it has none. A deviation is at least 0.01 mV.
+        mean_mv: of ``mv_global``.
+        std_mv: of ``mv_global``.
+    """
+
+    kind: Literal["mv_global", "record_z"] = "mv_global"
     mean_mv: float = 0.0
     std_mv: float = 1.0
 
@@ -91,9 +98,10 @@ class ModelConfig:
             raise WeightsError(f"architecture is {self.architecture!r}; expected a name")
         if len(set(self.labels)) < len(self.labels) or not all(isinstance(label, str) for label in self.labels):
             raise WeightsError(f"labels {self.labels}: expected distinct names")
-        if self.units != "mV" or self.normalisation.kind != "mv_global":
+        if self.units != "mV" or self.normalisation.kind not in ("mv_global", "record_z"):
             raise WeightsError(
-                f"units {self.units!r}, normalisation {self.normalisation.kind!r}; this ecgzoo knows mV and mv_global"
+                f"units {self.units!r}, normalisation {self.normalisation.kind!r}; this ecgzoo knows mV, and mv_global "
+                "and record_z"
             )
         if resolve_leads(self.leads) != self.leads:
             raise WeightsError(f"leads {', '.join(self.leads)}: expected the spelling of {', '.join(LEADS_12)}")

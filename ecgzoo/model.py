@@ -20,6 +20,7 @@ from ecgzoo.signal.windows import window_starts
 Finding = Literal["present", "absent", "uncertain"]
 _MARKS = {"present": "*", "uncertain": "?"}
 
+LEAST_DEVIATION_MV = 0.01  # a flat window is not blown up into noise
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
 BACKBONE_ATTRIBUTES = (
     "forward_features",
@@ -172,14 +173,21 @@ class EcgModel(nn.Module):
         self.backbone.reset_classifier(num_classes)
         self.config = self.config.untrained(num_classes=num_classes)
 
+    def normalised(self, x: Tensor) -> Tensor:
+        """The network's input ``[B, leads, T]`` of millivolts ``[B, leads, T]`` (`Normalisation`)."""
+        if self.config.normalisation.kind == "mv_global":
+            return (x - self.mean_mv) / self.std_mv
+        deviation, mean = torch.std_mean(x, dim=(1, 2), keepdim=True, correction=0)
+        return (x - mean) / deviation.clamp(min=LEAST_DEVIATION_MV)
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, C]`` of millivolts ``[B, leads, T]``."""
-        logits: Tensor = self.backbone((x - self.mean_mv) / self.std_mv)
+        logits: Tensor = self.backbone(self.normalised(x))
         return logits
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Feature map ``[B, num_features, T']`` of millivolts ``[B, leads, T]``."""
-        features: Tensor = self.backbone.forward_features((x - self.mean_mv) / self.std_mv)
+        features: Tensor = self.backbone.forward_features(self.normalised(x))
         return features
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:

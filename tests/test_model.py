@@ -63,6 +63,20 @@ def test_normalisation_is_part_of_the_forward_pass() -> None:
     torch.testing.assert_close(scaled(x), plain((x - 0.1) / 0.25))
 
 
+def test_record_z_forgets_offset_and_amplitude() -> None:
+    plain = trained()
+    model = EcgModel(
+        plain.backbone, dataclasses.replace(plain.config, normalisation=Normalisation(kind="record_z"))
+    ).eval()
+    x = torch.randn(3, 1, 250)
+    by_hand = torch.stack([(crop - crop.numpy().mean()) / float(crop.numpy().std()) for crop in x])
+    torch.testing.assert_close(model(x), plain(by_hand))
+    torch.testing.assert_close(model(3 * x + 0.5), model(x))
+    torch.testing.assert_close(model.forward_features(3 * x + 0.5), model.forward_features(x))
+    flat = torch.full((1, 1, 250), 0.7)
+    torch.testing.assert_close(model(flat), plain(torch.zeros(1, 1, 250)))
+
+
 @pytest.mark.parametrize("aggregation", ["mean", "max"])
 def test_a_records_probability_comes_from_its_windows(aggregation: str) -> None:
     model = trained(aggregation=aggregation)
@@ -144,7 +158,7 @@ def test_config_refuses_what_cannot_be() -> None:
         {"units": "uV"},
         {"leads": ("AVR",)},
         {"num_classes": "2"},
-        {"normalisation": Normalisation(kind="record_z")},
+        {"normalisation": Normalisation(kind="lead_z")},  # type: ignore[arg-type]
         {"normalisation": Normalisation(std_mv=0.0)},
     ):
         with pytest.raises(WeightsError):

@@ -39,6 +39,7 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "assistant of I": {**BASIS, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 30, "seed": 1},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
+LONG = {"window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "any_lead": 0.7, "epochs": 40}
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -70,9 +71,13 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "5 s crops": {"window_s": 5.0, "stride_s": 2.5},
     "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
     "40 epochs": {"epochs": 40},
+    "together: 40 epochs, 5 s, any lead, averaged weights": LONG,
+    "together, mixup": {**LONG, "mixup": 0.2},
+    "together, mixup, MKD in place of labels": {**LONG, "mixup": 0.2, "losses": ("mkd=1", "aux=0.2")},
     "evaluation windows every 0.25 s": {"stride_s": 0.25},
     "any lead at first": {"any_lead": 0.7},
     "random projections at first": {"virtual_lead": 0.7},
+    "record_z for mv_global": {"normalisation": "record_z"},
     "random gain": {"augment": ("gain=0.2",)},
     "random wander": {"augment": ("wander=0.2",)},
     "random mask": {"augment": ("mask=0.3",)},

@@ -76,7 +76,11 @@ class Run:
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        self.normalisation = _normalisation(self.cohort, self.train_rows)
+        self.normalisation = (
+            _normalisation(self.cohort, self.train_rows)
+            if recipe.normalisation == "mv_global"
+            else Normalisation(kind="record_z")
+        )
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self._rehearse()
         self._claim()

@@ -42,8 +42,12 @@ def render_card(config: ModelConfig) -> str:
         "",
         "## Input and output",
         "",
-        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalised in the network by one "
-        f"mean ({config.normalisation.mean_mv:.5f} mV) and deviation ({config.normalisation.std_mv:.5f} mV)",
+        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalised in the network by "
+        + (
+            f"one mean ({config.normalisation.mean_mv:.5f} mV) and deviation ({config.normalisation.std_mv:.5f} mV)"
+            if config.normalisation.kind == "mv_global"
+            else "each window's own mean and deviation"
+        ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
         f"- one probability a label, task {config.task}, calibrated by temperature {config.temperature:.4f}",
         "",

@@ -1,0 +1,146 @@
+"""Students of PTB-XL on strangers' recordings, without retraining, and what amplitude and wander do to them.
+
+    python benchmarks/paper/external.py --data DIR --runs runs/paper
+
+DIR holds ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The packaged
+models, and the twins of attempts.py that differ in their normalisation. Writes ``results/external.json`` and
+``docs/external.png``.
+
+CPSC's nine classes meet PTB-XL's superclasses where they agree: Normal is NORM; LBBB, RBBB and I-AVB are CD; STD and
+STE are STTC. AF, PAC and PVC are rhythm and have no superclass, so records with nothing else are left out. In af2017, N
+is NORM and the rest (A, O, ~) is not.
+"""
+
+import argparse
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from grid import RESULTS
+from rich.progress import track
+
+import ecgzoo
+from ecgzoo.evaluate import bootstrap_ci, macro_auc
+from ecgzoo.files import write_atomic, write_json
+from ecgzoo.model import EcgModel
+from ecgzoo.provenance import provenance
+from ecgzoo.signal import Record
+
+DOCS = Path(__file__).parents[2] / "docs"
+SUPERCLASS = {"Normal": "NORM", "LBBB": "CD", "RBBB": "CD", "I-AVB": "CD", "STD": "STTC", "STE": "STTC"}
+PACKAGED = {
+    "teacher, 12 leads": "xresnet1d18.ptbxl_super_12",
+    "xresnet1d18, lead I": "xresnet1d18.ptbxl_super_i",
+    "resnet1d18, lead I": "resnet1d18.ptbxl_super_i",
+    "xresnet1d18, lead II": "xresnet1d18.ptbxl_super_ii",
+}
+TWINS = {"mv_global": "try_basis_0", "record_z": "try_record_z_for_mv_global_0"}
+SCALES = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
+WANDERS_MV = (0.0, 0.1, 0.2, 0.5, 1.0)
+WANDER_HZ = 0.3
+
+
+def read_cpsc(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
+    """Records that have a superclass, and by superclass who has it."""
+    records, found = [], []
+    for header in sorted(folder.glob("*.hea")):
+        (line,) = [line for line in header.read_text(encoding="utf-8").splitlines() if line.startswith("#Dx:")]
+        if classes := {SUPERCLASS[code] for code in line[4:].strip().split(",") if code in SUPERCLASS}:
+            records.append(ecgzoo.read_record(header.with_suffix("")))
+            found.append(classes)
+    return records, {name: np.array([name in classes for classes in found]) for name in ("NORM", "CD", "STTC")}
+
+
+def read_af(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
+    """The handheld recordings, their lead taken for lead I (right hand to left hand), and which are normal."""
+    with (folder / "REFERENCE.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    records = [replace(ecgzoo.read_record(folder / name), leads=("I",)) for name, _ in rows]
+    return records, {"NORM": np.array([kind == "N" for _, kind in rows])}
+
+
+def judge(
+    model: EcgModel, records: list[Record], truth: dict[str, np.ndarray], scale: float = 1.0, wander_mv: float = 0.0
+) -> dict[str, Any]:
+    """AUC and interval by class, of records made `scale` times as large, with a slow sine of `wander_mv` peak."""
+    model.eval()
+    scores = []
+    for record in records:
+        seconds = np.arange(record.signal.shape[1]) / record.rate_hz
+        signal = scale * record.signal + wander_mv * np.sin(2 * np.pi * WANDER_HZ * seconds)
+        scores.append(model.score(torch.from_numpy(signal.astype(np.float32))[None])[0].double().numpy())
+    figures = {}
+    for name, true in truth.items():
+        column = np.stack(scores)[:, [model.config.labels.index(name)]]
+        figures[name] = {
+            "auc": macro_auc(true[:, None], column),
+            "ci": list(bootstrap_ci(true[:, None], column)),
+            "records": len(true),
+            "positives": int(true.sum()),
+        }
+    return figures
+
+
+def main() -> None:
+    """Judge every model on every set, then the twins on scaled and wandering copies."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, default=Path("runs/paper"))
+    given = parser.parse_args()
+    sets = {"cpsc2018": read_cpsc(given.data / "cpsc2018"), "af2017": read_af(given.data / "af2017")}
+    models = {name: ecgzoo.load_pretrained(tag) for name, tag in PACKAGED.items()}
+    twins = {kind: ecgzoo.load_pretrained(given.runs / "paper" / run / "student") for kind, run in TWINS.items()}
+    as_recorded: dict[str, Any] = {}
+    changed: list[dict[str, Any]] = []
+    for set_name, (records, truth) in sets.items():
+        for name, model in track({**models, **twins}.items(), set_name):
+            if not set(model.config.leads) <= set(records[0].leads):
+                continue
+            own = [record.select(model.config.leads).resample(model.config.rate_hz) for record in records]
+            as_recorded.setdefault(set_name, {})[name] = judge(model, own, truth)
+            if name in twins:
+                changes = [{"scale": scale} for scale in SCALES] + [{"wander_mv": mv} for mv in WANDERS_MV]
+                changed += [
+                    {"data": set_name, "normalisation": name, **change, **judge(model, own, truth, **change)}
+                    for change in changes
+                ]
+    validation = {kind: twin.config.metrics["macro_auc"] for kind, twin in twins.items()}
+    results = {"as_recorded": as_recorded, "changed": changed, "twins_on_fold_8": validation, **provenance()}
+    write_json(RESULTS / "external.json", results)
+    write_atomic(DOCS / "external.png", lambda path: plot(changed, path))
+    print(json.dumps(as_recorded, indent=1))
+
+
+def plot(changed: list[dict[str, Any]], path: Path) -> None:
+    """AUC of NORM against scale and wander, by set and normalisation."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name, label in zip(
+        panels, ("scale", "wander_mv"), ("amplitude, times", f"wander at {WANDER_HZ} Hz, mV peak"), strict=True
+    ):
+        for data, marker in (("cpsc2018", "o"), ("af2017", "s")):
+            for kind, style in (("mv_global", "-"), ("record_z", "--")):
+                points = [p for p in changed if name in p and (p["data"], p["normalisation"]) == (data, kind)]
+                axes.errorbar(
+                    [p[name] for p in points],
+                    [p["NORM"]["auc"] for p in points],
+                    yerr=np.transpose([np.abs(np.subtract(p["NORM"]["ci"], p["NORM"]["auc"])) for p in points]),
+                    label=f"{data}, {kind}",
+                    marker=marker,
+                    linestyle=style,
+                    capsize=2,
+                )
+        axes.set_xlabel(label)
+    panels[0].set(xscale="log", ylabel="AUC of NORM, 95 % interval")
+    panels[0].legend(fontsize=8)
+    figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
