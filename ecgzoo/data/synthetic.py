@@ -154,6 +154,24 @@ def load_synthetic(
     )
 
 
+def lesion_changes(rate_hz: int = 1000) -> dict[str, np.ndarray]:
+    """What each lesion, at severity 1, adds to a beat of the average heart: microvolts ``[12, rate_hz]`` by lesion.
+
+    The truth behind the cohort: no scatter, no noise, one second from before the P wave to after the T wave.
+    """
+
+    class Average:
+        def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.zeros(shape)
+
+    severity = np.vstack([np.eye(len(LESIONS)), np.zeros(len(LESIONS))])
+    hearts = _draw_hearts(severity, itertools.repeat(Average()))  # type: ignore[arg-type]
+    time_s = np.arange(rate_hz) / rate_hz - 0.4
+    beats_s = np.tile([[-10.0, 0.0, 10.0]], (len(severity), 1))  # one beat, its neighbours far away
+    leads = with_limb_leads(leads_from_dipole(hearts.dipole(time_s, beats_s)))
+    return dict(zip(LESIONS, leads[:-1] - leads[-1], strict=True))
+
+
 def _streams(seed: int) -> Iterator[np.random.Generator]:
     """One random stream per quantity, so that no record depends on how many follow it."""
     for quantity in itertools.count():

@@ -35,12 +35,13 @@ class Run:
     Args:
         recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
         distils: whether a teacher takes part; without one, no loss may need it.
+        cohort: the records, instead of those that the recipe's data, root and task name.
 
     Raises:
         RecipeError, RegistryError, DataError: what the recipe asks for is not to be had.
     """
 
-    def __init__(self, recipe: Recipe, distils: bool = True) -> None:
+    def __init__(self, recipe: Recipe, distils: bool = True, cohort: Cohort | None = None) -> None:
         check_requires(recipe.requires)
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
@@ -65,7 +66,7 @@ class Run:
         if recipe.tracker and not self.accelerator.log_with:
             raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
         with self.accelerator.main_process_first():
-            self.cohort = load_cohort(recipe.data, recipe.root, recipe.task)
+            self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
         self.train_rows, self.val_rows, self.judged_rows = (
             self.cohort.rows(folds)
             for folds in (parse_folds(recipe.train_folds), parse_folds(recipe.val_folds), recipe.judged_folds)

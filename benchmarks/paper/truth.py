@@ -1,0 +1,138 @@
+"""Where the truth is known: how much of a disease lies in lead I, and how much of that distillation brings over.
+
+    python benchmarks/paper/truth.py
+
+20,000 simulated records. Teacher and students learn from folds 1 and 2 (4,000 records), the epoch is chosen on 9,
+judged is fold 10. What a student of lead I could learn at most is a student on labels alone that sees folds 1 to 8, and
+for longer. How much of a disease lies in a lead is its noise-free change there, root mean square over a beat, as a
+share of that in the lead where it is largest. Writes ``results/truth.json`` and ``docs/truth.png``.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from grid import ARMS, COMMON, RESULTS, one_quiet_thread
+from rich.progress import track
+
+from ecgzoo.data import Cohort
+from ecgzoo.data.synthetic import lesion_changes, load_synthetic
+from ecgzoo.distill import Run
+from ecgzoo.evaluate import macro_auc
+from ecgzoo.files import write_atomic, write_json
+from ecgzoo.provenance import provenance
+from ecgzoo.signal import LEADS_12
+
+DOCS = Path(__file__).parents[2] / "docs"
+FEW = replace(
+    COMMON, data="synthetic", task="diagnostic", train_folds="1-2", val_folds="9", test_folds="10", stride_s=2.5
+)
+MANY = replace(FEW, train_folds="1-8", epochs=40, losses=("bce=1",))
+STUDENTS = {
+    "at most": replace(MANY, output="at_most"),
+    **{
+        f"{arm} {seed}": replace(FEW, seed=seed, output=f"{arm}_{seed}", **ARMS[arm])
+        for seed in range(3)
+        for arm in ("bce", "mkd", "clt", "mvkt")
+    },
+}
+
+
+@cache
+def cohort() -> Cohort:
+    """The records of all runs, simulated once a process."""
+    return load_synthetic(task="diagnostic", num_records=20_000)
+
+
+def per_class(name: str, output: Path) -> dict[str, float]:
+    """Train one network and judge it; AUC by lesion on the test fold, and macro AUC."""
+    recipe = replace(STUDENTS.get(name, FEW), resume=True)
+    teacher_folder = output / "teacher"
+    if name == "teacher":
+        recipe = replace(recipe, losses=("bce=1",), student_arguments=(), student_leads=LEADS_12, output="teacher")
+    distils = recipe.losses != ("bce=1",)
+    given = str(teacher_folder / "student") if distils else None
+    run = Run(replace(recipe, output=output / recipe.output, teacher_weights=given), distils, cohort())
+    student = run.train(
+        "student",
+        recipe.student,
+        recipe.student_leads,
+        recipe.losses,
+        run.teacher() if distils else None,
+        recipe.student_options,
+    )
+    scores = run.scores(student, recipe.judged_folds, run.judged_rows)
+    aucs = {label: macro_auc(scores.y_true[:, [k]], scores.y_score[:, [k]]) for k, label in enumerate(scores.classes)}
+    return {**aucs, "macro AUC": macro_auc(scores.y_true, scores.y_score)}
+
+
+def main() -> None:
+    """The teacher, then its students; the figures and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("runs/truth"))
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
+    given = parser.parse_args()
+    with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), one_quiet_thread) as pool:
+        found = {"teacher": pool.submit(per_class, "teacher", given.output).result()}
+        runs = {name: pool.submit(per_class, name, given.output) for name in STUDENTS}
+        found |= {name: run.result() for name, run in track(runs.items(), "students")}
+    rms = {lesion: np.sqrt((change**2).mean(axis=1)) for lesion, change in lesion_changes().items()}
+    results: dict[str, Any] = {
+        "in_lead_i": {lesion: float(sizes[0] / sizes.max()) for lesion, sizes in rms.items()},
+        "auc": {
+            lesion: {
+                "teacher": found["teacher"][lesion],
+                "at most": found["at most"][lesion],
+                **{arm: [found[f"{arm} {seed}"][lesion] for seed in range(3)] for arm in ("bce", "mkd", "clt", "mvkt")},
+            }
+            for lesion in found["teacher"]
+        },
+        **provenance(),
+    }
+    write_json(RESULTS / "truth.json", results)
+    write_atomic(DOCS / "truth.png", lambda path: plot(results, path))
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """AUC of every lesion, those that lead I sees best on the right; and the gain of distilling beside what is left."""
+    from matplotlib.figure import Figure
+
+    lesions = sorted(results["in_lead_i"], key=results["in_lead_i"].__getitem__)
+    places = range(len(lesions))
+    auc = {
+        arm: [statistics.mean(np.atleast_1d(results["auc"][lesion][arm])) for lesion in lesions]
+        for arm in ("teacher", "at most", "bce", "mkd", "clt", "mvkt")
+    }
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    names = {
+        "teacher": "teacher, 12 leads",
+        "at most": "lead I, four times the records",
+        "bce": "lead I, labels alone",
+        "mvkt": "lead I, MKD + CLT",
+    }
+    for arm, marker in zip(names, "^v.x", strict=True):
+        above.plot(places, auc[arm], marker, label=names[arm])
+    above.bar(places, [results["in_lead_i"][lesion] for lesion in lesions], color="0.9", label="share in lead I")
+    above.set(ylabel="AUC; share of the largest lead's change", ylim=(0, 1.02))
+    above.legend(fontsize=8, loc="lower right")
+    width = 0.2
+    for number, arm in enumerate(("at most", "mkd", "clt", "mvkt")):
+        gains = np.subtract(auc[arm], auc["bce"])
+        below.bar(np.add(places, (number - 1.5) * width), gains, width, label=names.get(arm, f"lead I, {arm.upper()}"))
+    below.axhline(0, color="grey", linewidth=1)
+    below.set_ylabel("AUC minus that of labels alone")
+    below.set_xticks(places, [lesion.replace(" ", "\n") for lesion in lesions], fontsize=8)
+    below.legend(fontsize=8)
+    figure.suptitle("Simulated hearts, mean of three seeds", fontsize=10)
+    figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
