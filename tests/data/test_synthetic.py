@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
+from ecgzoo.data._dipole import LESIONS, WAVES
 from ecgzoo.data.cohort import Cohort
-from ecgzoo.data.synthetic import CLASSES, DOWER, leads_from_dipole, load_synthetic, with_limb_leads
+from ecgzoo.data.synthetic import CLASSES, DOWER, leads_from_dipole, lesion_changes, load_synthetic, with_limb_leads
 from ecgzoo.errors import DataError
 from ecgzoo.signal.leads import LEADS_12
 
@@ -234,3 +235,20 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_synthetic(**arguments)
+
+
+def test_a_lesions_change_is_that_of_its_waves() -> None:
+    changes = lesion_changes(rate_hz=500)
+    assert list(changes) == list(LESIONS)
+    time_ms = np.arange(500) * 2 - 400
+    for name in ("anterior infarction", "ST-T change"):
+        lead_i = np.zeros(500)
+        for wave_name, peak in LESIONS[name].peaks_uv.items():
+            wave = WAVES[wave_name]
+            seen = sum(strength * size for strength, size in zip(DOWER[0], peak, strict=True))
+            lead_i += seen * np.exp(-0.5 * ((time_ms - wave.centre_ms) / wave.width_ms) ** 2)
+        np.testing.assert_allclose(changes[name][0], lead_i, atol=1e-9)
+    later_p = changes["first-degree AV block"]
+    assert np.abs(later_p[:, time_ms > -20]).max() < 1 < np.abs(later_p[:, time_ms < -100]).max()
+    for change in changes.values():
+        np.testing.assert_allclose(change[2], change[1] - change[0], atol=1e-9)

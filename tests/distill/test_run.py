@@ -399,3 +399,15 @@ def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert [line["loss"] for line in log(folder)[: len(history)]] == [line["loss"] for line in history]
     assert len(log(folder)) == 8
+
+
+def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
+    own = load_synthetic(num_records=700, seed=5)
+    run = Run(recipe(tmp_path, normalisation="record_z", epochs=1, losses=("bce=1",)), distils=False, cohort=own)
+    assert run.cohort is own
+    student = run.train("student", "xresnet1d18", ("I",), ("bce=1",), None)
+    assert student.config.training["data_fingerprint"] == own.fingerprint
+    assert student.config.normalisation.kind == "record_z"
+    assert "each window's own mean" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(RecipeError, match="normalisation is 'none'"):
+        recipe(tmp_path, normalisation="none")
