@@ -72,6 +72,12 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
     "40 epochs": {"epochs": 40},
     "together: 40 epochs, 5 s, any lead, averaged weights": LONG,
+    "together, mixup of 1, MKD in place of labels": {**LONG, "mixup": 1.0, "losses": ("mkd=1", "aux=0.2")},
+    "together, mixup of 1, MKD in place of labels, 80 epochs": {
+        **{**LONG, "mixup": 1.0, "losses": ("mkd=1", "aux=0.2")},
+        "epochs": 80,
+    },
+    "together, mixup of 1, MKD alone": {**LONG, "mixup": 1.0, "losses": ("mkd=1",), "aux_task": None},
     "together, mixup": {**LONG, "mixup": 0.2},
     "together, mixup, MKD in place of labels": {**LONG, "mixup": 0.2, "losses": ("mkd=1", "aux=0.2")},
     "evaluation windows every 0.25 s": {"stride_s": 0.25},
