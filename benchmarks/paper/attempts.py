@@ -10,16 +10,12 @@ library.
 
 import argparse
 import json
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from grid import COMMON, RESULTS, one_quiet_thread, read_lines
-from rich.progress import track
+from grid import COMMON, RESULTS, in_parallel, read_lines
 from torch import Tensor, nn
 
 from ecgzoo.distill import Recipe, Run
@@ -108,7 +104,6 @@ class Ensemble(EcgModel):
 
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
     """Train one student and read its figures of the validation fold."""
-    started = time.perf_counter()
     fields = {**BASIS, "seed": seed, **fields}
     distils = any(text.partition("=")[0] not in ("bce", "aux") for text in fields["losses"])
     teachers = fields.pop("teachers", ["teacher"])
@@ -122,6 +117,7 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
     if distils:
         teacher = Ensemble([load_pretrained(folder) for folder in folders]) if len(folders) > 1 else run.teacher()
     student = run.train("student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options)
+    epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,
         "seed": fields["seed"],
@@ -132,7 +128,7 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
         "per_class": student.config.metrics["per_class"],
         "epochs": recipe.epochs,
         "best_epoch": student.config.training["best_epoch"],
-        "seconds": time.perf_counter() - started,
+        "seconds": sum(epoch["seconds"] + epoch["val_seconds"] for epoch in epochs),
         **provenance(),
     }
 
@@ -159,13 +155,10 @@ def main() -> None:
         [(name, ATTEMPTS[name], seed) for seed in given.seeds for name in given.attempts],
     ):
         missing = [(common, *run, output) for run in runs if (run[0], run[1].get("seed", run[2])) not in done]
-        with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), one_quiet_thread) as pool:
-            futures = [pool.submit(run_one, *run) for run in missing]
-            for future in track(as_completed(futures), "attempts", total=len(futures)):
-                line = future.result()
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                print("{attempt}, seed {seed}: {val_macro_auc:.4f} in {seconds:.0f} s".format_map(line))
+        for line in in_parallel(run_one, missing, given.workers):
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print("{attempt}, seed {seed}: {val_macro_auc:.4f} in {seconds:.0f} s".format_map(line))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,14 @@ share of that in the lead where it is largest. Writes ``results/truth.json`` and
 """
 
 import argparse
-import multiprocessing
 import statistics
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import ARMS, COMMON, RESULTS, one_quiet_thread
-from rich.progress import track
+from grid import ARMS, COMMON, RESULTS, in_parallel
 
 from ecgzoo.data import Cohort
 from ecgzoo.data.synthetic import lesion_changes, load_synthetic
@@ -50,8 +47,8 @@ def cohort() -> Cohort:
     return load_synthetic(task="diagnostic", num_records=20_000)
 
 
-def per_class(name: str, output: Path) -> dict[str, float]:
-    """Train one network and judge it; AUC by lesion on the test fold, and macro AUC."""
+def per_class(name: str, output: Path) -> tuple[str, dict[str, float]]:
+    """Train one network and judge it; its name, and AUC by lesion on the test fold and macro AUC."""
     recipe = replace(STUDENTS.get(name, FEW), resume=True)
     teacher_folder = output / "teacher"
     if name == "teacher":
@@ -69,7 +66,7 @@ def per_class(name: str, output: Path) -> dict[str, float]:
     )
     scores = run.scores(student, recipe.judged_folds, run.judged_rows)
     aucs = {label: macro_auc(scores.y_true[:, [k]], scores.y_score[:, [k]]) for k, label in enumerate(scores.classes)}
-    return {**aucs, "macro AUC": macro_auc(scores.y_true, scores.y_score)}
+    return name, {**aucs, "macro AUC": macro_auc(scores.y_true, scores.y_score)}
 
 
 def main() -> None:
@@ -78,10 +75,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/truth"))
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     given = parser.parse_args()
-    with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn"), one_quiet_thread) as pool:
-        found = {"teacher": pool.submit(per_class, "teacher", given.output).result()}
-        runs = {name: pool.submit(per_class, name, given.output) for name in STUDENTS}
-        found |= {name: run.result() for name, run in track(runs.items(), "students")}
+    found: dict[str, dict[str, float]] = {}
+    for names in (["teacher"], list(STUDENTS)):  # the students learn from the teacher
+        found |= in_parallel(per_class, [(name, given.output) for name in names], given.workers)
     rms = {lesion: np.sqrt((change**2).mean(axis=1)) for lesion, change in lesion_changes().items()}
     results: dict[str, Any] = {
         "in_lead_i": {lesion: float(sizes[0] / sizes.max()) for lesion, sizes in rms.items()},
