@@ -49,9 +49,6 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "+ CLT": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.8")},
     "+ CLT, weight 0.1": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.1")},
     "+ CLT, InfoNCE": {"losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.2,critic=infonce")},
-    "+ CLT, negatives by Jaccard overlap": {
-        "losses": ("bce=1", "mkd=1", "aux=0.2", "clt=0.2,critic=infonce,soft=true")
-    },
     "+ DIST": {"losses": ("bce=1", "mkd=1", "aux=0.2", "dist=1")},
     "+ SimKD": {"losses": ("bce=1", "mkd=1", "aux=0.2", "simkd=1")},
     "+ attention transfer": {"losses": ("bce=1", "mkd=1", "aux=0.2", "at=1")},
@@ -78,12 +75,7 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "together, mixup, MKD in place of labels": {**LONG, "mixup": 0.2, "losses": ("mkd=1", "aux=0.2")},
     "evaluation windows every 0.25 s": {"stride_s": 0.25},
     "any lead at first": {"any_lead": 0.7},
-    "random projections at first": {"virtual_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
-    "random gain": {"augment": ("gain=0.2",)},
-    "random wander": {"augment": ("wander=0.2",)},
-    "random mask": {"augment": ("mask=0.3",)},
-    "random polarity": {"augment": ("flip=0.5",)},
     "mixup": {"mixup": 0.2},
 }
 

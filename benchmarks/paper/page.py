@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attempts import ATTEMPTS
+from attempts import ATTEMPTS, TEACHERS
 from grid import ARMS, ELSEWHERE, RESULTS, read_lines
 from scipy.stats import binomtest
 
@@ -139,15 +139,18 @@ def _attempts(lines: list[dict[str, Any]]) -> list[str]:
     for line in lines:
         by_name.setdefault(line["attempt"], []).append(line)
     means = {name: statistics.mean(line["val_macro_auc"] for line in runs) for name, runs in by_name.items()}
-    students = [name for name in means if name in ATTEMPTS]
+    students = [name for name in means if name not in TEACHERS]
     basis = means["basis"]
     first = by_name["basis"][0]
-    rows = [
-        f"| {name} | `{json.dumps(by_name[name][0]['changes'])}` | {len(by_name[name])} | {means[name]:.4f} "
-        f"| {means[name] - basis:+.4f} | {by_name[name][0]['seconds']:.0f} |"
-        for name in sorted(students, key=means.__getitem__, reverse=True)
-    ]
-    others = "; ".join(f"{name} {means[name]:.4f}" for name in means if name not in ATTEMPTS)
+    gone = {name: f" (at {by_name[name][0]['revision']})" for name in students if name not in ATTEMPTS}
+    rows = []
+    for name in sorted(students, key=means.__getitem__, reverse=True):
+        one, seeds = by_name[name][0], len(by_name[name])
+        rows.append(
+            f"| {name}{gone.get(name, '')} | `{json.dumps(one['changes'])}` | {seeds} | {means[name]:.4f} "
+            f"| {means[name] - basis:+.4f} | {one['seconds']:.0f} |"
+        )
+    others = "; ".join(f"{name} {means[name]:.4f}" for name in means if name in TEACHERS)
     return [
         "## Attempts at a better student",
         "",
@@ -155,7 +158,7 @@ def _attempts(lines: list[dict[str, Any]]) -> list[str]:
         f"{first['folds']['val']}: for choosing, not for quoting. The basis is labels + MKD + the finer labels as a "
         "second task, 20 epochs of 2.5-second crops; each attempt changes one thing. Two runs of one attempt that "
         "differ in their seed alone differ by about 0.001. `python benchmarks/paper/attempts.py` runs them; an option "
-        "that did not hold is gone from the library, and a line of `attempts.jsonl` names the revision that had it.",
+        "that did not hold is gone from the library: check out the revision beside its name to run it.",
         "",
         "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis | seconds, one core |",
         "|---|---|---|---|---|---|",

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from ecgzoo.create import create_loss
 from ecgzoo.data import Cohort
-from ecgzoo.distill.augment import AUGMENTATIONS
 from ecgzoo.distill.batches import TrainingRecords
+from ecgzoo.distill.mixup import mixed
 from ecgzoo.distill.recipe import LossTerm, Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.sync_bn import synchronise
-from ecgzoo.distill.views import any_lead, virtual_lead
+from ecgzoo.distill.views import any_lead
 from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.evaluate import macro_auc
 from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
@@ -109,7 +109,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     device, processes, process = accelerator.device, accelerator.num_processes, accelerator.process_index
 
     used = {*student.config.leads, *(teacher.config.leads if teacher else ())}
-    leads = [lead for lead in cohort.leads if lead in used or recipe.any_lead or recipe.virtual_lead]
+    leads = [lead for lead in cohort.leads if lead in used or recipe.any_lead]
     records = TrainingRecords(
         cohort,
         job.train_rows,
@@ -121,9 +121,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     student_leads = torch.tensor(student.lead_positions(tuple(leads), cohort.title), device=device)
     teacher_leads = torch.tensor(teacher.lead_positions(tuple(leads), cohort.title) if teacher else [], device=device)
 
-    independent = torch.tensor([k for k, lead in enumerate(leads) if lead[0] == "V" or lead in ("I", "II")]).to(device)
-
-    auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
+    auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary).to(device).float()
     data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]), auxiliary)
     losses = {
         term.name: create_loss(term.name, student.info, teacher.info if teacher else None, data, term.params)
@@ -162,24 +160,20 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
             wrapped.train()
             started = time.perf_counter()
-            early = epoch < recipe.epochs / 2 and len(student.config.leads) == 1
+            share = recipe.any_lead if epoch < recipe.epochs / 2 and len(student.config.leads) == 1 else 0.0
             sums: dict[str, Tensor] = {}
             for step, (millivolts, batch) in enumerate(records.epoch(recipe.seed, epoch, process, processes)):
+                if auxiliary is not None:
+                    batch = replace(batch, auxiliary=auxiliary[batch.index])
                 if recipe.mixup:
                     millivolts, batch = mixed(millivolts, batch, recipe.mixup)
                 view = None
                 if teacher is not None and teacher_runs:
                     with torch.no_grad(), accelerator.autocast():
                         view = teacher.view(millivolts.index_select(1, teacher_leads))
-                if early and recipe.any_lead:
-                    shown = any_lead(millivolts, student_leads, recipe.any_lead)
-                elif early and recipe.virtual_lead:
-                    shown = virtual_lead(millivolts, student_leads, recipe.virtual_lead, independent)
-                else:
-                    shown = millivolts.index_select(1, student_leads)
-                for text in recipe.augment:
-                    kind, _, value = text.partition("=")
-                    shown = AUGMENTATIONS[kind](shown, float(value))
+                shown = (
+                    any_lead(millivolts, student_leads, share) if share else millivolts.index_select(1, student_leads)
+                )
                 total, parts = wrapped(shown, view, batch)
                 accelerator.backward(total)
                 if recipe.clip_grad:
@@ -233,15 +227,6 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     student.backbone.load_state_dict(best_weights)
     student.eval()
     return best_line
-
-
-def mixed(millivolts: Tensor, batch: Batch, alpha: float) -> tuple[Tensor, Batch]:
-    """Each record mixed with another of the batch, labels likewise (mixup, arXiv 1710.09412)."""
-    share = float(torch.distributions.Beta(alpha, alpha).sample())
-    share = max(share, 1 - share)  # so that a record's own part is the larger, and its index means it
-    other = torch.randperm(len(millivolts), device=millivolts.device)
-    labels = share * batch.labels + (1 - share) * batch.labels[other]
-    return share * millivolts + (1 - share) * millivolts[other], Batch(labels, batch.index)
 
 
 def _check_in_step(accelerator: Accelerator, learner: Learner, name: str) -> None:

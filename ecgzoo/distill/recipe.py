@@ -75,9 +75,7 @@ class Recipe:
         losses: terms of the student's objective, name=weight[,param=value...].
         aux_task: a second task whose labels the loss aux learns from.
         any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
-        virtual_lead: share of the crops that show it a random projection instead, in the first half of the epochs.
-        augment: what is done to the student's crops, each name=value: gain, wander, mask, flip.
-        mixup: mix records in pairs by a share drawn from Beta(mixup, mixup), for teacher and student; 0 for never.
+        mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
         lr: peak learning rate.
@@ -117,8 +115,6 @@ class Recipe:
     losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
     aux_task: str | None = None
     any_lead: float = 0.0
-    virtual_lead: float = 0.0
-    augment: tuple[str, ...] = ()
     mixup: float = 0.0
     epochs: int = 15
     batch_size: int = 64
@@ -154,20 +150,19 @@ class Recipe:
                 raise RecipeError(f"{name} is the text {getattr(self, name)!r}; expected a sequence, such as a tuple")
         object.__setattr__(self, "losses", tuple(self.losses))
         object.__setattr__(self, "requires", tuple(self.requires))
-        object.__setattr__(self, "augment", tuple(self.augment))
         object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
         if wrong := [text for text in self.student_arguments if not re.fullmatch(r"\w+=.+", text)]:
             raise RecipeError(f"student_arguments {wrong[0]!r}: expected name=value, such as drop_rate=0")
         for name in ("epochs", "batch_size", "patience", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
-        for name in ("lr", "weight_decay", "clip_grad", "ema_decay", "window_s", "stride_s"):
+        for name in ("lr", "weight_decay", "clip_grad", "ema_decay", "window_s", "stride_s", "mixup"):
             if not isinstance(getattr(self, name), (int, float)):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a number")
         for name in ("epochs", "batch_size", "lr", "window_s", "stride_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("weight_decay", "clip_grad", "patience"):
+        for name in ("weight_decay", "clip_grad", "patience", "mixup"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.any_lead <= 1 or (self.any_lead and len(self.student_leads) > 1):

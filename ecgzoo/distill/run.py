@@ -133,7 +133,9 @@ class Run:
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
         data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
         for term in recipe.terms:
-            create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
+            loss = create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
+            if recipe.mixup and "index" in loss.requires:
+                raise RecipeError(f"{term.name} needs to know which record it sees, and mixup shows two; leave out one")
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
 
     def _new_model(self, architecture: str, leads: tuple[str, ...], arguments: Mapping[str, Any]) -> EcgModel:

@@ -15,19 +15,3 @@ def any_lead(millivolts: Tensor, own: Tensor, share: float) -> Tensor:
     other = torch.randint(leads, (batch,), device=millivolts.device)
     replaced = torch.rand(batch, 1, 1, device=millivolts.device) < share
     return torch.where(replaced, millivolts[torch.arange(batch, device=millivolts.device), other][:, None], shown)
-
-
-def virtual_lead(millivolts: Tensor, own: Tensor, share: float, leads: Tensor) -> Tensor:
-    """With probability `share` a random projection of the heart vector, else the lead at `own`: ``[B, 1, T]``.
-
-    Args:
-        millivolts: crops ``[B, leads, T]``.
-        own: ``[1]``.
-        share: from 0 to 1.
-        leads: positions of the eight independent leads; their weights are uniform on the sphere.
-    """
-    batch = len(millivolts)
-    weights = torch.nn.functional.normalize(torch.randn(batch, 1, len(leads), device=millivolts.device), dim=2)
-    replaced = torch.rand(batch, 1, 1, device=millivolts.device) < share
-    projected = weights @ millivolts.index_select(1, leads)
-    return torch.where(replaced, projected, millivolts.index_select(1, own))

@@ -20,19 +20,18 @@ class AuxLabels(Loss):
         RecipeError: the recipe names no second task.
     """
 
-    requires = frozenset({"student.embedding", "index"})
-    labels: Tensor
+    requires = frozenset({"student.embedding", "auxiliary"})
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
         super().__init__()
         if data.auxiliary is None:
             raise RecipeError("aux needs the labels of a second task; name it with --aux-task")
         self.head = nn.Linear(student.embedding_size, data.auxiliary.shape[1])
-        self.register_buffer("labels", data.auxiliary.float(), persistent=False)
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean over records of the sum over classes, in nats."""
+        assert batch.auxiliary is not None  # the recipe names a task, or __init__ had refused
         with without_autocast(student.embedding):
             logits = self.head(full_precision(student.embedding))
-            each = F.binary_cross_entropy_with_logits(logits, self.labels[batch.index], reduction="none")
+            each = F.binary_cross_entropy_with_logits(logits, batch.auxiliary, reduction="none")
             return each.sum(1).mean()

@@ -33,7 +33,7 @@ class MemoryBank(nn.Module):
         self.register_buffer("visited", torch.zeros(len(labels), dtype=torch.bool))
         self.register_buffer("labels", labels.float(), persistent=False)
 
-    def mask(self, index: Tensor, labels: Tensor, rows: Tensor | slice, soft: bool = False) -> Tensor:
+    def mask(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
         """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, `EXCLUDED` for the others.
 
         A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
@@ -42,14 +42,7 @@ class MemoryBank(nn.Module):
         Returns:
             ``[B, len(rows)]``, of the dtype of `labels` ``[B, C]``.
         """
-        others = self.labels[rows].to(labels.dtype)
-        shared = labels @ others.T
-        if soft:  # weighted by 1 - Jaccard overlap, in the log
-            union = labels.sum(1, keepdim=True) + others.sum(1) - shared
-            weight = (1 - shared / union.clamp(min=1)).float()
-            weight[:, ~self.visited[rows]] = 0
-            weight[torch.arange(len(index)), index] = 0
-            return torch.where(weight > 0, weight.clamp(min=1e-6).log(), EXCLUDED).to(labels.dtype)
+        shared = labels @ self.labels[rows].to(labels.dtype).T
         shared += ~self.visited[rows]
         if isinstance(rows, slice):
             shared.scatter_(1, index[:, None], 1.0)

@@ -62,7 +62,6 @@ class CLT(Loss):
         z_momentum: float = 0.99,
         max_rows: int = 100_000,
         chunk: int = 4096,
-        soft: bool = False,
     ) -> None:
         super().__init__()
         if teacher is None:
@@ -79,7 +78,7 @@ class CLT(Loss):
                 f"z_momentum={z_momentum}; the first four must be positive, momentum in [0, 1), z_momentum in [0, 1]"
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
-        self.max_rows, self.chunk, self.soft = max_rows, chunk, soft
+        self.max_rows, self.chunk = max_rows, chunk
         self.student_head = nn.Linear(student.embedding_size, dim)
         self.teacher_head = nn.Linear(teacher.embedding_size, dim)
         self.bank = MemoryBank(data.labels, dim, momentum)
@@ -99,8 +98,8 @@ class CLT(Loss):
             z_t = F.normalize(self.teacher_head(full_precision(teacher.embedding)), dim=1)
             rows = self._rows(batch.index.device)
             dtype = torch.bfloat16 if student.embedding.dtype == torch.bfloat16 else z_s.dtype
-            mask = self.bank.mask(batch.index, batch.labels.to(dtype), rows, self.soft)
-            count = torch.stack([(part > -1e29).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
+            mask = self.bank.mask(batch.index, batch.labels.to(dtype), rows)
+            count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
             term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, count, self.log_z[0])
             term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, count, self.log_z[1])
         if self.training:

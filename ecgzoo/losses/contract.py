@@ -30,10 +30,15 @@ class Batch:
     Attributes:
         labels: float multi-hot ``[B, C]``.
         index: int64 ``[B]``, each record's position among the ``N`` training records.
+        auxiliary: float multi-hot ``[B, C']``, labels of another task, if the recipe names one.
+
+    Under mixup, labels are those of two records in their shares; `index` then names neither, and a recipe with a loss
+    that requires it is refused.
     """
 
     labels: Tensor
     index: Tensor
+    auxiliary: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ NEEDS = frozenset(
 ) | {
     "labels",
     "index",
+    "auxiliary",
 }
 
 
@@ -88,7 +94,7 @@ class Loss(nn.Module):
 
     Attributes:
         requires: what it reads, out of ``student.logits student.embedding student.features teacher.logits
-            teacher.embedding teacher.features labels index``; the teacher runs only if some term requires it.
+            teacher.embedding teacher.features labels index auxiliary``; the teacher runs only if some term requires it.
         extras: scalars for the log, set by `forward`.
     """
 

@@ -43,8 +43,11 @@ def assert_loss_conforms(name: str) -> None:
     undeclared = View(*(_unless(loss, f"student.{part}", getattr(student, part)) for part in _PARTS))
     given = View(*(_unless(loss, f"teacher.{part}", getattr(teacher, part)) for part in _PARTS))
     needs_teacher = any(need.startswith("teacher.") for need in loss.requires)
+    assert batch.auxiliary is not None
     poisoned = Batch(
-        _unless(loss, "labels", batch.labels), batch.index if "index" in loss.requires else batch.index * 0
+        _unless(loss, "labels", batch.labels),
+        batch.index if "index" in loss.requires else batch.index * 0,
+        _unless(loss, "auxiliary", batch.auxiliary),
     )
     blind = loss.eval()(undeclared, given if needs_teacher else None, poisoned)
     assert blind.isfinite(), f"{name}: reads something that it does not declare in `requires`"
@@ -71,7 +74,7 @@ def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
         shapes = ((len(index), _CLASSES), (len(index), sizes[0]), (len(index), *sizes[1:]))
         return View(*(torch.randn(shape, generator=random, requires_grad=True) for shape in shapes))
 
-    return view(_STUDENT_SIZES), view(_TEACHER_SIZES), Batch(labels[index], index)
+    return view(_STUDENT_SIZES), view(_TEACHER_SIZES), Batch(labels[index], index, labels.repeat(1, 2)[index])
 
 
 def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:

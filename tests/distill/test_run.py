@@ -409,5 +409,9 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     assert student.config.training["data_fingerprint"] == own.fingerprint
     assert student.config.normalisation.kind == "record_z"
     assert "each window's own mean" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(RecipeError, match="clt needs to know which record it sees"):
+        Run(recipe(tmp_path, mixup=0.2, output=str(tmp_path / "other")), cohort=own)
+    with pytest.raises(RecipeError, match="mixup is -1"):
+        recipe(tmp_path, mixup=-1)
     with pytest.raises(RecipeError, match="normalisation is 'none'"):
         recipe(tmp_path, normalisation="none")

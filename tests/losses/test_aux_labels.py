@@ -17,7 +17,11 @@ def test_it_is_its_equation() -> None:
     auxiliary = (torch.rand(9, 5) < 0.4).float()
     loss = create_loss("aux", INFO, None, DataInfo(("a", "b"), torch.zeros(9, 2), auxiliary))
     index, embedding = torch.tensor([7, 0, 3]), torch.randn(3, 3)
-    found = loss(View(torch.zeros(3, 2), embedding, embedding[..., None]), None, Batch(torch.zeros(3, 2), index))
+    found = loss(
+        View(torch.zeros(3, 2), embedding, embedding[..., None]),
+        None,
+        Batch(torch.zeros(3, 2), index, auxiliary[index]),
+    )
     weight, bias = loss.head.weight.tolist(), loss.head.bias.tolist()
     expected = 0.0
     for row, record in zip(embedding.tolist(), index.tolist(), strict=True):
