@@ -28,8 +28,8 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "labels alone, as in mvkt_plus.py: all statements too, any lead at first, 5 s crops, EMA, 30 epochs",
-    "mvkt plus": "the same + MKD",
+    "bce plus": "as mvkt_plus.py, labels in place of MKD: all statements too, mixup, 5 s crops, any lead at first, EMA, 40 epochs",
+    "mvkt plus": "mvkt_plus.py: the same, MKD in place of labels",
 }
 
 
