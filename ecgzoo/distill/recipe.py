@@ -256,6 +256,7 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
         raise RecipeError(f"{path} holds no recipe; choose another --output")
+    saved = {**Recipe().to_dict(), **saved}  # an option newer than the folder had no effect then, as by default now
     for name in sorted(mine.keys() | saved.keys()):
         if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
             raise RecipeError(
