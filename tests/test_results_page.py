@@ -1,22 +1,39 @@
 """docs/results.md is what its command makes of the committed runs."""
 
+import dataclasses
 import json
+import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 PROJECT = Path(__file__).parents[1]
 
 
-def test_the_page_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(PROJECT / "benchmarks" / "paper")
     import page
 
+    yield page
+    for name in ("page", "grid", "attempts"):
+        sys.modules.pop(name)
+
+
+def test_the_page_is_not_typed(page: ModuleType) -> None:
     results = PROJECT / "benchmarks" / "results"
     lines = page.read_lines(results / "paper.jsonl")
     summary = json.loads((results / "paper_summary.json").read_text(encoding="utf-8"))
     shown = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
     assert shown == page.render(lines, summary, *page.evidence())
-    for name in ("page", "grid", "attempts"):
-        sys.modules.pop(name)
+
+
+def test_the_grid_runs_the_recipe_of_its_name(page: ModuleType) -> None:
+    plus = runpy.run_path(str(PROJECT / "recipes" / "mvkt_plus.py"))["PLUS"]
+    given = dataclasses.asdict(plus)
+    for field, value in page.ARMS["mvkt plus"].items():
+        if field != "aux_task":  # the simulated cohort has another
+            assert given[field] == value, field

@@ -28,7 +28,7 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "as mvkt_plus.py, labels in place of MKD: finer labels, mixup, 5 s crops, any lead at first, EMA, 40 epochs",
+    "bce plus": "as mvkt_plus.py, labels for MKD: finer labels, mixup, 5 s crops, any lead at first, EMA, 40 epochs",
     "mvkt plus": "mvkt_plus.py: the same, MKD in place of labels",
 }
 

@@ -1,5 +1,7 @@
 """Recipe: parsing, contradictions, the claim on a run folder."""
 
+import json
+
 import pytest
 
 from ecgzoo.data import parse_folds
@@ -78,6 +80,13 @@ def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:
     with pytest.raises(RecipeError, match="--resume"):
         claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
     claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, root="moved"), "abc")
+    path = tmp_path / "run" / "recipe.json"
+    older = json.loads(path.read_text())
+    del older["mixup"]  # written before there was one
+    path.write_text(json.dumps(older))
+    claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True), "abc")
+    with pytest.raises(RecipeError, match="mixup is 0"):
+        claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, mixup=0.2), "abc")
     with pytest.raises(RecipeError, match="seed is 1 there and 2 here"):
         claim_folder(Recipe(output=tmp_path / "run", seed=2, resume=True), "abc")
     with pytest.raises(RecipeError, match="data_fingerprint is 'abc' there and 'xyz' here"):
