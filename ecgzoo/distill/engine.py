@@ -25,7 +25,7 @@ from ecgzoo.distill.mixup import mixed
 from ecgzoo.distill.recipe import LossTerm, Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.sync_bn import synchronise
-from ecgzoo.distill.views import any_lead
+from ecgzoo.distill.views import any_lead, windowed_view
 from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.evaluate import macro_auc
 from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
@@ -170,7 +170,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 view = None
                 if teacher is not None and teacher_runs:
                     with torch.no_grad(), accelerator.autocast():
-                        view = teacher.view(millivolts.index_select(1, teacher_leads))
+                        view = windowed_view(teacher, millivolts.index_select(1, teacher_leads))
                 shown = (
                     any_lead(millivolts, student_leads, share) if share else millivolts.index_select(1, student_leads)
                 )
