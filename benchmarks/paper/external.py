@@ -138,6 +138,8 @@ def plot(changed: list[dict[str, Any]], path: Path) -> None:
                 )
         axes.set_xlabel(label)
     panels[0].set(xscale="log", ylabel="AUC of NORM, 95 % interval")
+    panels[0].set_xticks(SCALES, [f"{scale:g}" for scale in SCALES], minor=False)
+    panels[0].set_xticks([], minor=True)
     panels[0].legend(fontsize=8)
     figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
 
