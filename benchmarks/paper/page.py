@@ -191,9 +191,9 @@ def _truth(truth: dict[str, Any]) -> list[str]:
         "without a teacher, mean of three seeds; and what can be learnt there, from four times the records. "
         "`python benchmarks/paper/truth.py`.",
         "",
-        "A student also takes over what its teacher does not know. Where the teacher of 4,000 records knows less than lead "
-        f"I could tell ({', '.join(unsure)}), MKD gives {statistics.mean(gain[lesion] for lesion in unsure):+.3f} in the "
-        f"mean; everywhere else {statistics.mean(gain[lesion] for lesion in sure):+.3f}.",
+        "A student also takes over what its teacher does not know. Where the teacher of 4,000 records knows less than "
+        f"lead I could tell ({', '.join(unsure)}), MKD gives {statistics.mean(gain[name] for name in unsure):+.3f} in "
+        f"the mean; everywhere else {statistics.mean(gain[name] for name in sure):+.3f}.",
         "",
         "| AUC | share in lead I | teacher, 12 leads | at most | labels alone | + MKD | + CLT | + MKD + CLT |",
         "|---|---|---|---|---|---|---|---|",
