@@ -152,7 +152,7 @@ def _attempts(lines: list[dict[str, Any]]) -> list[str]:
         }
         rows.append(
             f"| {name}{gone.get(name, '')} | `{json.dumps(changes)}` | {seeds} | {means[name]:.4f} "
-            f"| {means[name] - basis:+.4f} | {one['seconds']:.0f} |"
+            f"| {means[name] - basis:+.4f} |"
         )
     others = "; ".join(f"{name} {means[name]:.4f}" for name in means if name in TEACHERS)
     return [
@@ -164,8 +164,8 @@ def _attempts(lines: list[dict[str, Any]]) -> list[str]:
         "differ in their seed alone differ by about 0.001. `python benchmarks/paper/attempts.py` runs them; an option "
         "that did not hold is gone from the library: check out the revision beside its name to run it.",
         "",
-        "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis | seconds, one core |",
-        "|---|---|---|---|---|---|",
+        "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis |",
+        "|---|---|---|---|---|",
         *rows,
         "",
         f"Teachers used above, on the same fold: {others}.",
