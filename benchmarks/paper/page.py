@@ -161,7 +161,7 @@ def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[s
         "",
         f"Lead I, trained on folds {first['folds']['train']}, epoch chosen **and** judged on fold "
         f"{first['folds']['val']}: for choosing, not for quoting. The basis is labels + MKD + the finer labels as a "
-        "second task, 20 epochs of 2.5-second crops; each attempt changes one thing. The seed alone moves labels alone by "
+        "second task, 20 epochs of 2.5-second crops; each attempt changes one thing. The seed moves labels alone by "
         f"{noise:.4f} (standard deviation, lead I, fold 9). `python benchmarks/paper/attempts.py` runs them; an option "
         "that did not hold is gone from the library: check out the revision beside its name to run it.",
         "",
