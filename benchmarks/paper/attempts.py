@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from grid import COMMON, RESULTS, in_parallel, read_lines
+from grid import COMMON, RESULTS, has_teacher, in_parallel, read_lines
 from torch import Tensor, nn
 
 from ecgzoo.distill import Recipe, Run
@@ -94,18 +94,18 @@ class Ensemble(EcgModel):
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
     """Train one student and read its figures of the validation fold."""
     fields = {**BASIS, "seed": seed, **fields}
-    distils = any(text.partition("=")[0] not in ("bce", "aux") for text in fields["losses"])
     teachers = fields.pop("teachers", ["teacher"])
     folders = [
         output / "teacher" / "teacher" if teacher == "teacher" else output / _folder(teacher, 0) / "student"
         for teacher in teachers
     ]
     recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed), resume=True)
+    distils = has_teacher(recipe)
     run = Run(replace(recipe, teacher_weights=str(folders[0]) if distils else None), distils)
     teacher = None
     if distils:
         teacher = Ensemble([load_pretrained(folder) for folder in folders]) if len(folders) > 1 else run.teacher()
-    student = run.train("student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options)
+    student = run.student(teacher)
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ecgzoo.distill import LossTerm, Recipe, Run
+from ecgzoo.data import Cohort
+from ecgzoo.distill import Recipe, Run
 from ecgzoo.evaluate.cohort import CohortScores
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -140,28 +141,10 @@ def run_one(
     common: Recipe, fields: dict[str, Any], teacher: str, arm: str, lead: str, seed: int, output: Path
 ) -> dict[str, Any]:
     """Train and judge one student; its line of the results."""
-    distils = any(LossTerm.parse(text).name not in ("bce", "aux") for text in fields["losses"])
-    given = str(output / "teacher" / "teacher") if distils else None
     name = f"{arm.replace(' ', '_')}_{lead}_{seed}"
-    recipe = replace(
-        common,
-        **fields,
-        seed=seed,
-        student_leads=(lead,),
-        teacher_weights=given,
-        output=output / name,
-        resume=True,
-    )
+    recipe = replace(common, **fields, seed=seed, student_leads=(lead,), output=output / name)
     started = time.perf_counter()
-    run = Run(recipe, distils=distils)
-    student = run.train(
-        "student",
-        recipe.student,
-        recipe.student_leads,
-        recipe.losses,
-        run.teacher() if distils else None,
-        recipe.student_options,
-    )
+    run, student = train_student(recipe, output / "teacher" / "teacher")
     scores = run.scores(student, recipe.judged_folds, run.judged_rows)
     seconds = time.perf_counter() - started
     save_scores(scores, output / f"{name}.npz")
@@ -173,7 +156,7 @@ def run_one(
         "data": run.cohort.title,
         "seed": seed,
         "student": recipe.student,
-        "teacher": teacher if distils else None,
+        "teacher": teacher if run.distils else None,
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds, "test": recipe.test_folds},
         "losses": list(recipe.losses),
         "macro_auc": evaluation.macro_auc,
@@ -184,6 +167,18 @@ def run_one(
         "seconds": seconds,
         **provenance(),
     }
+
+
+def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
+    """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
+    distils = has_teacher(recipe)
+    run = Run(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
+    return run, run.student(run.teacher() if distils else None)
+
+
+def has_teacher(recipe: Recipe) -> bool:
+    """Whether one of its losses is not of labels alone."""
+    return any(term.name not in ("bce", "aux") for term in recipe.terms)
 
 
 def save_scores(scores: CohortScores, path: Path) -> None:

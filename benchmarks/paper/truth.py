@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import ARMS, COMMON, RESULTS, in_parallel
+from grid import ARMS, COMMON, RESULTS, in_parallel, train_student
 
 from ecgzoo.data import Cohort
 from ecgzoo.data.synthetic import lesion_changes, load_synthetic
-from ecgzoo.distill import Run
 from ecgzoo.evaluate import macro_auc
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.provenance import provenance
@@ -30,11 +29,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 FEW = replace(
     COMMON, data="synthetic", task="diagnostic", train_folds="1-2", val_folds="9", test_folds="10", stride_s=2.5
 )
-MANY = replace(FEW, train_folds="1-8", epochs=40, losses=("bce=1",))
+LABELS_ALONE = ("bce=1",)
+TEACHER = replace(FEW, losses=LABELS_ALONE, student_arguments=(), student_leads=LEADS_12)
 STUDENTS = {
-    "at most": replace(MANY, output="at_most"),
+    "at most": replace(FEW, train_folds="1-8", epochs=40, losses=LABELS_ALONE),
     **{
-        f"{arm} {seed}": replace(FEW, seed=seed, output=f"{arm}_{seed}", **ARMS[arm])
+        f"{arm} {seed}": replace(FEW, seed=seed, **ARMS[arm])
         for seed in range(3)
         for arm in ("bce", "mkd", "clt", "mvkt")
     },
@@ -49,21 +49,9 @@ def cohort() -> Cohort:
 
 def per_class(name: str, output: Path) -> tuple[str, dict[str, float]]:
     """Train one network and judge it; its name, and AUC by lesion on the test fold and macro AUC."""
-    recipe = replace(STUDENTS.get(name, FEW), resume=True)
-    teacher_folder = output / "teacher"
-    if name == "teacher":
-        recipe = replace(recipe, losses=("bce=1",), student_arguments=(), student_leads=LEADS_12, output="teacher")
-    distils = recipe.losses != ("bce=1",)
-    given = str(teacher_folder / "student") if distils else None
-    run = Run(replace(recipe, output=output / recipe.output, teacher_weights=given), distils, cohort())
-    student = run.train(
-        "student",
-        recipe.student,
-        recipe.student_leads,
-        recipe.losses,
-        run.teacher() if distils else None,
-        recipe.student_options,
-    )
+    recipe = TEACHER if name == "teacher" else STUDENTS[name]
+    recipe = replace(recipe, output=output / name.replace(" ", "_"))
+    run, student = train_student(recipe, output / "teacher" / "student", cohort())
     scores = run.scores(student, recipe.judged_folds, run.judged_rows)
     aucs = {label: macro_auc(scores.y_true[:, [k]], scores.y_score[:, [k]]) for k, label in enumerate(scores.classes)}
     return name, {**aucs, "macro AUC": macro_auc(scores.y_true, scores.y_score)}

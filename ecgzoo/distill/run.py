@@ -160,6 +160,13 @@ class Run:
         recipe = self.recipe
         return self._given or self.train("teacher", recipe.teacher, recipe.teacher_leads, ("bce=1",), None)
 
+    def student(self, teacher: EcgModel | None) -> EcgModel:
+        """The recipe's student, trained with its losses; `teacher` is None if none of them has one."""
+        recipe = self.recipe
+        return self.train(
+            "student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options
+        )
+
     def _given_teacher(self, folder: str | Path) -> EcgModel:
         """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
         recipe = self.recipe
@@ -292,10 +299,10 @@ def distill(recipe: Recipe) -> Report:
     run = Run(recipe)
     teacher = run.teacher()
     models = {"teacher": teacher}
-    student = (recipe.student, recipe.student_leads)
     if recipe.compare:
+        student = (recipe.student, recipe.student_leads)
         models["baseline"] = run.train("baseline", *student, ("bce=1",), None, recipe.student_options)
-    models["student"] = run.train("student", *student, recipe.losses, teacher, recipe.student_options)
+    models["student"] = run.student(teacher)
     return run.report(models)
 
 
