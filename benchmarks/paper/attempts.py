@@ -14,16 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from grid import COMMON, RESULTS, has_teacher, in_parallel, read_lines
-from torch import Tensor, nn
+from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
 
-from ecgzoo.distill import Recipe, Run
-from ecgzoo.losses.contract import View
-from ecgzoo.model import EcgModel
+from ecgzoo.distill import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
-from ecgzoo.weights import load_pretrained
 
 BASIS: dict[str, Any] = {"losses": ("bce=1", "mkd=1", "aux=0.2"), "aux_task": "all"}
 TEACHERS: dict[str, dict[str, Any]] = {
@@ -36,6 +31,10 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
 LONG = {"window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "any_lead": 0.7, "epochs": 40}
+PLUS = ARMS["mvkt plus"]
+OF_LEAD_I = [f"mvkt plus, lead I, seed {seed}" for seed in (2, 3, 4)]
+# of the grid
+FOLDERS = {"teacher": "teacher/teacher", **{name: f"mvkt_plus_I_{name[-1]}/student" for name in OF_LEAD_I}}
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -70,6 +69,9 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
         "mixup": 0.2,
         "losses": ("mkd=1", "aux=0.2"),
     },
+    "mvkt plus": PLUS,
+    "mvkt plus, beside the teacher three of lead I": {**PLUS, "teachers": ["teacher", *OF_LEAD_I]},
+    "mvkt plus, three of lead I in place of the teacher": {**PLUS, "teachers": OF_LEAD_I},
     "evaluation windows every 0.25 s": {"stride_s": 0.25},
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
@@ -77,41 +79,19 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Ensemble(EcgModel):
-    """Several teachers as one: the mean of their logits; embedding and features are the first one's."""
-
-    def __init__(self, models: list[EcgModel]) -> None:
-        super().__init__(models[0].backbone, models[0].config)
-        self.others = nn.ModuleList(models[1:])
-
-    def view(self, millivolts: Tensor) -> View:
-        """See `EcgModel.view`."""
-        first = super().view(millivolts)
-        logits = [first.logits, *(other.view(millivolts).logits for other in self.others)]  # type: ignore[operator]
-        return View(torch.stack(logits).mean(0), first.embedding, first.features)
-
-
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
     """Train one student and read its figures of the validation fold."""
     fields = {**BASIS, "seed": seed, **fields}
     teachers = fields.pop("teachers", ["teacher"])
-    folders = [
-        output / "teacher" / "teacher" if teacher == "teacher" else output / _folder(teacher, 0) / "student"
-        for teacher in teachers
-    ]
-    recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed), resume=True)
-    distils = has_teacher(recipe)
-    run = Run(replace(recipe, teacher_weights=str(folders[0]) if distils else None), distils)
-    teacher = None
-    if distils:
-        teacher = Ensemble([load_pretrained(folder) for folder in folders]) if len(folders) > 1 else run.teacher()
-    student = run.student(teacher)
+    first, *assistants = (output / FOLDERS.get(teacher, f"{_folder(teacher, 0)}/student") for teacher in teachers)
+    recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed))
+    run, student = train_student(replace(recipe, assistants=tuple(map(str, assistants))), first)
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,
         "seed": fields["seed"],
         "changes": {field: value for field, value in fields.items() if value != BASIS.get(field) and field != "seed"},
-        "teachers": teachers if distils else [],
+        "teachers": teachers if run.distils else [],
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds},
         "val_macro_auc": student.config.metrics["macro_auc"],
         "per_class": student.config.metrics["per_class"],

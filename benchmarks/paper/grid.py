@@ -171,14 +171,9 @@ def run_one(
 
 def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
-    distils = has_teacher(recipe)
+    distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
     run = Run(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
     return run, run.student(run.teacher() if distils else None)
-
-
-def has_teacher(recipe: Recipe) -> bool:
-    """Whether one of its losses is not of labels alone."""
-    return any(term.name not in ("bce", "aux") for term in recipe.terms)
 
 
 def save_scores(scores: CohortScores, path: Path) -> None:
