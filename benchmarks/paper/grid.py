@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--output", default="runs/paper")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--quick", action="store_true", help="lead I, three arms, two seeds, two training folds")
+    parser.add_argument("--quick", action="store_true", help="two training folds, lead I; else three arms, two seeds")
     given = parser.parse_args()
     common = (
         COMMON if given.root else replace(COMMON, data="synthetic", train_folds="1-8", val_folds="9", test_folds="10")
@@ -87,7 +87,7 @@ def main() -> None:
     common, name = replace(common, root=given.root), "paper"
     if given.quick:
         common, name = replace(common, train_folds="1-2"), "paper_quick"
-        given.leads, given.arms, given.seeds = ["I"], ["bce", "mkd", "mvkt"], 2
+        given.leads, given.arms, given.seeds = ["I"], given.arms or ["bce", "mkd", "mvkt"], given.seeds or 2
     output = Path(given.output) / (name + ("" if given.root else "_synthetic"))
     log = RESULTS / f"{output.name}.jsonl"
     done = {(line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}

@@ -35,7 +35,7 @@ class Run:
     Args:
         recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
         distils: whether a teacher takes part; without one, no loss may need it.
-        cohort: the records, instead of those that the recipe's data, root and task name.
+        cohort: the records, instead of those that the recipe's data, root and task name; it has no second task.
 
     Raises:
         RecipeError, RegistryError, DataError: what the recipe asks for is not to be had.
@@ -43,6 +43,10 @@ class Run:
 
     def __init__(self, recipe: Recipe, distils: bool = True, cohort: Cohort | None = None) -> None:
         check_requires(recipe.requires)
+        if cohort is not None and recipe.aux_task:
+            raise RecipeError(
+                f"aux_task {recipe.aux_task!r} is of {recipe.data}, not of the given cohort; leave it out"
+            )
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
         self.recipe = recipe
