@@ -36,7 +36,6 @@ RESULTS = Path(__file__).parents[1] / "results"
 # what mvkt_plus.py adds; the same without a teacher tells what of it is distillation
 PLUS = {
     "aux_task": "all",
-    "mixup": 0.2,
     "any_lead": 0.7,
     "window_s": 5.0,
     "stride_s": 2.5,
@@ -52,7 +51,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "published": {"losses": ("bce=1", "mkd=1", "clt=0.8,z_momentum=1,max_rows=1700")},
     "mvkt": {"losses": ("bce=1", "mkd=1", "clt=0.8")},
     "bce plus": {"losses": ("bce=1", "aux=0.2"), **PLUS},
-    "mvkt plus": {"losses": ("mkd=1", "aux=0.2"), **PLUS},
+    "mvkt plus": {"losses": ("bce=1", "mkd=1", "aux=0.2"), **PLUS},
+    "bce mixup": {"losses": ("bce=1", "aux=0.2"), "mixup": 0.2, **PLUS},
+    "mkd mixup": {"losses": ("mkd=1", "aux=0.2"), "mixup": 0.2, **PLUS},
 }
 IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt")
 COMMON = Recipe(
