@@ -30,11 +30,10 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "assistant of I": {**BASIS, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 30, "seed": 1},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
-LONG = {"window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "any_lead": 0.7, "epochs": 40}
-PLUS = ARMS["mvkt plus"]
-OF_LEAD_I = [f"mvkt plus, lead I, seed {seed}" for seed in (2, 3, 4)]
+OF_LEAD_I = [f"mkd mixup of I, seed {seed}" for seed in (2, 3, 4)]
 # of the grid
-FOLDERS = {"teacher": "teacher/teacher", **{name: f"mvkt_plus_I_{name[-1]}/student" for name in OF_LEAD_I}}
+FOLDERS = {"teacher": "teacher/teacher", **{name: f"mkd_mixup_I_{name[-1]}/student" for name in OF_LEAD_I}}
+TOGETHER, MIXUP = ARMS["mvkt plus"], ARMS["mkd mixup"]
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -63,16 +62,11 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "5 s crops": {"window_s": 5.0, "stride_s": 2.5},
     "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
     "40 epochs": {"epochs": 40},
-    "together, teacher by its own windows": LONG,
-    "together, teacher by its own windows, mixup, MKD in place of labels": {
-        **LONG,
-        "mixup": 0.2,
-        "losses": ("mkd=1", "aux=0.2"),
-    },
-    "mvkt plus": PLUS,
-    "mvkt plus, beside the teacher three of lead I": {**PLUS, "teachers": ["teacher", *OF_LEAD_I]},
-    "mvkt plus, three of lead I in place of the teacher": {**PLUS, "teachers": OF_LEAD_I},
-    "evaluation windows every 0.25 s": {"stride_s": 0.25},
+    "together": TOGETHER,
+    "together, mixup, MKD in place of labels, teacher's own windows": MIXUP,
+    "together, mixup, MKD, beside the teacher three of lead I": {**MIXUP, "teachers": ["teacher", *OF_LEAD_I]},
+    "together, mixup, MKD, three of lead I for the teacher": {**MIXUP, "teachers": OF_LEAD_I},
+    "evaluation windows every 0.5 s": {"stride_s": 0.5},
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},

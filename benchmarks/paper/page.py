@@ -28,9 +28,12 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "as mvkt_plus.py, labels for MKD: finer labels, mixup, 5 s crops, any lead at first, EMA, 40 epochs",
-    "mvkt plus": "mvkt_plus.py: the same, MKD in place of labels",
+    "bce plus": "mvkt_plus.py without its teacher: finer labels, 5 s crops, any lead at first, EMA, 40 epochs",
+    "mvkt plus": "mvkt_plus.py: the same + MKD",
+    "bce mixup": "as bce plus, with mixup",
+    "mkd mixup": "as bce mixup, MKD in place of labels",
 }
+WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
 
 
 def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
         "verdicts": {},
     }
     for lead in sorted({line["lead"] for line in lines}):
-        for arm, base in [*((arm, "bce") for arm in ARMS if arm != "bce"), ("mvkt plus", "bce plus")]:
+        for arm, base in [*((arm, "bce") for arm in ARMS if arm != "bce"), *WITHOUT_TEACHER.items()]:
             seeds = sorted(_seeds(lines, arm, lead) & _seeds(lines, base, lead))
             if not seeds:
                 continue
@@ -68,7 +71,7 @@ def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
                 "sign_test_p": float(binomtest(sum(value > 0 for value in each), len(each)).pvalue),
                 "gap_recovered": statistics.mean(each) / (found["teacher"]["macro_auc"] - baseline),
             }
-    return {**found, "provenance": provenance()}
+    return found
 
 
 def _seeds(lines: list[dict[str, Any]], arm: str, lead: str) -> set[int]:
@@ -77,6 +80,7 @@ def _seeds(lines: list[dict[str, Any]], arm: str, lead: str) -> set[int]:
 
 def render(
     lines: list[dict[str, Any]],
+    fewer: list[dict[str, Any]],
     summary: dict[str, Any],
     attempts: list[dict[str, Any]],
     truth: dict[str, Any],
@@ -88,17 +92,17 @@ def render(
         "# Results",
         "",
         "What distillation from twelve leads gives a student of one. Written by `python benchmarks/paper/page.py` "
-        "from `benchmarks/results/`: `paper.jsonl`, one line a run, `paper_summary.json`, `attempts.jsonl`, "
-        "`truth.json` and `external.json`. Nothing is typed by hand.",
+        "from `benchmarks/results/`: `paper.jsonl` and `paper_quick.jsonl`, one line a run, `paper_summary.json`, "
+        "`attempts.jsonl`, `truth.json` and `external.json`. Nothing is typed by hand.",
         "",
-        *_verdict(summary),
+        *_verdict(summary["grid"]),
         "",
         "## The grid",
         "",
         f"{len(lines)} of {WHOLE} runs. {first['data']}; trained on folds {first['folds']['train']}, the epoch chosen "
         f"on fold {first['folds']['val']}, judged on fold {first['folds']['test']}. Fold 10 was never read. "
         f"Student and teacher: {first['student']}, the teacher on 12 leads, macro AUC "
-        f"{summary['teacher']['macro_auc']:.4f}. {first['epochs']} epochs unless said.",
+        f"{summary['grid']['teacher']['macro_auc']:.4f}. {first['epochs']} epochs unless said.",
         "",
         "The budget of tuning was the same for every arm: none. The weights of the terms are the published ones, and "
         "learning rate, batch and epochs are alike. The plus arms alone were chosen, by the attempts below on fold "
@@ -108,10 +112,22 @@ def render(
         "",
     ]
     for lead in sorted({line["lead"] for line in lines}):
-        page += [f"### Lead {lead}", "", *_arms(lines, summary, lead), "", *_classes(lines, lead), ""]
-    page += ["![Difference from labels alone, by seed](results.png)", ""]
+        page += [f"### Lead {lead}", "", *_arms(lines, summary["grid"], lead), "", *_classes(lines, lead), ""]
+    page += ["![Difference from labels alone, by seed](results.png)", "", *_fewer(fewer, summary["fewer"]), ""]
     page += [*_attempts(attempts, lines), "", *_truth(truth), "", *_external(external), ""]
     return "\n".join(page)
+
+
+def _fewer(lines: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
+    return [
+        "## With fewer records",
+        "",
+        f"Lead I again, teacher and students trained on folds {lines[0]['folds']['train']}; the teacher's macro AUC is "
+        f"{summary['teacher']['macro_auc']:.4f}. `python benchmarks/paper/grid.py --root DIR --quick`, with `--arms` "
+        "and `--seeds` for more of it.",
+        "",
+        *_arms(lines, summary, "I"),
+    ]
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
@@ -292,12 +308,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, help="folder of the runs' probabilities, as grid.py leaves them")
     given = parser.parse_args()
-    lines = read_lines(RESULTS / "paper.jsonl")
+    lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in ("paper", "paper_quick"))
     if given.scores:
-        write_json(RESULTS / "paper_summary.json", verdicts(lines, given.scores / "paper"))
+        found = {
+            "grid": verdicts(lines, given.scores / "paper"),
+            "fewer": verdicts(fewer, given.scores / "paper_quick"),
+            "provenance": provenance(),
+        }
+        write_json(RESULTS / "paper_summary.json", found)
     summary = json.loads((RESULTS / "paper_summary.json").read_text(encoding="utf-8"))
-    write_text(DOCS / "results.md", render(lines, summary, *evidence()))
-    write_atomic(DOCS / "results.png", lambda path: plot(summary, path))
+    write_text(DOCS / "results.md", render(lines, fewer, summary, *evidence()))
+    write_atomic(DOCS / "results.png", lambda path: plot(summary["grid"], path))
 
 
 if __name__ == "__main__":
