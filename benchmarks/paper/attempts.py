@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
+from pretrain import PretrainedRun
 
-from ecgzoo.distill import Recipe
+from ecgzoo.distill import Recipe, Run
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
 
@@ -70,21 +71,28 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},
+    "pretrained without labels on every lead": {"pretrained": True},
 }
 
 
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
     """Train one student and read its figures of the validation fold."""
+    changes = {
+        field: value
+        for field, value in fields.items()
+        if field not in ("seed", "teachers") and value != BASIS.get(field)
+    }
     fields = {**BASIS, "seed": seed, **fields}
     teachers = fields.pop("teachers", ["teacher"])
     first, *assistants = (output / FOLDERS.get(teacher, f"{_folder(teacher, 0)}/student") for teacher in teachers)
+    kind = PretrainedRun if fields.pop("pretrained", False) else Run
     recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed))
-    run, student = train_student(replace(recipe, assistants=tuple(map(str, assistants))), first)
+    run, student = train_student(replace(recipe, assistants=tuple(map(str, assistants))), first, kind=kind)
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,
         "seed": fields["seed"],
-        "changes": {field: value for field, value in fields.items() if value != BASIS.get(field) and field != "seed"},
+        "changes": changes,
         "teachers": teachers if run.distils else [],
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds},
         "val_macro_auc": student.config.metrics["macro_auc"],

@@ -170,10 +170,12 @@ def run_one(
     }
 
 
-def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
+def train_student(
+    recipe: Recipe, teacher: Path, cohort: Cohort | None = None, kind: type[Run] = Run
+) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
     distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
-    run = Run(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
+    run = kind(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
     return run, run.student(run.teacher() if distils else None)
 
 
