@@ -31,7 +31,7 @@ def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[flo
     job = engine.Job(
         name="engine",
         student=create_model("xresnet1d18", ("I",)),
-        teachers=[create_teacher("xresnet1d18")] if len(losses) > 1 else [],
+        teacher=create_teacher("xresnet1d18") if len(losses) > 1 else None,
         terms=[LossTerm.parse(text) for text in losses],
         cohort=run.cohort,
         train_rows=run.train_rows[: STEPS * BATCH],

@@ -23,18 +23,11 @@ from ecgzoo.signal import LEADS_12
 
 BASIS: dict[str, Any] = {"losses": ("bce=1", "mkd=1", "aux=0.2"), "aux_task": "all"}
 TEACHERS: dict[str, dict[str, Any]] = {
-    "teacher, seed 1": {"student_leads": LEADS_12, "losses": ("bce=1",), "seed": 1},
-    "teacher, seed 2": {"student_leads": LEADS_12, "losses": ("bce=1",), "seed": 2},
     "teacher, averaged weights": {"student_leads": LEADS_12, "losses": ("bce=1",), "ema_decay": 0.998},
     "teacher, finer labels": {"student_leads": LEADS_12, "losses": ("bce=1", "aux=0.2"), "aux_task": "all"},
     "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1")},
-    "assistant of I": {**BASIS, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 30, "seed": 1},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
-OF_LEAD_I = [f"mkd mixup of I, seed {seed}" for seed in (2, 3, 4)]
-# of the grid
-FOLDERS = {"teacher": "teacher/teacher", **{name: f"mkd_mixup_I_{name[-1]}/student" for name in OF_LEAD_I}}
-TOGETHER, MIXUP = ARMS["mvkt plus"], ARMS["mkd mixup"]
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -53,20 +46,16 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "+ attention transfer": {"losses": ("bce=1", "mkd=1", "aux=0.2", "at=1")},
     "+ relational KD": {"losses": ("bce=1", "mkd=1", "aux=0.2", "rkd=1")},
     "+ FitNet hint": {"losses": ("bce=1", "mkd=1", "aux=0.2", "fitnet=0.1")},
-    "teacher with averaged weights": {"teachers": ["teacher, averaged weights"]},
-    "teacher with finer labels": {"teachers": ["teacher, finer labels"]},
-    "three teachers, mean logits": {"teachers": ["teacher", "teacher, seed 1", "teacher, seed 2"]},
-    "assistant of leads I, II, V2": {"teachers": ["assistant of I, II, V2"]},
-    "teacher and an assistant of lead I": {"teachers": ["teacher", "assistant of I"]},
-    "a larger assistant of lead I": {"teachers": ["assistant of I, larger"]},
+    "teacher with averaged weights": {"teacher": "teacher, averaged weights"},
+    "teacher with finer labels": {"teacher": "teacher, finer labels"},
+    "assistant of leads I, II, V2": {"teacher": "assistant of I, II, V2"},
+    "a larger assistant of lead I": {"teacher": "assistant of I, larger"},
     "averaged weights": {"ema_decay": 0.998},
     "5 s crops": {"window_s": 5.0, "stride_s": 2.5},
     "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
     "40 epochs": {"epochs": 40},
-    "together": TOGETHER,
-    "together, mixup, MKD in place of labels, teacher's own windows": MIXUP,
-    "together, mixup, MKD, beside the teacher three of lead I": {**MIXUP, "teachers": ["teacher", *OF_LEAD_I]},
-    "together, mixup, MKD, three of lead I for the teacher": {**MIXUP, "teachers": OF_LEAD_I},
+    "together": ARMS["mvkt plus"],
+    "together, mixup, MKD in place of labels, teacher's own windows": ARMS["mkd mixup"],
     "evaluation windows every 0.5 s": {"stride_s": 0.5},
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
@@ -80,20 +69,20 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
     changes = {
         field: value
         for field, value in fields.items()
-        if field not in ("seed", "teachers") and value != BASIS.get(field)
+        if field not in ("seed", "teacher") and value != BASIS.get(field)
     }
     fields = {**BASIS, "seed": seed, **fields}
-    teachers = fields.pop("teachers", ["teacher"])
-    first, *assistants = (output / FOLDERS.get(teacher, f"{_folder(teacher, 0)}/student") for teacher in teachers)
+    teacher = fields.pop("teacher", "teacher")
+    folder = output / ("teacher/teacher" if teacher == "teacher" else f"{_folder(teacher, 0)}/student")
     kind = PretrainedRun if fields.pop("pretrained", False) else Run
     recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed))
-    run, student = train_student(replace(recipe, assistants=tuple(map(str, assistants))), first, kind=kind)
+    run, student = train_student(recipe, folder, kind=kind)
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,
         "seed": fields["seed"],
         "changes": changes,
-        "teachers": teachers if run.distils else [],
+        "teachers": [teacher] if run.distils else [],
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds},
         "val_macro_auc": student.config.metrics["macro_auc"],
         "per_class": student.config.metrics["per_class"],
@@ -120,7 +109,7 @@ def main() -> None:
     common, output = replace(COMMON, root=given.root), Path(given.output) / "paper"
     log = RESULTS / "attempts.jsonl"
     done = {(line["attempt"], line["seed"]) for line in read_lines(log)}
-    used = {name for attempt in given.attempts for name in ATTEMPTS[attempt].get("teachers", [])}
+    used = {ATTEMPTS[attempt].get("teacher") for attempt in given.attempts}
     for runs in (
         [(name, fields, 0) for name, fields in TEACHERS.items() if name in used],
         [(name, ATTEMPTS[name], seed) for seed in given.seeds for name in given.attempts],

@@ -25,7 +25,7 @@ from ecgzoo.distill.mixup import mixed
 from ecgzoo.distill.recipe import LossTerm, Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.sync_bn import synchronise
-from ecgzoo.distill.views import any_lead, joint_view, windowed_view
+from ecgzoo.distill.views import any_lead, windowed_view
 from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.evaluate import macro_auc
 from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
@@ -71,7 +71,7 @@ class Job:
     Attributes:
         name: for the progress bar and the tracker.
         student: the network that learns, in memory only.
-        teachers: the frozen networks it learns from, if any: the teacher, then its assistants.
+        teacher: the frozen network it learns from, if any.
         terms: the objective.
         cohort: the records.
         auxiliary: labels of the training records in a second task, for losses that use them.
@@ -83,7 +83,7 @@ class Job:
 
     name: str
     student: EcgModel
-    teachers: Sequence[EcgModel]
+    teacher: EcgModel | None
     terms: Sequence[LossTerm]
     cohort: Cohort
     train_rows: np.ndarray
@@ -105,10 +105,10 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     """
     from timm.utils import ModelEmaV3
 
-    recipe, student, cohort = job.recipe, job.student, job.cohort
+    recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     device, processes, process = accelerator.device, accelerator.num_processes, accelerator.process_index
 
-    used = {lead for model in (student, *job.teachers) for lead in model.config.leads}
+    used = {*student.config.leads, *(teacher.config.leads if teacher else ())}
     leads = [lead for lead in cohort.leads if lead in used or recipe.any_lead]
     records = TrainingRecords(
         cohort,
@@ -118,20 +118,21 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         recipe.batch_size,
         device,
     )
-    student_leads, *teacher_leads = (
-        torch.tensor(model.lead_positions(tuple(leads), cohort.title), device=device)
-        for model in (student, *job.teachers)
-    )
+    student_leads = torch.tensor(student.lead_positions(tuple(leads), cohort.title), device=device)
+    teacher_leads = torch.tensor(teacher.lead_positions(tuple(leads), cohort.title) if teacher else [], device=device)
 
     auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary).to(device).float()
     data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]), auxiliary)
-    teacher_info = job.teachers[0].info if job.teachers else None
-    losses = {term.name: create_loss(term.name, student.info, teacher_info, data, term.params) for term in job.terms}
+    losses = {
+        term.name: create_loss(term.name, student.info, teacher.info if teacher else None, data, term.params)
+        for term in job.terms
+    }
     learner = Learner(student, losses, {term.name: term.weight for term in job.terms}, recipe.compile).to(device)
     if processes > 1:
         synchronise(learner, device)
     teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)
-    teachers = [folded(teacher).to(device) for teacher in job.teachers if teacher_runs]
+    if teacher is not None:
+        teacher = folded(teacher).to(device)
     ema = ModelEmaV3(student, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     judged: EcgModel = ema.module if ema else student
 
@@ -167,14 +168,9 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
                 if recipe.mixup:
                     millivolts, batch = mixed(millivolts, batch, recipe.mixup)
                 view = None
-                if teachers:
+                if teacher is not None and teacher_runs:
                     with torch.no_grad(), accelerator.autocast():
-                        view = joint_view(
-                            [
-                                windowed_view(teacher, millivolts.index_select(1, own))
-                                for teacher, own in zip(teachers, teacher_leads, strict=True)
-                            ]
-                        )
+                        view = windowed_view(teacher, millivolts.index_select(1, teacher_leads))
                 shown = (
                     any_lead(millivolts, student_leads, share) if share else millivolts.index_select(1, student_leads)
                 )

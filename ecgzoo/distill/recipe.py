@@ -69,7 +69,6 @@ class Recipe:
         teacher: the teacher's backbone.
         teacher_leads: the teacher's leads.
         teacher_weights: a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first.
-        assistants: further trained networks, of any leads; the student learns from the mean of all logits.
         student: the student's backbone.
         student_arguments: its own further arguments, each name=value, such as drop_rate=0.
         student_leads: the student's leads.
@@ -110,7 +109,6 @@ class Recipe:
     teacher: str = "xresnet1d18"
     teacher_leads: tuple[str, ...] = LEADS_12
     teacher_weights: str | Path | None = None
-    assistants: tuple[str, ...] = ()
     student: str = "xresnet1d18"
     student_arguments: tuple[str, ...] = ()
     student_leads: tuple[str, ...] = ("I",)
@@ -147,10 +145,12 @@ class Recipe:
                 object.__setattr__(self, name, str(getattr(self, name)))
         for name in ("teacher_leads", "student_leads"):
             object.__setattr__(self, name, resolve_leads(getattr(self, name)))
-        for name in ("assistants", "losses", "requires", "student_arguments"):
+        for name in ("losses", "requires", "student_arguments"):
             if isinstance(getattr(self, name), str):
                 raise RecipeError(f"{name} is the text {getattr(self, name)!r}; expected a sequence, such as a tuple")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "losses", tuple(self.losses))
+        object.__setattr__(self, "requires", tuple(self.requires))
+        object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
         if wrong := [text for text in self.student_arguments if not re.fullmatch(r"\w+=.+", text)]:
             raise RecipeError(f"student_arguments {wrong[0]!r}: expected name=value, such as drop_rate=0")
         for name in ("epochs", "batch_size", "patience", "seed"):
@@ -204,7 +204,7 @@ class Recipe:
 
     def published(self) -> dict[str, Any]:
         """What another needs to train the same: `to_dict` without what belongs to this machine."""
-        local = ("root", "output", "resume", "tracker", "teacher_weights", "assistants", "compare")
+        local = ("root", "output", "resume", "tracker", "teacher_weights", "compare")
         return {name: value for name, value in self.to_dict().items() if name not in local}
 
     def to_dict(self) -> dict[str, Any]:

@@ -52,7 +52,6 @@ class Run:
         self.recipe = recipe
         self.distils = distils
         self._given: EcgModel | None = None
-        self._assistants: list[EcgModel] = []
         self.folder = Path(recipe.output)
         try:
             self.accelerator = Accelerator(
@@ -132,12 +131,9 @@ class Run:
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
         else:
             raise RecipeError("this recipe trains without a teacher; leave out --teacher-weights")
-        if recipe.assistants and not self.distils:
-            raise RecipeError("this recipe trains without a teacher; leave out --assistants")
-        self._assistants = [self._given_teacher(folder) for folder in recipe.assistants]
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
-        for model in (student, teacher, *self._assistants):
-            model.lead_positions(self.cohort.leads, self.cohort.title)
+        student.lead_positions(self.cohort.leads, self.cohort.title)
+        teacher.lead_positions(self.cohort.leads, self.cohort.title)
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
         data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
         for term in recipe.terms:
@@ -209,11 +205,10 @@ class Run:
             return load_pretrained(folder)
         set_seed(recipe.seed)
         student = self._new_model(architecture, leads, arguments or {})
-        teachers = [] if teacher is None else [teacher, *self._assistants]
         job = Job(
             name=arm,
             student=student,
-            teachers=teachers,
+            teacher=teacher,
             terms=tuple(LossTerm.parse(text) for text in losses),
             cohort=self.cohort,
             train_rows=self.train_rows,
@@ -235,7 +230,6 @@ class Run:
                 "val_folds": recipe.val_folds,
                 "losses": list(losses),
                 "teacher": None if teacher is None else _named(teacher),
-                "assistants": [_named(assistant) for assistant in teachers[1:]],
                 "epochs": recipe.epochs,
                 "best_epoch": best["epoch"],
                 "seed": recipe.seed,

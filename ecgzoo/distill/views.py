@@ -1,11 +1,8 @@
-"""What the networks are shown of a crop: teachers windows of their own length, the student its leads or any lead.
+"""What the networks are shown of a crop: the teacher windows of its own length, the student its leads or any lead.
 
 Every lead is a view of the same heart, with the same labels and the same teacher. A student of one lead that first
 learns on whatever lead it is given sees many times as many different recordings.
 """
-
-from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,12 +37,3 @@ def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
         part.unflatten(0, windows.shape[:2]) for part in (view.logits, view.embedding, view.features)
     )
     return View(logits.mean(1), embedding.mean(1), features.transpose(1, 2).flatten(2))
-
-
-def joint_view(views: Sequence[View]) -> View:
-    """The mean of all logits, with embedding and features of the first.
-
-    An ensemble (Hinton et al., arXiv 1503.02531), or a teacher and its assistants (TAKD, arXiv 1902.03393): a student
-    of few leads can follow an assistant of the same leads where it cannot follow a teacher of all.
-    """
-    return replace(views[0], logits=torch.stack([view.logits for view in views]).mean(0))

@@ -20,11 +20,9 @@ from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.distill import Recipe, Run
 from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.state import load_state
-from ecgzoo.distill.views import joint_view, windowed_view
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluate import decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.model import EcgModel
-from ecgzoo.signal import LEADS_12
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -101,7 +99,7 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny:
     )  # of the half-precision weights, to the last digit
     assert fit_temperature(scores.y_true, scores.y_score) == pytest.approx(1, abs=1e-2)
     assert decision_points(scores.y_true[:, 0], scores.y_score[:, 0]) == config.thresholds["CD"]
-    local = {"root", "output", "resume", "tracker", "teacher_weights", "assistants", "compare"}
+    local = {"root", "output", "resume", "tracker", "teacher_weights", "compare"}
     assert set(config.training["recipe"]) == {field.name for field in dataclasses.fields(Recipe)} - local
     teacher = ecgzoo.load_pretrained(tmp_path / "run" / "teacher").weights_source
     assert teacher is not None
@@ -184,42 +182,6 @@ def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) ->
     assert all(torch.equal(value, weights[name]) for name, value in teacher.state_dict().items())
     assert (folder / "model.safetensors").read_bytes() == before
     assert not (tmp_path / "given" / "teacher").exists()
-
-
-def test_assistants_teach_beside_the_teacher(tiny: str, tmp_path: Path) -> None:
-    teacher = Run(recipe(tmp_path, epochs=1)).teacher()
-    assistants = [
-        Run(recipe(tmp_path, seed=seed, epochs=1, student_leads=leads, output=tmp_path / leads[0])).train(
-            "assistant", "resnet1d18", leads, ("bce=1",), None
-        )
-        for seed, leads in enumerate((("V5", "I"), ("II",)))
-    ]
-    folders = tuple(str(tmp_path / lead / "assistant") for lead in ("V5", "II"))
-    options = {"teacher_weights": tmp_path / "run" / "teacher", "epochs": 1, "losses": ("mkd=1",), "batch_size": 16}
-
-    def mkd(name: str, assistants: tuple[str, ...]) -> float:
-        run = Run(recipe(tmp_path, output=tmp_path / name, assistants=assistants, **options))
-        student = run.student(run.teacher())
-        expected = [list(ecgzoo.load_pretrained(folder).config.leads) for folder in assistants]
-        assert [named["leads"] for named in student.config.training["assistants"]] == expected
-        return log(tmp_path / name / "student")[0]["mkd"]
-
-    alone = mkd("alone", ())
-    assert mkd("twice", (str(tmp_path / "run" / "teacher"),)) == pytest.approx(alone, rel=1e-5)
-    assert mkd("taught", folders) != pytest.approx(alone, rel=1e-2)
-
-    crops = torch.randn(3, 12, 250)
-    views = [
-        windowed_view(model.eval(), crops[:, model.lead_positions(LEADS_12, "crops")])
-        for model in (teacher, *assistants)
-    ]
-    joint = joint_view(views)
-    torch.testing.assert_close(joint.logits, (views[0].logits + views[1].logits + views[2].logits) / 3)
-    assert joint.embedding is views[0].embedding
-    assert joint.features is views[0].features
-
-    with pytest.raises(RecipeError, match="leave out --assistants"):
-        Run(recipe(tmp_path, losses=("bce=1",), assistants=folders, output=tmp_path / "none"), distils=False)
 
 
 def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tmp_path: Path) -> None:
