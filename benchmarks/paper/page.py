@@ -145,8 +145,8 @@ def _verdict(summary: dict[str, Any]) -> list[str]:
         f"{_signed(published)} over labels alone. The aim of a quarter of the gap is "
         f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes near it'}: "
         f"the mean of all {len(plus['seeds'])} students of the recipe has {plus['ensemble']:.4f}, the teacher "
-        f"{summary['teacher']['macro_auc']:.4f}. What lies between is not chance of a seed: lead I does not show it, or "
-        "not in so few records.",
+        f"{summary['teacher']['macro_auc']:.4f}. What lies between is no chance of a seed: lead I does not show it, "
+        "or not in so few records.",
     ]
 
 
