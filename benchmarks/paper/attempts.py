@@ -11,6 +11,7 @@ library.
 import argparse
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1")},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
+LEADS = {"epochs": 20, "of_teacher": False}
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -60,7 +62,12 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},
-    "pretrained without labels on every lead": {"pretrained": True},
+    "pretrained on pairs of leads": {"pretrained": LEADS},
+    "pretrained on pairs of leads, 60 epochs": {"pretrained": {**LEADS, "epochs": 60}},
+    "pretrained on any lead and the teacher": {"pretrained": {**LEADS, "of_teacher": True}},
+    "pretrained on pairs of leads, no teacher": {"pretrained": LEADS, "losses": ("bce=1", "aux=0.2")},
+    "together, pretrained on pairs of leads": {**ARMS["mvkt plus"], "pretrained": LEADS},
+    "together but any lead, pretrained on pairs of leads": {**ARMS["mvkt plus"], "any_lead": 0.0, "pretrained": LEADS},
 }
 
 
@@ -74,7 +81,8 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
     fields = {**BASIS, "seed": seed, **fields}
     teacher = fields.pop("teacher", "teacher")
     folder = output / ("teacher/teacher" if teacher == "teacher" else f"{_folder(teacher, 0)}/student")
-    kind = PretrainedRun if fields.pop("pretrained", False) else Run
+    pretext = fields.pop("pretrained", None)
+    kind = partial(PretrainedRun, epochs=pretext["epochs"], of_teacher=pretext["of_teacher"]) if pretext else Run
     recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed))
     run, student = train_student(recipe, folder, kind=kind)
     epochs = read_lines(run.folder / "student" / "log.jsonl")

@@ -171,11 +171,12 @@ def run_one(
 
 
 def train_student(
-    recipe: Recipe, teacher: Path, cohort: Cohort | None = None, kind: type[Run] = Run
+    recipe: Recipe, teacher: Path, cohort: Cohort | None = None, kind: Callable[..., Run] = Run
 ) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
     distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
-    run = kind(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
+    recipe = replace(recipe, teacher_weights=teacher if distils else None, resume=True)
+    run = kind(recipe, distils) if cohort is None else kind(recipe, distils, cohort)
     return run, run.student(run.teacher() if distils else None)
 
 
