@@ -66,6 +66,10 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "pretrained on pairs of leads, 60 epochs": {"pretrained": {**LEADS, "epochs": 60}},
     "pretrained on any lead and the teacher": {"pretrained": {**LEADS, "of_teacher": True}},
     "pretrained on pairs of leads, no teacher": {"pretrained": LEADS, "losses": ("bce=1", "aux=0.2")},
+    "pretrained on pairs of leads, lr 0.003": {"pretrained": LEADS, "lr": 0.003},
+    "pretrained on pairs of leads, 40 epochs": {"pretrained": LEADS, "epochs": 40},
+    "lr 0.003": {"lr": 0.003},
+    "together, pretrained on pairs of leads, lr 0.003": {**ARMS["mvkt plus"], "pretrained": LEADS, "lr": 0.003},
     "together, pretrained on pairs of leads": {**ARMS["mvkt plus"], "pretrained": LEADS},
     "together but any lead, pretrained on pairs of leads": {**ARMS["mvkt plus"], "any_lead": 0.0, "pretrained": LEADS},
 }
