@@ -11,14 +11,12 @@ library.
 import argparse
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
-from pretrain import PretrainedRun
 
-from ecgzoo.distill import Recipe, Run
+from ecgzoo.distill import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
 
@@ -29,7 +27,6 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1")},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
-LEADS = {"epochs": 20, "of_teacher": False}
 ATTEMPTS: dict[str, dict[str, Any]] = {
     "basis": {},
     "no finer labels": {"losses": ("bce=1", "mkd=1"), "aux_task": None},
@@ -62,16 +59,14 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},
-    "pretrained on pairs of leads": {"pretrained": LEADS},
-    "pretrained on pairs of leads, 60 epochs": {"pretrained": {**LEADS, "epochs": 60}},
-    "pretrained on any lead and the teacher": {"pretrained": {**LEADS, "of_teacher": True}},
-    "pretrained on pairs of leads, no teacher": {"pretrained": LEADS, "losses": ("bce=1", "aux=0.2")},
-    "pretrained on pairs of leads, lr 0.003": {"pretrained": LEADS, "lr": 0.003},
-    "pretrained on pairs of leads, 40 epochs": {"pretrained": LEADS, "epochs": 40},
-    "lr 0.003": {"lr": 0.003},
-    "together, pretrained on pairs of leads, lr 0.003": {**ARMS["mvkt plus"], "pretrained": LEADS, "lr": 0.003},
-    "together, pretrained on pairs of leads": {**ARMS["mvkt plus"], "pretrained": LEADS},
-    "together but any lead, pretrained on pairs of leads": {**ARMS["mvkt plus"], "any_lead": 0.0, "pretrained": LEADS},
+    "60 epochs of pairs of leads": {"pretrain_epochs": 60},
+    "60 epochs of pairs of leads, 5 s crops, averaged weights": {
+        "pretrain_epochs": 60,
+        "window_s": 5.0,
+        "stride_s": 2.5,
+        "ema_decay": 0.998,
+    },
+    "together, 60 epochs of pairs of leads": {**ARMS["mvkt plus"], "pretrain_epochs": 60},
 }
 
 
@@ -85,10 +80,8 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
     fields = {**BASIS, "seed": seed, **fields}
     teacher = fields.pop("teacher", "teacher")
     folder = output / ("teacher/teacher" if teacher == "teacher" else f"{_folder(teacher, 0)}/student")
-    pretext = fields.pop("pretrained", None)
-    kind = partial(PretrainedRun, epochs=pretext["epochs"], of_teacher=pretext["of_teacher"]) if pretext else Run
     recipe = replace(common, **fields, test_folds="", output=output / _folder(name, seed))
-    run, student = train_student(recipe, folder, kind=kind)
+    run, student = train_student(recipe, folder)
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,

@@ -170,13 +170,10 @@ def run_one(
     }
 
 
-def train_student(
-    recipe: Recipe, teacher: Path, cohort: Cohort | None = None, kind: Callable[..., Run] = Run
-) -> tuple[Run, EcgModel]:
+def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
     distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
-    recipe = replace(recipe, teacher_weights=teacher if distils else None, resume=True)
-    run = kind(recipe, distils) if cohort is None else kind(recipe, distils, cohort)
+    run = Run(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
     return run, run.student(run.teacher() if distils else None)
 
 

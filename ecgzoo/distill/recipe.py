@@ -75,6 +75,7 @@ class Recipe:
         losses: terms of the student's objective, name=weight[,param=value...].
         aux_task: a second task whose labels the loss aux learns from.
         any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
+        pretrain_epochs: epochs before all others, in which a student of one lead sees pairs of leads and no label.
         mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
@@ -115,6 +116,7 @@ class Recipe:
     losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
     aux_task: str | None = None
     any_lead: float = 0.0
+    pretrain_epochs: int = 0
     mixup: float = 0.0
     epochs: int = 15
     batch_size: int = 64
@@ -153,7 +155,7 @@ class Recipe:
         object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
         if wrong := [text for text in self.student_arguments if not re.fullmatch(r"\w+=.+", text)]:
             raise RecipeError(f"student_arguments {wrong[0]!r}: expected name=value, such as drop_rate=0")
-        for name in ("epochs", "batch_size", "patience", "seed"):
+        for name in ("epochs", "pretrain_epochs", "batch_size", "patience", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
         for name in ("lr", "weight_decay", "clip_grad", "ema_decay", "window_s", "stride_s", "mixup"):
@@ -162,11 +164,16 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr", "window_s", "stride_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("weight_decay", "clip_grad", "patience", "mixup"):
+        for name in ("pretrain_epochs", "weight_decay", "clip_grad", "patience", "mixup"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.any_lead <= 1 or (self.any_lead and len(self.student_leads) > 1):
             raise RecipeError(f"any_lead is {self.any_lead}; it is a share from 0 to 1, for a student of one lead")
+        if self.pretrain_epochs and len(self.student_leads) > 1:
+            raise RecipeError(
+                f"pretrain_epochs is {self.pretrain_epochs}, which is for a student of one lead; "
+                f"this one has {len(self.student_leads)}. Leave it out."
+            )
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
         for name, choices in (

@@ -1,0 +1,68 @@
+"""Before the labels: two leads of one heart are to be told from those of other hearts."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from ecgzoo.data import Cohort
+from ecgzoo.distill.batches import TrainingRecords
+from ecgzoo.distill.engine import make_optimizer
+from ecgzoo.distill.recipe import Recipe
+from ecgzoo.distill.views import any_lead
+from ecgzoo.errors import RecipeError
+from ecgzoo.model import EcgModel
+
+BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
+
+
+def pair_loss(a: Tensor, b: Tensor) -> Tensor:
+    """InfoNCE of embeddings ``[B, D]``, row by row of the same heart; both ways.
+
+    ℓ = −(1/2B) Σᵢ [log softmaxⱼ(⟨aᵢ, bⱼ⟩/τ)ᵢ + log softmaxⱼ(⟨bᵢ, aⱼ⟩/τ)ᵢ] with ‖a‖ = ‖b‖ = 1 and τ = 0.1: CLOCS across
+    leads and segments (Kiyasseh et al., arXiv 2005.13249), with a record for their patient.
+    """
+    similar = normalize(a) @ normalize(b).T / TEMPERATURE
+    own = torch.arange(len(a), device=a.device)
+    return (cross_entropy(similar, own) + cross_entropy(similar.T, own)) / 2
+
+
+def pretrain(accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: np.ndarray, recipe: Recipe) -> None:
+    """Train the weights of a student of one lead, in place, for ``recipe.pretrain_epochs``; no label is read.
+
+    The first half of a crop is seen in one random lead, its second half in another, so that beat and noise are no
+    help. Several processes do the same work each: the other hearts of a batch are what it learns from.
+
+    Raises:
+        RecipeError: the loss stopped being a number.
+        DataError: see `TrainingRecords`.
+    """
+    device, half = accelerator.device, student.config.window // 2
+    every_lead = list(range(len(cohort.leads)))
+    batch_size = min(BATCH, len(rows))
+    records = TrainingRecords(cohort, rows, every_lead, 2 * half, batch_size, device)
+    student.to(device).train()
+    torch.manual_seed(recipe.seed)
+    width = student.info.embedding_size
+    projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
+    learner = nn.ModuleList([student, projection])
+    optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
+    first_lead = torch.tensor([0], device=device)
+    for epoch in track(range(recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
+        for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
+            with accelerator.autocast():
+                a, b = (
+                    projection(student.view(any_lead(crop, first_lead, 1.0)).embedding)
+                    for crop in millivolts.split(half, dim=2)
+                )
+            loss = pair_loss(a.float(), b.float())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            set_lr(epoch * len(records) + step + 1)
+        if not loss.isfinite():
+            raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
