@@ -13,6 +13,7 @@ recipe = Recipe(
     student="resnet1d18",
     losses=("bce=1", "mkd=1", "clt=0.8"),
     epochs=1,
+    pretrain_epochs=1,
     batch_size=32,
     lr=2e-3,
     opt="sgd",  # Adam divides by the gradient's size, and so turns rounding into steps

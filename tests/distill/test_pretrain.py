@@ -1,0 +1,92 @@
+"""Pretraining on pairs of leads: its loss against a loop, what it learns, and that it comes once, for one lead only."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+import ecgzoo
+from ecgzoo.create import load_cohort
+from ecgzoo.distill import Recipe, Run, run
+from ecgzoo.distill import pretrain as module
+from ecgzoo.distill.pretrain import TEMPERATURE, pair_loss, pretrain
+from ecgzoo.errors import RecipeError
+
+
+def recipe(tmp_path: Path, **fields: object) -> Recipe:
+    return Recipe(**{"data": "tiny", "epochs": 1, "precision": "fp32", "output": str(tmp_path / "run"), **fields})
+
+
+def test_the_loss_is_that_of_a_loop() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 7, 5))
+    total = 0.0
+    for one, other in ((a, b), (b, a)):
+        for i in range(7):
+            cosines = [one[i] @ other[j] / np.linalg.norm(one[i]) / np.linalg.norm(other[j]) for j in range(7)]
+            total -= cosines[i] / TEMPERATURE - math.log(sum(math.exp(cosine / TEMPERATURE) for cosine in cosines))
+    assert pair_loss(torch.tensor(a), torch.tensor(b)).item() == pytest.approx(total / 14)
+
+
+def test_leads_of_one_heart_are_found_after_it(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 32)  # more steps for fewer records
+    cohort = load_cohort(tiny, None, "superdiagnostic")
+    rows, held_out = cohort.rows(range(1, 9)), cohort.rows([9, 10])
+    torch.manual_seed(0)
+    student = ecgzoo.create_student("xresnet1d18", ("I",), 5)
+    classifier = student.get_classifier().weight.clone()
+
+    def nearer() -> float:
+        """Share of other records' II that are farther from a record's V1 than its own II: chance is a half."""
+        millivolts = torch.from_numpy(cohort.signals(held_out)[:, :, :500] / 1000.0).float()
+        ii, v1 = (millivolts[:, [cohort.leads.index(lead)]] for lead in ("II", "V1"))
+        with torch.no_grad():
+            a, b = (torch.nn.functional.normalize(student.eval().view(x).embedding) for x in (ii, v1))
+        distances = torch.cdist(b, a)
+        return float((distances > distances.diagonal()[:, None]).float().mean())
+
+    before = nearer()
+    pretrain(Accelerator(cpu=True), student, cohort, rows, recipe(tmp_path, pretrain_epochs=40))
+    assert nearer() > before + 0.1
+    assert torch.equal(student.get_classifier().weight, classifier)
+
+
+def test_it_comes_once_and_before_a_student_of_one_lead(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrained = []
+    monkeypatch.setattr(
+        run,
+        "pretrain",
+        lambda accelerator, student, *others: (
+            pretrained.append(student.config.leads),
+            pretrain(accelerator, student, *others),
+        ),
+    )
+    options = {"pretrain_epochs": 1, "epochs": 2, "losses": ("bce=1", "mkd=1"), "compare": False}
+    ecgzoo.distill(recipe(tmp_path, **options))
+    assert pretrained == [("I",)]
+    (tmp_path / "run" / "student" / "config.json").unlink()  # stopped between the last epoch and the publication
+    ecgzoo.distill(recipe(tmp_path, **options, resume=True))
+    assert pretrained == [("I",)]
+    ecgzoo.distill(recipe(tmp_path, **{**options, "pretrain_epochs": 0}, output=tmp_path / "plain"))
+    assert pretrained == [("I",)]
+    logs = [(tmp_path / name / "student" / "log.jsonl").read_text().splitlines()[0] for name in ("run", "plain")]
+    assert logs[0].split('"lr"')[0] != logs[1].split('"lr"')[0]
+
+
+def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="for a student of one lead; this one has 2"):
+        recipe(tmp_path, pretrain_epochs=1, student_leads=("I", "II"))
+    with pytest.raises(RecipeError, match="pretrain_epochs is -1; it must not be negative"):
+        recipe(tmp_path, pretrain_epochs=-1)
+    with pytest.raises(RecipeError, match=r"pretrain_epochs is 1\.5; it must be a whole number"):
+        recipe(tmp_path, pretrain_epochs=1.5)
+
+
+def test_a_rate_too_high_is_said(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"pretraining: the loss is .* lower --lr"):
+        Run(recipe(tmp_path, pretrain_epochs=2, lr=1e30, losses=("bce=1",)), distils=False).student(None)
