@@ -3,8 +3,8 @@
     accelerate launch recipes/mvkt_plus.py
     accelerate launch recipes/mvkt_plus.py --data ptbxl --root DIR --aux-task all --output runs/plus
 
-Labels and the teacher's answers (MKD) as in mvkt.py; beside them the labels of a finer task, five-second crops,
-averaged weights, twice the epochs, and half of those on whatever lead.
+The student first learns on all twelve leads, without labels, which two are of one heart; then labels and the teacher's
+answers (MKD) on its own lead, the labels of a finer task beside them, on five-second crops, with averaged weights.
 """
 
 from ecgzoo.cli.recipe import run_recipe
@@ -13,12 +13,12 @@ from ecgzoo.distill import Recipe, distill
 PLUS = Recipe(
     losses=("bce=1", "mkd=1", "aux=0.2"),
     aux_task="diagnostic",
-    any_lead=0.7,
+    pretrain_epochs=60,
     student_arguments=("drop_rate=0",),
     window_s=5,
     stride_s=2.5,
     ema_decay=0.998,
-    epochs=40,
+    epochs=20,
     output="runs/mvkt_plus",
 )
 

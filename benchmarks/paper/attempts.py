@@ -53,20 +53,15 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "5 s crops": {"window_s": 5.0, "stride_s": 2.5},
     "10 s crops": {"window_s": 10.0, "stride_s": 10.0},
     "40 epochs": {"epochs": 40},
-    "together": ARMS["mvkt plus"],
+    "together": ARMS["mvkt long"],
     "together, mixup, MKD in place of labels, teacher's own windows": ARMS["mkd mixup"],
     "evaluation windows every 0.5 s": {"stride_s": 0.5},
     "any lead at first": {"any_lead": 0.7},
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},
     "60 epochs of pairs of leads": {"pretrain_epochs": 60},
-    "60 epochs of pairs of leads, 5 s crops, averaged weights": {
-        "pretrain_epochs": 60,
-        "window_s": 5.0,
-        "stride_s": 2.5,
-        "ema_decay": 0.998,
-    },
-    "together, 60 epochs of pairs of leads": {**ARMS["mvkt plus"], "pretrain_epochs": 60},
+    "60 epochs of pairs of leads, 5 s crops, averaged weights": ARMS["mvkt plus"],
+    "together, 60 epochs of pairs of leads": {**ARMS["mvkt long"], "pretrain_epochs": 60},
 }
 
 

@@ -28,9 +28,10 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "mvkt_plus.py without its teacher: finer labels, 5 s crops, any lead at first, EMA, 40 epochs",
+    "bce plus": "mvkt_plus.py without its teacher: pairs of leads first, then finer labels too, 5 s crops, EMA",
     "mvkt plus": "mvkt_plus.py: the same + MKD",
-    "bce mixup": "as bce plus, with mixup",
+    "mvkt long": "finer labels, 5 s crops, EMA, 40 epochs, half of them on any lead; + MKD",
+    "bce mixup": "as mvkt long without its teacher, with mixup",
     "mkd mixup": "as bce mixup, MKD in place of labels",
 }
 WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
