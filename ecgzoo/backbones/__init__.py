@@ -1,6 +1,6 @@
 """The built-in networks, one file per family; this list imports no torch.
 
-`parameters` are the counts at 12 leads and 71 classes, and at 1 lead and 5 classes (``docs/method.md``, section 8).
+`parameters` are the counts at 12 leads and 71 classes, and at 1 lead and 5 classes.
 """
 
 from ecgzoo.specs import BackboneSpec

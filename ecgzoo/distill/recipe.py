@@ -172,7 +172,7 @@ class Recipe:
         if self.pretrain_epochs and len(self.student_leads) > 1:
             raise RecipeError(
                 f"pretrain_epochs is {self.pretrain_epochs}, which is for a student of one lead; "
-                f"this one has {len(self.student_leads)}. Leave it out."
+                f"this one has {len(self.student_leads)}. Give 0."
             )
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
