@@ -48,9 +48,9 @@ def test_leads_of_one_heart_are_found_after_it(tiny: str, tmp_path: Path, monkey
         distances = torch.cdist(b, a)
         return float((distances > distances.diagonal()[:, None]).float().mean())
 
-    before = nearer()
+    assert nearer() == pytest.approx(0.5, abs=0.1)
     pretrain(Accelerator(cpu=True), student, cohort, rows, recipe(tmp_path, pretrain_epochs=40))
-    assert nearer() > before + 0.1
+    assert nearer() > 0.8  # 0.6 if its batch norm learns and its weights do not
     assert torch.equal(student.get_classifier().weight, classifier)
 
 
