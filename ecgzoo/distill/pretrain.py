@@ -1,6 +1,7 @@
 """Before the labels: two leads of one heart are to be told from those of other hearts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ecgzoo.data import Cohort
 from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.engine import make_optimizer
 from ecgzoo.distill.recipe import Recipe
+from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.views import any_lead
 from ecgzoo.errors import RecipeError
 from ecgzoo.model import EcgModel
@@ -31,11 +33,14 @@ def pair_loss(a: Tensor, b: Tensor) -> Tensor:
     return (cross_entropy(similar, own) + cross_entropy(similar.T, own)) / 2
 
 
-def pretrain(accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: np.ndarray, recipe: Recipe) -> None:
+def pretrain(
+    accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: np.ndarray, recipe: Recipe, folder: Path
+) -> None:
     """Train the weights of a student of one lead, in place, for ``recipe.pretrain_epochs``; no label is read.
 
     The first half of a crop is seen in one random lead, its second half in another, so that beat and noise are no
-    help. Several processes do the same work each: the other hearts of a batch are what it learns from.
+    help. Several processes do the same work each: the other hearts of a batch are what it learns from. What it has
+    learnt is written to `folder` after every epoch, and a later call continues there.
 
     Raises:
         RecipeError: the loss stopped being a number.
@@ -46,13 +51,19 @@ def pretrain(accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: 
     batch_size = min(BATCH, len(rows))
     records = TrainingRecords(cohort, rows, every_lead, 2 * half, batch_size, device)
     student.to(device).train()
-    torch.manual_seed(recipe.seed)
     width = student.info.embedding_size
     projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
     learner = nn.ModuleList([student, projection])
     optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
     first_lead = torch.tensor([0], device=device)
-    for epoch in track(range(recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
+    path, done = folder / "pretraining.safetensors", 0
+    if path.exists():
+        state = load_state(path)
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        done = state["epochs"]
+    for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
+        torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
             with accelerator.autocast():
                 a, b = (
@@ -66,3 +77,7 @@ def pretrain(accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: 
             set_lr(epoch * len(records) + step + 1)
         if not loss.isfinite():
             raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
+        accelerator.wait_for_everyone()  # who has yet to read the last epoch's
+        if accelerator.is_main_process:
+            tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
+            save_state(path, tree)

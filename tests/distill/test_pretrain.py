@@ -1,6 +1,9 @@
 """Pretraining on pairs of leads: its loss against a loop, what it learns, and that it comes once, for one lead only."""
 
+import dataclasses
+import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,12 @@ from accelerate import Accelerator
 
 import ecgzoo
 from ecgzoo.create import load_cohort
-from ecgzoo.distill import Recipe, Run, run
+from ecgzoo.distill import Recipe, Run
 from ecgzoo.distill import pretrain as module
+from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.pretrain import TEMPERATURE, pair_loss, pretrain
 from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import Batch
 
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
@@ -49,33 +54,46 @@ def test_leads_of_one_heart_are_found_after_it(tiny: str, tmp_path: Path, monkey
         return float((distances > distances.diagonal()[:, None]).float().mean())
 
     assert nearer() == pytest.approx(0.5, abs=0.1)
-    pretrain(Accelerator(cpu=True), student, cohort, rows, recipe(tmp_path, pretrain_epochs=40))
+    wanted = recipe(tmp_path, pretrain_epochs=40)
+    pretrain(Accelerator(cpu=True), student, cohort, rows, wanted, tmp_path)
     assert nearer() > 0.8  # 0.6 if its batch norm learns and its weights do not
     assert torch.equal(student.get_classifier().weight, classifier)
 
 
-def test_it_comes_once_and_before_a_student_of_one_lead(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretrained = []
-    monkeypatch.setattr(
-        run,
-        "pretrain",
-        lambda accelerator, student, *others: (
-            pretrained.append(student.config.leads),
-            pretrain(accelerator, student, *others),
-        ),
-    )
-    options = {"pretrain_epochs": 1, "epochs": 2, "losses": ("bce=1", "mkd=1"), "compare": False}
-    ecgzoo.distill(recipe(tmp_path, **options))
-    assert pretrained == [("I",)]
-    (tmp_path / "run" / "student" / "config.json").unlink()  # stopped between the last epoch and the publication
-    ecgzoo.distill(recipe(tmp_path, **options, resume=True))
-    assert pretrained == [("I",)]
-    ecgzoo.distill(recipe(tmp_path, **{**options, "pretrain_epochs": 0}, output=tmp_path / "plain"))
-    assert pretrained == [("I",)]
-    logs = [(tmp_path / name / "student" / "log.jsonl").read_text().splitlines()[0] for name in ("run", "plain")]
-    assert logs[0].split('"lr"')[0] != logs[1].split('"lr"')[0]
+def test_it_comes_before_a_student_of_one_lead_and_no_other(tiny: str, tmp_path: Path) -> None:
+    options = {"losses": ("bce=1", "mkd=1"), "compare": False}
+    for name, epochs in (("pretrained", 1), ("plain", 0)):
+        ecgzoo.distill(recipe(tmp_path, **options, pretrain_epochs=epochs, output=tmp_path / name))
+
+    def first_bce(name: str, arm: str) -> float:
+        return json.loads((tmp_path / name / arm / "log.jsonl").read_text().splitlines()[0])["bce"]
+
+    assert first_bce("pretrained", "teacher") == first_bce("plain", "teacher")
+    assert first_bce("pretrained", "student") != pytest.approx(first_bce("plain", "student"), rel=1e-3)
+    assert [path.parent.name for path in tmp_path.rglob("pretraining.safetensors")] == ["student"]
+
+
+def test_stopped_it_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = recipe(tmp_path, pretrain_epochs=3, losses=("bce=1",))
+    whole = Run(dataclasses.replace(wanted, output=tmp_path / "whole"), distils=False).student(None)
+    epoch = TrainingRecords.epoch
+
+    def stopped(records: TrainingRecords, seed: int, number: int) -> Iterator[tuple[torch.Tensor, Batch]]:
+        if number == 2:
+            raise KeyboardInterrupt
+        return epoch(records, seed, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.TrainingRecords, "epoch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            Run(wanted, distils=False).student(None)
+    with monkeypatch.context() as patched:
+        seen = []
+        patched.setattr(module, "pair_loss", lambda a, b: (seen.append(a), pair_loss(a, b))[1])
+        resumed = Run(dataclasses.replace(wanted, resume=True), distils=False).student(None)
+    assert len(seen) == 1  # a step is an epoch here
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name]), name
 
 
 def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
