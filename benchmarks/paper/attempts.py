@@ -61,6 +61,8 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 0.2},
     "60 epochs of pairs of leads": {"pretrain_epochs": 60},
     "60 epochs of pairs of leads, 5 s crops, averaged weights": ARMS["mvkt plus"],
+    "120 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 120},
+    "240 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 240},
     "together, 60 epochs of pairs of leads": {**ARMS["mvkt long"], "pretrain_epochs": 60},
 }
 
