@@ -108,8 +108,8 @@ def render(
         "",
         "The budget of tuning was the same for every arm: none. The weights of the terms are the published ones, and "
         "learning rate, batch and epochs are alike. Plus, long and mixup alone were chosen, by the attempts below on "
-        f"fold {first['folds']['val']} and by a few early runs that looked at fold {first['folds']['test']} too; so look at "
-        "what they give beside each other, where the only difference is the teacher. "
+        f"fold {first['folds']['val']} and by a few early runs that looked at fold {first['folds']['test']} too; so "
+        "look at what they give beside each other, where the only difference is the teacher. "
         "An interval is of patients and seeds together.",
         "",
     ]
@@ -141,7 +141,7 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
         f"**Lead I, five superclasses: `recipes/mvkt_plus.py` {wins} labels "
         f"alone, by {_signed(plus)} over {len(plus['seeds'])} seeds, {plus['gap_recovered']:.1%} of the gap to the "
         "teacher.** "
-        f"The same recipe without the teacher is {_signed(teachers_part)} behind it: that part is distillation, the "
+        f"Against the same recipe without the teacher it gains {_signed(teachers_part)}: that part is distillation, the "
         "rest is learning from pairs of leads before the labels, longer crops, finer labels and averaged weights. "
         "MKD + CLT as published give "
         f"{_signed(published)} over labels alone; with two training folds MKD + CLT give "
