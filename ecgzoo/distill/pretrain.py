@@ -77,7 +77,7 @@ def pretrain(
             set_lr(epoch * len(records) + step + 1)
         if not loss.isfinite():
             raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
-        accelerator.wait_for_everyone()  # who has yet to read the last epoch's
+        accelerator.wait_for_everyone()  # before the file that they started from changes
         if accelerator.is_main_process:
             tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
             save_state(path, tree)
