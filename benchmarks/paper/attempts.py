@@ -69,11 +69,7 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
 
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
     """Train one student and read its figures of the validation fold."""
-    changes = {
-        field: value
-        for field, value in fields.items()
-        if field not in ("seed", "teacher") and value != BASIS.get(field)
-    }
+    changes = {field: value for field, value in fields.items() if field != "teacher" and value != BASIS.get(field)}
     fields = {**BASIS, "seed": seed, **fields}
     teacher = fields.pop("teacher", "teacher")
     folder = output / ("teacher/teacher" if teacher == "teacher" else f"{_folder(teacher, 0)}/student")
@@ -82,7 +78,7 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
     epochs = read_lines(run.folder / "student" / "log.jsonl")
     return {
         "attempt": name,
-        "seed": fields["seed"],
+        "seed": seed,
         "changes": changes,
         "teachers": [teacher] if run.distils else [],
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds},
@@ -116,7 +112,7 @@ def main() -> None:
         [(name, fields, 0) for name, fields in TEACHERS.items() if name in used],
         [(name, ATTEMPTS[name], seed) for seed in given.seeds for name in given.attempts],
     ):
-        missing = [(common, *run, output) for run in runs if (run[0], run[1].get("seed", run[2])) not in done]
+        missing = [(common, *run, output) for run in runs if (run[0], run[2]) not in done]
         for line in in_parallel(run_one, missing, given.workers):
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -28,11 +28,11 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "mvkt_plus.py without its teacher: pairs of leads first, then finer labels too, 5 s crops, EMA",
+    "bce plus": "mvkt_plus.py without its teacher: first 60 epochs of pairs of leads; finer labels, 5 s crops, EMA",
     "mvkt plus": "mvkt_plus.py: the same + MKD",
     "mvkt long": "finer labels, 5 s crops, EMA, 40 epochs, half of them on any lead; + MKD",
     "bce mixup": "as mvkt long without its teacher, with mixup",
-    "mkd mixup": "as bce mixup, MKD in place of labels",
+    "mkd mixup": "as bce mixup, MKD in place of labels (both at 90d16f4, where a teacher saw the whole crop at once)",
 }
 WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
 
@@ -107,9 +107,9 @@ def render(
         f"{summary['grid']['teacher']['macro_auc']:.4f}. {first['epochs']} epochs unless said.",
         "",
         "The budget of tuning was the same for every arm: none. The weights of the terms are the published ones, and "
-        "learning rate, batch and epochs are alike. Plus, long and mixup alone were chosen, by the attempts below on "
-        f"fold {first['folds']['val']} and by a few early runs that looked at fold {first['folds']['test']} too; so "
-        "look at what they give beside each other, where the only difference is the teacher. "
+        "learning rate, batch and, unless said, epochs are alike. Plus, long and mixup alone were chosen, by the "
+        f"attempts below on fold {first['folds']['val']} and by a few early runs that looked at fold "
+        f"{first['folds']['test']} too; so look at mvkt plus beside bce plus: they differ in the teacher alone. "
         "An interval is of patients and seeds together.",
         "",
     ]
@@ -139,22 +139,22 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
     wins = "beats" if plus["ci"][0] > 0 else "does not surely beat"
     return [
         f"**Lead I, five superclasses: `recipes/mvkt_plus.py` {wins} labels "
-        f"alone, by {_signed(plus)} over {len(plus['seeds'])} seeds, {plus['gap_recovered']:.1%} of the gap to the "
+        f"alone, by {_signed(plus)}, {plus['gap_recovered']:.1%} of the gap to the "
         "teacher.** "
-        f"Against the same recipe without the teacher it gains {_signed(teachers_part)}: that part is distillation, "
-        "the rest is learning from pairs of leads before the labels, longer crops, finer labels and averaged weights. "
-        "MKD + CLT as published give "
+        f"Against the same recipe without the teacher it gains {_signed(teachers_part)}: that part is distillation"
+        f"{'' if teachers_part['ci'][0] > 0 else ', if it is more than chance'}; the rest is learning from pairs of "
+        "leads before the labels, longer crops, finer labels and averaged weights. MKD + CLT as published give "
         f"{_signed(published)} over labels alone; with two training folds MKD + CLT give "
         f"{_signed(fewer['verdicts']['I']['mvkt'])}. The aim of a quarter of the gap is "
-        f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes near it'}: "
-        f"the mean of all {len(plus['seeds'])} students of the recipe has {plus['ensemble']:.4f}, the teacher "
-        f"{summary['teacher']['macro_auc']:.4f}. What lies between is no chance of a seed: lead I does not show it, "
-        "or not in so few records.",
+        f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes near it'}: the "
+        f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have {plus['ensemble']:.4f}, the "
+        f"teacher {summary['teacher']['macro_auc']:.4f}, so chance of a seed explains little of what is left.",
     ]
 
 
 def _signed(verdict: dict[str, Any]) -> str:
-    return f"{verdict['difference']:+.4f} ({verdict['ci'][0]:+.4f} to {verdict['ci'][1]:+.4f})"
+    ends = f"{verdict['ci'][0]:+.4f} to {verdict['ci'][1]:+.4f}"
+    return f"{verdict['difference']:+.4f} ({ends}, {len(verdict['seeds'])} seeds)"
 
 
 def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[str]:
@@ -185,9 +185,9 @@ def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[s
         "",
         f"Lead I, trained on folds {first['folds']['train']}, epoch chosen **and** judged on fold "
         f"{first['folds']['val']}: for choosing, not for quoting. The basis is labels + MKD + the finer labels as a "
-        "second task, 20 epochs of 2.5-second crops; each attempt changes one thing. The seed moves labels alone by "
-        f"{noise:.4f} (standard deviation, lead I, fold 9). `python benchmarks/paper/attempts.py` runs them; an option "
-        "that did not hold is gone from the library: check out the revision beside its name to run it.",
+        "second task, 20 epochs of 2.5-second crops. The seed moves labels alone by "
+        f"{noise:.4f} (standard deviation, lead I, fold 9). `python benchmarks/paper/attempts.py` runs them; one "
+        "with a revision beside its name runs there alone: most such options did not hold and are gone.",
         "",
         "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis |",
         "|---|---|---|---|---|",

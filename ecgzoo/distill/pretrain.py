@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -16,7 +17,7 @@ from ecgzoo.distill.engine import make_optimizer
 from ecgzoo.distill.recipe import Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.views import any_lead
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.model import EcgModel
 
 BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
@@ -38,12 +39,13 @@ def pretrain(
 ) -> None:
     """Train the weights of a student of one lead, in place, for ``recipe.pretrain_epochs``; no label is read.
 
-    The first half of a crop is seen in one random lead, its second half in another, so that beat and noise are no
-    help. Several processes do the same work each: the other hearts of a batch are what it learns from. What it has
-    learnt is written to `folder` after every epoch, and a later call continues there.
+    Each half of a crop is seen in a lead drawn at random, so that no beat is seen twice. Several processes do the same
+    work each, since the other records of a batch are what it learns from. What it has learnt is written to `folder`
+    after every epoch, and a later call continues there.
 
     Raises:
         RecipeError: the loss stopped being a number.
+        WeightsError: what `folder` holds is of another student.
         DataError: see `TrainingRecords`.
     """
     device, half = accelerator.device, student.config.window // 2
@@ -59,9 +61,12 @@ def pretrain(
     path, done = folder / "pretraining.safetensors", 0
     if path.exists():
         state = load_state(path)
-        learner.load_state_dict(state["learner"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = state["epochs"]
+        try:
+            learner.load_state_dict(state["learner"])
+            optimizer.load_state_dict(state["optimizer"])
+            done = state["epochs"]
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(f"{path} does not fit this recipe ({error}); delete it to start anew") from error
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
@@ -71,9 +76,9 @@ def pretrain(
                     for crop in millivolts.split(half, dim=2)
                 )
             loss = pair_loss(a.float(), b.float())
-            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
             set_lr(epoch * len(records) + step + 1)
         if not loss.isfinite():
             raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
@@ -81,3 +86,5 @@ def pretrain(
         if accelerator.is_main_process:
             tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
             save_state(path, tree)
+    for tensor in student.state_dict().values():  # a GPU's rounding may differ from another's
+        broadcast(tensor)

@@ -16,7 +16,7 @@ from ecgzoo.create import create_loss, create_model, load_cohort
 from ecgzoo.data import Cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.distill.batches import check_batches
-from ecgzoo.distill.engine import Job, fit, make_optimizer, score_shared
+from ecgzoo.distill.engine import CHECKPOINT, Job, fit, make_optimizer, score_shared
 from ecgzoo.distill.pretrain import pretrain
 from ecgzoo.distill.recipe import LossTerm, Recipe, check_requires, claim_folder
 from ecgzoo.distill.report import Report, make_report
@@ -206,8 +206,9 @@ class Run:
             return load_pretrained(folder)
         set_seed(recipe.seed)
         student = self._new_model(architecture, leads, arguments or {})
-        if recipe.pretrain_epochs and len(leads) == 1:
+        if recipe.pretrain_epochs and len(leads) == 1 and not (folder / CHECKPOINT).exists():
             pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, folder)
+            set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
         job = Job(
             name=arm,
             student=student,

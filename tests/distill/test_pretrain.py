@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,10 @@ from accelerate import Accelerator
 
 import ecgzoo
 from ecgzoo.create import load_cohort
-from ecgzoo.distill import Recipe, Run
+from ecgzoo.distill import Recipe, Run, run
 from ecgzoo.distill import pretrain as module
-from ecgzoo.distill.batches import TrainingRecords
 from ecgzoo.distill.pretrain import TEMPERATURE, pair_loss, pretrain
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch
 
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
@@ -73,25 +70,32 @@ def test_it_comes_before_a_student_of_one_lead_and_no_other(tiny: str, tmp_path:
     assert [path.parent.name for path in tmp_path.rglob("pretraining.safetensors")] == ["student"]
 
 
-def test_stopped_it_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = recipe(tmp_path, pretrain_epochs=3, losses=("bce=1",))
+@pytest.mark.parametrize("last", [1, 3])
+def test_stopped_it_goes_on_as_if_it_had_not(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    wanted = recipe(tmp_path, pretrain_epochs=3, losses=("bce=1", "aux=0.2"), aux_task="diagnostic")
     whole = Run(dataclasses.replace(wanted, output=tmp_path / "whole"), distils=False).student(None)
-    epoch = TrainingRecords.epoch
+    seen: list[torch.Tensor] = []
 
-    def stopped(records: TrainingRecords, seed: int, number: int) -> Iterator[tuple[torch.Tensor, Batch]]:
-        if number == 2:
+    def stopped(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        if len(seen) == last:  # a step is an epoch here
             raise KeyboardInterrupt
-        return epoch(records, seed, number)
+        seen.append(a)
+        return pair_loss(a, b)
+
+    def no_fit(*_: object) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.TrainingRecords, "epoch", stopped)
+        patched.setattr(module, "pair_loss", stopped)
+        patched.setattr(run, "fit", no_fit)
         with pytest.raises(KeyboardInterrupt):
             Run(wanted, distils=False).student(None)
     with monkeypatch.context() as patched:
-        seen = []
         patched.setattr(module, "pair_loss", lambda a, b: (seen.append(a), pair_loss(a, b))[1])
         resumed = Run(dataclasses.replace(wanted, resume=True), distils=False).student(None)
-    assert len(seen) == 1  # a step is an epoch here
+    assert len(seen) == 3
     for name, weights in whole.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name]), name
 
