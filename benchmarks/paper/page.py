@@ -193,7 +193,7 @@ def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[s
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Teachers used above, on the same fold: {others}.",
+        f"Teachers trained for these, on the same fold: {others}.",
     ]
 
 
