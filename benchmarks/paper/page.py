@@ -77,7 +77,12 @@ def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
 
 
 def _seeds(lines: list[dict[str, Any]], arm: str, lead: str) -> set[int]:
-    return {line["seed"] for line in lines if (line["arm"], line["lead"]) == (arm, lead)}
+    return {line["seed"] for line in _runs(lines, arm, lead)}
+
+
+def _runs(lines: list[dict[str, Any]], arm: str, lead: str) -> list[dict[str, Any]]:
+    found = [line for line in lines if (line["arm"], line["lead"]) == (arm, lead)]
+    return sorted(found, key=lambda line: line["seed"])
 
 
 def render(
@@ -158,7 +163,7 @@ def _signed(verdict: dict[str, Any]) -> str:
 
 
 def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[str]:
-    noise = statistics.stdev(line["macro_auc"] for line in grid if (line["arm"], line["lead"]) == ("bce", "I"))
+    noise = statistics.stdev(run["macro_auc"] for run in _runs(grid, "bce", "I"))
     by_name: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_name.setdefault(line["attempt"], []).append(line)
@@ -260,10 +265,9 @@ def _arms(lines: list[dict[str, Any]], summary: dict[str, Any], lead: str) -> li
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm in ARMS:
-        runs = [line for line in lines if (line["arm"], line["lead"]) == (arm, lead)]
-        if not runs:
+        aucs = [run["macro_auc"] for run in _runs(lines, arm, lead)]
+        if not aucs:
             continue
-        aucs = [run["macro_auc"] for run in sorted(runs, key=lambda run: run["seed"])]
         verdict = summary["verdicts"].get(lead, {}).get(arm)
         shown = (
             f"{verdict['difference']:+.4f} | {verdict['ci'][0]:+.4f} to {verdict['ci'][1]:+.4f} | "
@@ -280,7 +284,7 @@ def _classes(lines: list[dict[str, Any]], lead: str) -> list[str]:
     names = list(lines[0]["per_class"])
     rows = [f"| AUC, mean over seeds | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     for arm in ARMS:
-        runs = [line["per_class"] for line in lines if (line["arm"], line["lead"]) == (arm, lead)]
+        runs = [run["per_class"] for run in _runs(lines, arm, lead)]
         if runs:
             means = [f"{statistics.mean(run[name] for run in runs):.4f}" for name in names]
             rows.append(f"| {arm} | {' | '.join(means)} |")

@@ -149,7 +149,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     best_weights: dict[str, Tensor] = {}
     if (job.folder / CHECKPOINT).exists():
         state = load_state(job.folder / CHECKPOINT)
-        _load(learner, optimizer, ema, state, job.folder / CHECKPOINT)
+        restore(learner, optimizer, ema, state, job.folder / CHECKPOINT)
         history, best_line, best_weights = state["history"], state["best_line"], state["best_weights"]
 
     with _progress(accelerator) as progress:
@@ -309,7 +309,12 @@ def make_optimizer(
     return optimizer, set_lr
 
 
-def _load(learner: Learner, optimizer: Any, ema: Any, state: dict[str, Any], path: Path) -> None:
+def restore(learner: nn.Module, optimizer: Any, ema: Any, state: dict[str, Any], path: Path) -> None:
+    """Load what a checkpoint at `path` holds of them.
+
+    Raises:
+        WeightsError: it is of another learner.
+    """
     try:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])

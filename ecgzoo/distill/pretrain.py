@@ -13,11 +13,11 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ecgzoo.data import Cohort
 from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.engine import make_optimizer
+from ecgzoo.distill.engine import make_optimizer, restore
 from ecgzoo.distill.recipe import Recipe
 from ecgzoo.distill.state import load_state, save_state
 from ecgzoo.distill.views import any_lead
-from ecgzoo.errors import RecipeError, WeightsError
+from ecgzoo.errors import RecipeError
 from ecgzoo.model import EcgModel
 
 BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
@@ -61,12 +61,8 @@ def pretrain(
     path, done = folder / "pretraining.safetensors", 0
     if path.exists():
         state = load_state(path)
-        try:
-            learner.load_state_dict(state["learner"])
-            optimizer.load_state_dict(state["optimizer"])
-            done = state["epochs"]
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise WeightsError(f"{path} does not fit this recipe ({error}); delete it to start anew") from error
+        restore(learner, optimizer, None, state, path)
+        done = state["epochs"]
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
