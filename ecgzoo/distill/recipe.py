@@ -76,7 +76,7 @@ class Recipe:
         aux_task: a second task whose labels the loss aux learns from.
         any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
         pretrain_epochs: epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads
-            and no label, in batches of 256.
+            and no label, in batches of 256; once, for both.
         mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.

@@ -206,8 +206,9 @@ class Run:
             return load_pretrained(folder)
         set_seed(recipe.seed)
         student = self._new_model(architecture, leads, arguments or {})
-        if recipe.pretrain_epochs and len(leads) == 1 and not (folder / CHECKPOINT).exists():
-            pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, folder)
+        if recipe.pretrain_epochs and arm != "teacher" and not (folder / CHECKPOINT).exists():
+            # in the run's own folder: a baseline starts as the student does, from the same weights
+            pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, self.folder)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
         job = Job(
             name=arm,

@@ -67,7 +67,17 @@ def test_it_comes_before_a_student_of_one_lead_and_no_other(tiny: str, tmp_path:
 
     assert first_bce("pretrained", "teacher") == first_bce("plain", "teacher")
     assert first_bce("pretrained", "student") != pytest.approx(first_bce("plain", "student"), rel=1e-3)
-    assert [path.parent.name for path in tmp_path.rglob("pretraining.safetensors")] == ["student"]
+    assert [path.parent.name for path in tmp_path.rglob("pretraining.safetensors")] == ["pretrained"]
+
+
+def test_baseline_and_student_share_one_pretraining(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(module, "pair_loss", lambda a, b: (steps.append(len(a)), pair_loss(a, b))[1])
+    ecgzoo.distill(recipe(tmp_path, losses=("bce=1",), pretrain_epochs=2, lr=1e-9))
+    assert len(steps) == 2  # a step is an epoch here
+    baseline, student = (ecgzoo.load_pretrained(tmp_path / "run" / arm) for arm in ("baseline", "student"))
+    for name, weights in baseline.state_dict().items():
+        assert torch.equal(weights, student.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("last", [1, 3])
