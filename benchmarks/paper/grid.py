@@ -1,6 +1,6 @@
 """What lifts a single-lead student? Every arm, lead and seed; a run that is done is not run again.
 
-    python benchmarks/paper/grid.py --root DIR            # lead I: every arm, 5 seeds; II and V5: three arms, 3 seeds
+    python benchmarks/paper/grid.py --root DIR            # lead I: every arm, 5 seeds; II and V5: four arms, 3 seeds
     python benchmarks/paper/grid.py --root DIR --leads I --arms bce mkd --seeds 2
     python benchmarks/paper/grid.py --root DIR --quick    # make paper-quick
 
@@ -51,7 +51,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "bce mixup": {"losses": ("bce=1", "aux=0.2"), "mixup": 0.2, **LONG},
     "mkd mixup": {"losses": ("mkd=1", "aux=0.2"), "mixup": 0.2, **LONG},
 }
-IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt")
+IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt", "mvkt plus")
 COMMON = Recipe(
     data="ptbxl",
     train_folds="1-7",
