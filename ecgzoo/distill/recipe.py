@@ -76,7 +76,9 @@ class Recipe:
         aux_task: a second task whose labels the loss aux learns from.
         any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
         pretrain_epochs: epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads
-            and no label, in batches of 256; once, for both.
+            and no label, in batches of 256.
+        pretrain_folder: where the pretrained weights are kept, so that students of other leads and losses start from
+            them too; in output if not given.
         mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
@@ -118,6 +120,7 @@ class Recipe:
     aux_task: str | None = None
     any_lead: float = 0.0
     pretrain_epochs: int = 0
+    pretrain_folder: str | Path | None = None
     mixup: float = 0.0
     epochs: int = 15
     batch_size: int = 64
@@ -143,7 +146,7 @@ class Recipe:
     requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("root", "teacher_weights", "output"):
+        for name in ("root", "teacher_weights", "pretrain_folder", "output"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(getattr(self, name)))
         for name in ("teacher_leads", "student_leads"):
@@ -212,7 +215,7 @@ class Recipe:
 
     def published(self) -> dict[str, Any]:
         """What another needs to train the same: `to_dict` without what belongs to this machine."""
-        local = ("root", "output", "resume", "tracker", "teacher_weights", "compare")
+        local = ("root", "output", "pretrain_folder", "resume", "tracker", "teacher_weights", "compare")
         return {name: value for name, value in self.to_dict().items() if name not in local}
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,7 +269,7 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         raise RecipeError(f"{path} holds no recipe; choose another --output")
     saved = {**Recipe().to_dict(), **saved}  # an option newer than the folder had no effect then, as by default now
     for name in sorted(mine.keys() | saved.keys()):
-        if name not in ("output", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
+        if name not in ("output", "pretrain_folder", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
             raise RecipeError(
                 f"{folder} already holds another recipe: {name} is {saved.get(name)!r} there and {mine.get(name)!r} "
                 "here. Choose another --output."

@@ -172,6 +172,19 @@ class Run:
             "student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options
         )
 
+    def pretrained(self) -> EcgModel:
+        """The recipe's student after ``pretrain_epochs`` without labels, from ``pretrain_folder`` if it is done there.
+
+        Raises:
+            RecipeError, WeightsError, DataError: see `pretrain`.
+        """
+        recipe = self.recipe
+        set_seed(recipe.seed)
+        student = self._new_model(recipe.student, recipe.student_leads, recipe.student_options)
+        folder = Path(recipe.pretrain_folder or self.folder)
+        pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, folder)
+        return student
+
     def _given_teacher(self, folder: str | Path) -> EcgModel:
         """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
         recipe = self.recipe
@@ -205,11 +218,11 @@ class Run:
         if (folder / "config.json").exists():
             return load_pretrained(folder)
         set_seed(recipe.seed)
-        student = self._new_model(architecture, leads, arguments or {})
         if recipe.pretrain_epochs and arm != "teacher" and not (folder / CHECKPOINT).exists():
-            # in the run's own folder: a baseline starts as the student does, from the same weights
-            pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, self.folder)
+            student = self.pretrained()
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
+        else:
+            student = self._new_model(architecture, leads, arguments or {})
         job = Job(
             name=arm,
             student=student,

@@ -80,6 +80,22 @@ def test_baseline_and_student_share_one_pretraining(tiny: str, tmp_path: Path, m
         assert torch.equal(weights, student.state_dict()[name]), name
 
 
+def test_students_of_several_leads_start_from_one_folder(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(module, "pair_loss", lambda a, b: (steps.append(len(a)), pair_loss(a, b))[1])
+    wanted = recipe(tmp_path, pretrain_epochs=2, pretrain_folder=tmp_path / "pretrained", losses=("bce=1",))
+    first = Run(wanted, distils=False).pretrained().state_dict()
+    of_ii = dataclasses.replace(wanted, student_leads=("II",), losses=("bce=1", "aux=0.2"), aux_task="diagnostic")
+    second = Run(dataclasses.replace(of_ii, output=tmp_path / "ii"), distils=False).pretrained().state_dict()
+    assert len(steps) == 2
+    for name, weights in first.items():
+        assert torch.equal(weights, second[name]), name
+    with pytest.raises(RecipeError, match=r"another pretraining: seed is 0 there and 1 here.*--pretrain-folder"):
+        Run(dataclasses.replace(wanted, seed=1, output=tmp_path / "other"), distils=False).pretrained()
+
+
 @pytest.mark.parametrize("last", [1, 3])
 def test_stopped_it_goes_on_as_if_it_had_not(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
