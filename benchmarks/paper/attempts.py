@@ -60,10 +60,12 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "record_z for mv_global": {"normalisation": "record_z"},
     "mixup": {"mixup": 0.2},
     "60 epochs of pairs of leads": {"pretrain_epochs": 60},
-    "60 epochs of pairs of leads, 5 s crops, averaged weights": ARMS["mvkt plus"],
-    "120 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 120},
+    "60 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 60},
+    "120 epochs of pairs of leads, 5 s crops, averaged weights": ARMS["mvkt plus"],
+    "120 epochs of pairs of leads, 5 s crops, averaged weights, 40 epochs": {**ARMS["mvkt plus"], "epochs": 40},
     "240 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 240},
     "together, 60 epochs of pairs of leads": {**ARMS["mvkt long"], "pretrain_epochs": 60},
+    "together, 120 epochs of pairs of leads": {**ARMS["mvkt long"], "pretrain_epochs": 120},
 }
 
 

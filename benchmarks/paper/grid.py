@@ -34,7 +34,7 @@ from ecgzoo.provenance import provenance
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parents[1] / "results"
 # what mvkt_plus.py adds; the same without a teacher tells what of it is distillation
-PLUS = {"aux_task": "all", "pretrain_epochs": 60, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
+PLUS: dict[str, Any] = {"aux_task": "all", "pretrain_epochs": 120, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
 # what came before it: whatever lead in half of twice the epochs, in place of pretraining
 LONG = {"aux_task": "all", "any_lead": 0.7, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 40}
 ARMS: dict[str, dict[str, Any]] = {
@@ -98,6 +98,9 @@ def main() -> None:
         for arm in given.arms or (ARMS if lead == IN_FULL else ELSEWHERE)
         if (arm, lead, seed) not in done
     ]
+    seeds = sorted({seed for _, fields, *_, seed, _ in missing if "pretrain_epochs" in fields})
+    for _ in in_parallel(pretrain_one, [(common, seed, output) for seed in seeds], given.workers):
+        pass  # what it learns lies in a folder, for every arm and lead of that seed
     for line in in_parallel(run_one, missing, given.workers):
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -132,6 +135,17 @@ def train_teacher(common: Recipe, output: Path) -> EcgModel:
     teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
     save_scores(run.scores(teacher, recipe.judged_folds, run.judged_rows), output / "teacher.npz")
     return teacher
+
+
+def pretrain_one(common: Recipe, seed: int, output: Path) -> None:
+    """Pretrain a student, of no lead in particular, if that is not done."""
+    fields = {name: PLUS[name] for name in ("pretrain_epochs", "window_s")}
+    recipe = replace(common, **fields, losses=("bce=1",), seed=seed, resume=True)
+    Run(replace(recipe, output=_pretrained(output, recipe)), distils=False).pretrained()
+
+
+def _pretrained(output: Path, recipe: Recipe) -> Path:
+    return output / f"pretrained_{recipe.pretrain_epochs}_epochs_{recipe.window_s:g}_s_{recipe.seed}"
 
 
 def run_one(
@@ -169,7 +183,9 @@ def run_one(
 def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
     distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
-    run = Run(replace(recipe, teacher_weights=teacher if distils else None, resume=True), distils, cohort)
+    recipe = replace(recipe, teacher_weights=teacher if distils else None, resume=True)
+    recipe = replace(recipe, pretrain_folder=_pretrained(Path(recipe.output).parent, recipe))
+    run = Run(recipe, distils, cohort)
     return run, run.student(run.teacher() if distils else None)
 
 
