@@ -52,6 +52,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "mkd mixup": {"losses": ("mkd=1", "aux=0.2"), "mixup": 0.2, **LONG},
 }
 IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt", "mvkt plus")
+PRETRAINED = "pretrained"
 COMMON = Recipe(
     data="ptbxl",
     train_folds="1-7",
@@ -98,9 +99,8 @@ def main() -> None:
         for arm in given.arms or (ARMS if lead == IN_FULL else ELSEWHERE)
         if (arm, lead, seed) not in done
     ]
-    seeds = sorted({seed for _, fields, *_, seed, _ in missing if "pretrain_epochs" in fields})
-    for _ in in_parallel(pretrain_one, [(common, seed, output) for seed in seeds], given.workers):
-        pass  # what it learns lies in a folder, for every arm and lead of that seed
+    first = {seed: (common, fields, seed, output) for _, fields, *_, seed, _ in missing if "pretrain_epochs" in fields}
+    list(in_parallel(pretrain_one, list(first.values()), given.workers))  # once a seed, for all its arms and leads
     for line in in_parallel(run_one, missing, given.workers):
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -137,15 +137,11 @@ def train_teacher(common: Recipe, output: Path) -> EcgModel:
     return teacher
 
 
-def pretrain_one(common: Recipe, seed: int, output: Path) -> None:
-    """Pretrain a student, of no lead in particular, if that is not done."""
-    fields = {name: PLUS[name] for name in ("pretrain_epochs", "window_s")}
-    recipe = replace(common, **fields, losses=("bce=1",), seed=seed, resume=True)
-    Run(replace(recipe, output=_pretrained(output, recipe)), distils=False).pretrained()
-
-
-def _pretrained(output: Path, recipe: Recipe) -> Path:
-    return output / f"pretrained_{recipe.pretrain_epochs}_epochs_{recipe.window_s:g}_s_{recipe.seed}"
+def pretrain_one(common: Recipe, fields: dict[str, Any], seed: int, output: Path) -> None:
+    """Pretrain what the arms with these fields start from, if that is not done."""
+    recipe = replace(common, **{**fields, "losses": ("bce=1",)}, seed=seed, resume=True)
+    folder = output / PRETRAINED
+    Run(replace(recipe, output=folder / str(seed), pretrain_folder=folder), distils=False).pretrained()
 
 
 def run_one(
@@ -183,9 +179,9 @@ def run_one(
 def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
     distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
-    recipe = replace(recipe, teacher_weights=teacher if distils else None, resume=True)
-    recipe = replace(recipe, pretrain_folder=_pretrained(Path(recipe.output).parent, recipe))
-    run = Run(recipe, distils, cohort)
+    kept = Path(recipe.output).parent / PRETRAINED
+    given = replace(recipe, teacher_weights=teacher if distils else None, pretrain_folder=kept, resume=True)
+    run = Run(given, distils, cohort)
     return run, run.student(run.teacher() if distils else None)
 
 

@@ -1,5 +1,7 @@
 """Before the labels: two leads of one heart are to be told from those of other hearts."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +23,8 @@ from ecgzoo.errors import RecipeError
 from ecgzoo.model import EcgModel
 
 BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
-# what the weights depend on: not the student's lead, its losses or its teacher
-OF = (
-    *("data", "task", "train_folds", "window_s", "normalisation", "student", "student_arguments"),
-    *("pretrain_epochs", "opt", "sched", "lr", "weight_decay", "precision", "seed"),
-)
+# what is learnt depends on these, on the records and on the network; not on its lead, its losses or its teacher
+OF = ["train_folds", "window_s", "normalisation", "precision", "pretrain_epochs", "opt", "sched", "lr", "weight_decay"]
 
 
 def pair_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -46,13 +45,13 @@ def pretrain(
 
     Each half of a crop is seen in a lead drawn at random, so that no beat is seen twice; which lead is the student's
     own does not matter. Several processes do the same work each, since the other records of a batch are what it learns
-    from. What it has learnt is written to `folder` after every epoch; a later call continues there, or takes what is
-    done.
+    from. What it has learnt is written to `folder` after every epoch, in a file named after all it depends on; a later
+    call of the same continues there, or takes what is done.
 
     Raises:
-        RecipeError: the loss stopped being a number, or `folder` holds what was learnt from other records or otherwise.
-        WeightsError: what `folder` holds cannot be read.
-        DataError: see `TrainingRecords`.
+        RecipeError: the loss stopped being a number, or there are too few records.
+        SignalError: a crop is longer than the records.
+        WeightsError: the file cannot be read.
     """
     device, half = accelerator.device, student.config.window // 2
     every_lead = list(range(len(cohort.leads)))
@@ -64,17 +63,15 @@ def pretrain(
     learner = nn.ModuleList([student, projection])
     optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
     first_lead = torch.tensor([0], device=device)
-    path, done = folder / "pretraining.safetensors", 0
-    mine = {**{name: recipe.to_dict()[name] for name in OF}, "data_fingerprint": cohort.fingerprint}
+    depends = {
+        **{name: getattr(recipe, name) for name in ("seed", *OF)},
+        **{"records": cohort.fingerprint, "batch": batch_size, "temperature": TEMPERATURE},
+        **{"network": student.config.architecture, "arguments": dict(student.config.arguments)},
+    }
+    name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+    path, done = folder / f"pretrained.{name}.safetensors", 0
     if path.exists():
         state = load_state(path)
-        theirs = state.get("of", {})
-        if differing := [name for name in mine if theirs.get(name) != mine[name]]:
-            name = differing[0]
-            raise RecipeError(
-                f"{path} is of another pretraining: {name} is {theirs.get(name)!r} there and {mine[name]!r} here. "
-                "Choose another --pretrain-folder."
-            )
         restore(learner, optimizer, None, state, path)
         done = state["epochs"]
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
@@ -94,7 +91,7 @@ def pretrain(
             raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
         accelerator.wait_for_everyone()  # before the file that they started from changes
         if accelerator.is_main_process:
-            state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(path, {**state, "epochs": epoch + 1, "of": mine})
+            tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
+            save_state(path, tree)
     for tensor in student.state_dict().values():  # a GPU's rounding may differ from another's
         broadcast(tensor)

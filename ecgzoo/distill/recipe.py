@@ -77,8 +77,8 @@ class Recipe:
         any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
         pretrain_epochs: epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads
             and no label, in batches of 256.
-        pretrain_folder: where the pretrained weights are kept, so that students of other leads and losses start from
-            them too; in output if not given.
+        pretrain_folder: where pretrained weights are kept, so that runs which differ in lead, losses or teacher
+            alone start from the same, one after the other; in output if not given.
         mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
@@ -252,6 +252,11 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
     Raises:
         RecipeError: the folder holds another recipe, or the same one and ``resume`` is off, or it is a file.
     """
+    if recipe.pretrain_folder:
+        try:
+            Path(recipe.pretrain_folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecipeError(f"nothing can be kept there ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
     path = folder / "recipe.json"
     mine = {**recipe.to_dict(), "data_fingerprint": fingerprint}

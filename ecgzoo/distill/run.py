@@ -173,17 +173,20 @@ class Run:
         )
 
     def pretrained(self) -> EcgModel:
-        """The recipe's student after ``pretrain_epochs`` without labels, from ``pretrain_folder`` if it is done there.
+        """The recipe's student after ``pretrain_epochs`` and before any label.
 
         Raises:
-            RecipeError, WeightsError, DataError: see `pretrain`.
+            EcgZooError: see `pretrain`.
         """
         recipe = self.recipe
         set_seed(recipe.seed)
         student = self._new_model(recipe.student, recipe.student_leads, recipe.student_options)
-        folder = Path(recipe.pretrain_folder or self.folder)
-        pretrain(self.accelerator, student, self.cohort, self.train_rows, recipe, folder)
+        self._pretrain(student)
         return student
+
+    def _pretrain(self, student: EcgModel) -> None:
+        folder = Path(self.recipe.pretrain_folder or self.folder)
+        pretrain(self.accelerator, student, self.cohort, self.train_rows, self.recipe, folder)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
         """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
@@ -218,11 +221,10 @@ class Run:
         if (folder / "config.json").exists():
             return load_pretrained(folder)
         set_seed(recipe.seed)
-        if recipe.pretrain_epochs and arm != "teacher" and not (folder / CHECKPOINT).exists():
-            student = self.pretrained()
+        student = self._new_model(architecture, leads, arguments or {})
+        if recipe.pretrain_epochs and len(leads) == 1 and not (folder / CHECKPOINT).exists():
+            self._pretrain(student)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
-        else:
-            student = self._new_model(architecture, leads, arguments or {})
         job = Job(
             name=arm,
             student=student,

@@ -67,33 +67,52 @@ def test_it_comes_before_a_student_of_one_lead_and_no_other(tiny: str, tmp_path:
 
     assert first_bce("pretrained", "teacher") == first_bce("plain", "teacher")
     assert first_bce("pretrained", "student") != pytest.approx(first_bce("plain", "student"), rel=1e-3)
-    assert [path.parent.name for path in tmp_path.rglob("pretraining.safetensors")] == ["pretrained"]
+    assert [path.parent.name for path in tmp_path.rglob("pretrained.*.safetensors")] == ["pretrained"]
 
 
-def test_baseline_and_student_share_one_pretraining(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-    monkeypatch.setattr(module, "pair_loss", lambda a, b: (steps.append(len(a)), pair_loss(a, b))[1])
-    ecgzoo.distill(recipe(tmp_path, losses=("bce=1",), pretrain_epochs=2, lr=1e-9))
-    assert len(steps) == 2  # a step is an epoch here
-    baseline, student = (ecgzoo.load_pretrained(tmp_path / "run" / arm) for arm in ("baseline", "student"))
-    for name, weights in baseline.state_dict().items():
-        assert torch.equal(weights, student.state_dict()[name]), name
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Records in each step of pretraining; with the tiny cohort, a step is an epoch."""
+    counted: list[int] = []
+    monkeypatch.setattr(module, "pair_loss", lambda a, b: (counted.append(len(a)), pair_loss(a, b))[1])
+    return counted
 
 
-def test_students_of_several_leads_start_from_one_folder(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[int] = []
-    monkeypatch.setattr(module, "pair_loss", lambda a, b: (steps.append(len(a)), pair_loss(a, b))[1])
-    wanted = recipe(tmp_path, pretrain_epochs=2, pretrain_folder=tmp_path / "pretrained", losses=("bce=1",))
-    first = Run(wanted, distils=False).pretrained().state_dict()
-    of_ii = dataclasses.replace(wanted, student_leads=("II",), losses=("bce=1", "aux=0.2"), aux_task="diagnostic")
-    second = Run(dataclasses.replace(of_ii, output=tmp_path / "ii"), distils=False).pretrained().state_dict()
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+def test_baseline_and_student_share_one_pretraining(tiny: str, tmp_path: Path, steps: list[int]) -> None:
+    ecgzoo.distill(recipe(tmp_path, losses=("bce=1",), pretrain_epochs=2))
     assert len(steps) == 2
-    for name, weights in first.items():
-        assert torch.equal(weights, second[name]), name
-    with pytest.raises(RecipeError, match=r"another pretraining: seed is 0 there and 1 here.*--pretrain-folder"):
-        Run(dataclasses.replace(wanted, seed=1, output=tmp_path / "other"), distils=False).pretrained()
+    assert equal(*(ecgzoo.load_pretrained(tmp_path / "run" / arm) for arm in ("baseline", "student")))
+
+
+def test_students_of_several_leads_start_from_one_folder(tiny: str, tmp_path: Path, steps: list[int]) -> None:
+    wanted = recipe(tmp_path, pretrain_epochs=2, pretrain_folder=tmp_path / "kept", losses=("bce=1",))
+
+    def pretrained(**fields: object) -> ecgzoo.EcgModel:
+        output = tmp_path / str(len(list(tmp_path.iterdir())))
+        return Run(dataclasses.replace(wanted, output=output, **fields), distils=False).pretrained()
+
+    first = pretrained()
+    of_ii = {"student_leads": ("II",), "losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic"}
+    assert equal(pretrained(**of_ii), first)
+    assert len(steps) == 2
+    assert equal(pretrained(**of_ii, pretrain_folder=tmp_path / "again"), first)  # and learns the same
+    others: list[dict[str, object]] = [{"seed": 1}, {"lr": 1e-3}, {"window_s": 2.0}, {"train_folds": "1-7"}]
+    others += [{"student_arguments": ("drop_rate=0",)}, {"normalisation": "record_z"}, {"pretrain_epochs": 3}]
+    for number, fields in enumerate(others, start=2):
+        pretrained(**fields)
+        assert len(list((tmp_path / "kept").iterdir())) == number, fields
+
+
+def test_a_run_pretrains_the_network_that_it_is_given(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, pretrain_epochs=1, losses=("bce=1",)), distils=False)
+    assert run.train("two", "resnet1d18", ("I", "II"), ("bce=1",), None).config.leads == ("I", "II")
+    other = run.train("other", "resnet1d18", ("II",), ("bce=1",), None)
+    assert (other.config.architecture, other.config.leads) == ("resnet1d18", ("II",))
 
 
 @pytest.mark.parametrize("last", [1, 3])
@@ -126,7 +145,10 @@ def test_stopped_it_goes_on_as_if_it_had_not(
         assert torch.equal(weights, resumed.state_dict()[name]), name
 
 
-def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_pretrained_is_refused(tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RecipeError, match="choose another --pretrain-folder"):
+        Run(recipe(tmp_path, pretrain_epochs=1, pretrain_folder=tmp_path / "file"))
     with pytest.raises(RecipeError, match="for a student of one lead; this one has 2"):
         recipe(tmp_path, pretrain_epochs=1, student_leads=("I", "II"))
     with pytest.raises(RecipeError, match="pretrain_epochs is -1; it must not be negative"):

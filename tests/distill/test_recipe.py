@@ -79,7 +79,9 @@ def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:
     claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
     with pytest.raises(RecipeError, match="--resume"):
         claim_folder(Recipe(output=tmp_path / "run", seed=1), "abc")
-    claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, root="moved"), "abc")
+    claim_folder(
+        Recipe(output=tmp_path / "run", seed=1, resume=True, root="moved", pretrain_folder=tmp_path / "kept"), "abc"
+    )
     path = tmp_path / "run" / "recipe.json"
     older = json.loads(path.read_text())
     del older["mixup"]  # written before there was one

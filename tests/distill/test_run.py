@@ -99,7 +99,7 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny:
     )  # of the half-precision weights, to the last digit
     assert fit_temperature(scores.y_true, scores.y_score) == pytest.approx(1, abs=1e-2)
     assert decision_points(scores.y_true[:, 0], scores.y_score[:, 0]) == config.thresholds["CD"]
-    local = {"root", "output", "resume", "tracker", "teacher_weights", "compare"}
+    local = {"root", "output", "pretrain_folder", "resume", "tracker", "teacher_weights", "compare"}
     assert set(config.training["recipe"]) == {field.name for field in dataclasses.fields(Recipe)} - local
     teacher = ecgzoo.load_pretrained(tmp_path / "run" / "teacher").weights_source
     assert teacher is not None
