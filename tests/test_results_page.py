@@ -38,3 +38,12 @@ def test_the_grid_runs_the_recipe_of_its_name(page: ModuleType) -> None:
     for field in dataclasses.fields(plus):
         if field.name not in others:
             assert getattr(plus, field.name) == getattr(arm, field.name), field.name
+
+
+def test_the_grid_ends_with_the_differences_of_the_page(page: ModuleType) -> None:
+    results = PROJECT / "benchmarks" / "results"
+    verdicts = json.loads((results / "paper_summary.json").read_text(encoding="utf-8"))["grid"]["verdicts"]
+    rows = sys.modules["grid"].summary(page.read_lines(results / "paper.jsonl")).splitlines()
+    for lead, arm in (("I", "mkd"), ("I", "mvkt plus"), ("II", "kd")):
+        (row,) = [row for row in rows if row.split()[:-3] == [lead, *arm.split()]]
+        assert row.endswith(f"{verdicts[lead][arm]['difference']:+.4f}")

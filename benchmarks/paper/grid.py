@@ -5,8 +5,9 @@
     python benchmarks/paper/grid.py --root DIR --quick    # make paper-quick
 
 One teacher serves all. Train on folds 1 to 7, choose the epoch on 8, judge on 9; no arm was tuned: the weights of the
-terms are the published ones, everything else is the same for all. Each run appends a line to ``results/paper.jsonl``;
-its network and its probabilities stay in ``--output``. Then `page.py` writes docs/results.md.
+terms are the published ones, everything else is the same for all. Each run leaves its network, its probabilities
+and a line of ``results.jsonl`` in ``--output``; `page.py --scores` brings the lines to benchmarks/results and writes
+docs/results.md.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -87,7 +89,7 @@ def main() -> None:
         common, name = replace(common, train_folds="1-2"), "paper_quick"
         given.leads, given.arms, given.seeds = ["I"], given.arms or ["bce", "mkd", "mvkt"], given.seeds or 2
     output = Path(given.output) / (name + ("" if given.root else "_synthetic"))
-    log = RESULTS / f"{output.name}.jsonl"
+    log = output / "results.jsonl"
     done = {(line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}
     teacher = train_teacher(common, output).config.architecture
     # seed by seed, so that a grid that is stopped has whole seeds
@@ -105,6 +107,20 @@ def main() -> None:
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print("{arm}, lead {lead}, seed {seed}: {macro_auc:.4f} in {seconds:.0f} s".format_map(line))
+    print(summary(read_lines(log)))
+
+
+def summary(lines: list[dict[str, Any]]) -> str:
+    """Mean macro AUC over the seeds of each arm and lead, and what it is to labels alone."""
+    aucs: dict[tuple[str, str], list[float]] = {}
+    for line in sorted(lines, key=lambda line: (line["lead"], list(ARMS).index(line["arm"]))):
+        aucs.setdefault((line["lead"], line["arm"]), []).append(line["macro_auc"])
+    text = ["lead arm         seeds  macro AUC  minus labels alone"]
+    for (lead, arm), found in aucs.items():
+        base = aucs.get((lead, "bce"))
+        gain = f"{mean(found) - mean(base):+.4f}" if base and arm != "bce" else ""
+        text.append(f"{lead:4} {arm:11} {len(found):5}  {mean(found):9.4f}  {gain}".rstrip())
+    return "\n".join(text)
 
 
 def in_parallel(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:

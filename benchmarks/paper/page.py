@@ -1,7 +1,7 @@
 """From the runs to docs/results.md: a verdict over seeds and patients, tables, plots.
 
 python benchmarks/paper/page.py                      # the page, from what stands in results/
-python benchmarks/paper/page.py --scores runs/paper  # the verdicts first, from the runs' own probabilities
+python benchmarks/paper/page.py --scores runs/paper  # first the lines and the verdicts, from what the runs left there
 """
 
 import argparse
@@ -319,9 +319,12 @@ def evidence() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
 def main() -> None:
     """Write the verdicts if scores are given, then the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", type=Path, help="folder of the runs' probabilities, as grid.py leaves them")
+    parser.add_argument("--scores", type=Path, help="what grid.py left in its --output")
     given = parser.parse_args()
-    lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in ("paper", "paper_quick"))
+    names = ("paper", "paper_quick")
+    for name in names if given.scores else ():
+        write_text(RESULTS / f"{name}.jsonl", (given.scores / name / "results.jsonl").read_text(encoding="utf-8"))
+    lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in names)
     if given.scores:
         found = {
             "grid": verdicts(lines, given.scores / "paper"),
