@@ -13,7 +13,7 @@ from ecgzoo.distill import Recipe, distill
 PLUS = Recipe(
     losses=("bce=1", "mkd=1", "aux=0.2"),
     aux_task="diagnostic",
-    pretrain_epochs=60,
+    pretrain_epochs=120,
     student_arguments=("drop_rate=0",),
     window_s=5,
     stride_s=2.5,

@@ -28,7 +28,7 @@ MEANINGS = {
     "clt": "+ CLT, weight 0.8",
     "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "mvkt_plus.py without its teacher: first 60 epochs of pairs of leads; finer labels, 5 s crops, EMA",
+    "bce plus": "mvkt_plus.py without its teacher: first 120 epochs of pairs of leads; finer labels, 5 s crops, EMA",
     "mvkt plus": "mvkt_plus.py: the same + MKD",
     "mvkt long": "finer labels, 5 s crops, EMA, 40 epochs, half of them on any lead; + MKD",
     "bce mixup": "as mvkt long without its teacher, with mixup",
