@@ -36,7 +36,7 @@ from ecgzoo.provenance import provenance
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parents[1] / "results"
 # what mvkt_plus.py adds; the same without a teacher tells what of it is distillation
-PLUS: dict[str, Any] = {"aux_task": "all", "pretrain_epochs": 120, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
+PLUS = {"aux_task": "all", "pretrain_epochs": 120, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
 # what came before it: whatever lead in half of twice the epochs, in place of pretraining
 LONG = {"aux_task": "all", "any_lead": 0.7, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 40}
 ARMS: dict[str, dict[str, Any]] = {

@@ -321,17 +321,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, help="what grid.py left in its --output")
     given = parser.parse_args()
-    names = ("paper", "paper_quick")
-    for name in names if given.scores else ():
-        write_text(RESULTS / f"{name}.jsonl", (given.scores / name / "results.jsonl").read_text(encoding="utf-8"))
-    lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in names)
     if given.scores:
-        found = {
-            "grid": verdicts(lines, given.scores / "paper"),
-            "fewer": verdicts(fewer, given.scores / "paper_quick"),
-            "provenance": provenance(),
-        }
-        write_json(RESULTS / "paper_summary.json", found)
+        found = {}
+        for part, name in (("grid", "paper"), ("fewer", "paper_quick")):
+            left = given.scores / name
+            write_text(RESULTS / f"{name}.jsonl", (left / "results.jsonl").read_text(encoding="utf-8"))
+            found[part] = verdicts(read_lines(RESULTS / f"{name}.jsonl"), left)
+        write_json(RESULTS / "paper_summary.json", {**found, "provenance": provenance()})
+    lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in ("paper", "paper_quick"))
     summary = json.loads((RESULTS / "paper_summary.json").read_text(encoding="utf-8"))
     write_text(DOCS / "results.md", render(lines, fewer, summary, *evidence()))
     write_atomic(DOCS / "results.png", lambda path: plot(summary["grid"], path))
