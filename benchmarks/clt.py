@@ -20,7 +20,7 @@ from _report import peak_growth_mb, report
 from rich.progress import track
 
 from ecgzoo.create import create_loss
-from ecgzoo.distill.run import has_bf16
+from ecgzoo.training.run import has_bf16
 from ecgzoo.losses.clt import CLT
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
 

@@ -18,8 +18,8 @@ from _report import report
 from rich.progress import track
 
 from ecgzoo.create import create_loss, create_model, create_teacher
-from ecgzoo.distill import LossTerm, Recipe, Run, engine
-from ecgzoo.distill.state import save_state
+from ecgzoo.training import LossTerm, Recipe, Run, engine
+from ecgzoo.training.state import save_state
 from ecgzoo.losses.contract import Batch, DataInfo
 
 ROUNDS, STEPS, BATCH, CROP = 7, 40, 64, 250

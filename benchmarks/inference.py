@@ -33,7 +33,7 @@ def student(name: str) -> EcgModel:
     """Random weights under labels, so that `predict` takes them."""
     torch.manual_seed(0)
     model = create_student(name)
-    config = ModelConfig(architecture=name, leads=("I",), num_classes=5, labels=LABELS)
+    config = ModelConfig(architecture=name, leads=("I",), num_classes=5, classes=LABELS)
     return EcgModel(model.backbone, config).eval()
 
 

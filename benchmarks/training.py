@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ecgzoo.backbones import _blocks
 from ecgzoo.create import create_model
-from ecgzoo.distill.run import has_bf16
+from ecgzoo.training.run import has_bf16
 
 ROUNDS, STEPS, BATCH, CROP = 15, 10, 64, 250
 

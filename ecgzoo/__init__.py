@@ -19,9 +19,9 @@ if TYPE_CHECKING:
         list_pretrained,
         load_cohort,
     )
-    from ecgzoo.distill.recipe import Recipe
-    from ecgzoo.distill.run import distill
-    from ecgzoo.evaluate.cohort import evaluate
+    from ecgzoo.training.recipe import Recipe
+    from ecgzoo.training.run import distill
+    from ecgzoo.evaluation.cohort import evaluate
     from ecgzoo.hookspecs import hookimpl
     from ecgzoo.model import EcgModel, Prediction
     from ecgzoo.signal import LEADS_12, Record, read_record

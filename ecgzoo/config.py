@@ -19,17 +19,17 @@ INTENDED_USE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalisation:
+class Normalization:
     """How millivolts become the network's input: ``(x − mean) / deviation``, one scalar each over all leads.
 
     Attributes:
         kind: ``mv_global``: those of the training records, `mean_mv` and `std_mv`, so that amplitude keeps its meaning;
-            ``record_z``: those of the window itself, so that it has none. A deviation is at least 0.01 mV.
+            ``window_z``: those of the window itself, so that it has none. A deviation is at least 0.01 mV.
         mean_mv: of ``mv_global``.
         std_mv: of ``mv_global``.
     """
 
-    kind: Literal["mv_global", "record_z"] = "mv_global"
+    kind: Literal["mv_global", "window_z"] = "mv_global"
     mean_mv: float = 0.0
     std_mv: float = 1.0
 
@@ -43,14 +43,14 @@ class ModelConfig:
         arguments: the backbone's further arguments, JSON values only.
         leads: lead names in channel order.
         num_classes: number of logits.
-        labels: class names in logit order; empty until the model is trained.
-        label_info: by label, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
+        classes: class names in logit order; empty until the model is trained.
+        class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
         task: the label set.
         rate_hz: samples a second of the input.
         window_s: seconds of signal a forward pass sees.
         stride_s: seconds between windows of one record.
         aggregation: how a record's probability comes from its windows', ``mean`` or ``max``.
-        normalisation: see `Normalisation`.
+        normalization: see `Normalization`.
         units: of the input.
         temperature: T of the calibrated probability ``σ(logit(p)/T)``, where p is aggregated over windows.
         thresholds: by label, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and ``upper``, between
@@ -59,7 +59,7 @@ class ModelConfig:
         metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class, subgroups).
         training: where the weights come from (data set, folds, recipe, teacher, seed, versions).
         weights_dtype: of the file; a loaded model is float32.
-        licence: of the weights, as SPDX writes it.
+        license: of the weights, as SPDX writes it.
         intended_use: what it is for, and what not.
         schema_version: of this page; an unknown major version is refused.
     """
@@ -68,14 +68,14 @@ class ModelConfig:
     leads: tuple[str, ...]
     num_classes: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    label_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     task: str | None = None
     rate_hz: float = 100.0
     window_s: float = 2.5
     stride_s: float = 1.25
     aggregation: Literal["mean", "max"] = "mean"
-    normalisation: Normalisation = Normalisation()
+    normalization: Normalization = Normalization()
     units: Literal["mV"] = "mV"
     temperature: float = 1.0
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -83,45 +83,45 @@ class ModelConfig:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     weights_dtype: Literal["float32", "float16"] = "float32"
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     intended_use: str = INTENDED_USE
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        for name in ("arguments", "label_info", "thresholds", "metrics", "training"):
+        for name in ("arguments", "class_info", "thresholds", "metrics", "training"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or (
-                name in ("label_info", "thresholds") and not all(isinstance(inner, Mapping) for inner in value.values())
+                name in ("class_info", "thresholds") and not all(isinstance(inner, Mapping) for inner in value.values())
             ):
                 raise WeightsError(f"{name} is {value!r}; expected an object")
         if not isinstance(self.architecture, str):
             raise WeightsError(f"architecture is {self.architecture!r}; expected a name")
-        if len(set(self.labels)) < len(self.labels) or not all(isinstance(label, str) for label in self.labels):
-            raise WeightsError(f"labels {self.labels}: expected distinct names")
-        if self.units != "mV" or self.normalisation.kind not in ("mv_global", "record_z"):
+        if len(set(self.classes)) < len(self.classes) or not all(isinstance(name, str) for name in self.classes):
+            raise WeightsError(f"classes {self.classes}: expected distinct names")
+        if self.units != "mV" or self.normalization.kind not in ("mv_global", "window_z"):
             raise WeightsError(
-                f"units {self.units!r}, normalisation {self.normalisation.kind!r}; this ecgzoo knows mV, and mv_global "
-                "and record_z"
+                f"units {self.units!r}, normalization {self.normalization.kind!r}; this ecgzoo knows mV, and mv_global "
+                "and window_z"
             )
         if resolve_leads(self.leads) != self.leads:
             raise WeightsError(f"leads {', '.join(self.leads)}: expected the spelling of {', '.join(LEADS_12)}")
         if not isinstance(self.num_classes, int) or self.num_classes < 1:
             raise WeightsError(f"num_classes is {self.num_classes!r}; expected a whole number of at least 1")
-        if self.labels and len(self.labels) != self.num_classes:
-            raise WeightsError(f"{len(self.labels)} labels for {self.num_classes} classes; give one name a class")
+        if self.classes and len(self.classes) != self.num_classes:
+            raise WeightsError(f"{len(self.classes)} names for {self.num_classes} classes; give one name per class")
         if self.aggregation not in ("mean", "max"):
             raise WeightsError(f"aggregation is {self.aggregation!r}; expected 'mean' or 'max'")
         if self.weights_dtype not in ("float32", "float16"):
             raise WeightsError(f"weights_dtype is {self.weights_dtype!r}; expected 'float32' or 'float16'")
         if not 0 < self.temperature < math.inf:
             raise WeightsError(f"temperature is {self.temperature}; it must be positive")
-        for name in ("label_info", "thresholds"):
-            if unknown := set(getattr(self, name)) - set(self.labels):
-                raise WeightsError(f"{name} of {min(unknown)}, which is no label of {', '.join(self.labels) or 'none'}")
+        for name in ("class_info", "thresholds"):
+            if unknown := set(getattr(self, name)) - set(self.classes):
+                raise WeightsError(f"{name} of {min(unknown)}, which is not one of {', '.join(self.classes) or 'none'}")
         for label, points in self.thresholds.items():
             if set(points) != set(THRESHOLDS) or not all(0 <= point <= 1 for point in points.values()):
                 raise WeightsError(f"thresholds of {label} are {dict(points)}; expected {THRESHOLDS}, each from 0 to 1")
-        mean_mv, std_mv = self.normalisation.mean_mv, self.normalisation.std_mv
+        mean_mv, std_mv = self.normalization.mean_mv, self.normalization.std_mv
         if not (0 < std_mv < math.inf and math.isfinite(mean_mv) and 0 < self.rate_hz < math.inf):
             raise WeightsError(
                 f"mean_mv={mean_mv}, std_mv={std_mv}, rate_hz={self.rate_hz}: must be finite, the last two positive"
@@ -156,7 +156,7 @@ class ModelConfig:
             window_s=self.window_s,
             stride_s=self.stride_s,
             aggregation=self.aggregation,
-            normalisation=self.normalisation,
+            normalization=self.normalization,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,11 +186,11 @@ class ModelConfig:
             raise WeightsError(f"{source}: no field {', '.join(missing)}; write it with save_pretrained")
         fields = {name: value for name, value in values.items() if name in known}
         try:
-            for name in ("leads", "labels"):
+            for name in ("leads", "classes"):
                 if not isinstance(fields.get(name, []), list):
                     raise TypeError(f"{name} is {fields[name]!r}; expected a list")
                 fields[name] = tuple(fields.get(name, ()))
-            fields["normalisation"] = Normalisation(**fields.get("normalisation", {}))
+            fields["normalization"] = Normalization(**fields.get("normalization", {}))
             return cls(**fields)
         except (TypeError, ValueError, SignalError, WeightsError) as error:
             raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error

@@ -27,7 +27,7 @@ class RegistryError(EcgZooError):
     """A name that is not registered, or a spec that cannot be."""
 
 
-class AmbiguousName(RegistryError):
+class AmbiguousNameError(RegistryError):
     """A bare name that two plugins provide; ``distribution::name`` picks one."""
 
 

@@ -58,7 +58,7 @@ class Prediction:
 
     Attributes:
         source: the record, as `Record.source` names it.
-        labels: class names.
+        classes: class names.
         probabilities: float ``[C]``, aggregated over the record's windows, calibrated where the model is.
         findings: by label, ``present``, ``absent`` or ``uncertain``; only of labels with thresholds.
         windows: how many windows were seen.
@@ -67,7 +67,7 @@ class Prediction:
     """
 
     source: str
-    labels: tuple[str, ...]
+    classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     windows: int
     leads: tuple[str, ...]
@@ -77,11 +77,11 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, probabilities by label."""
         values = dataclasses.asdict(self)
-        del values["labels"]
-        return {**values, "probabilities": dict(zip(self.labels, self.probabilities, strict=True))}
+        del values["classes"]
+        return {**values, "probabilities": dict(zip(self.classes, self.probabilities, strict=True))}
 
     def __str__(self) -> str:
-        ranked = sorted(zip(self.labels, self.probabilities, strict=True), key=lambda pair: -pair[1])
+        ranked = sorted(zip(self.classes, self.probabilities, strict=True), key=lambda pair: -pair[1])
         scores = "  ".join(
             f"{label} {probability:.3f}{_MARKS.get(self.findings.get(label, 'absent'), '')}"
             for label, probability in ranked
@@ -91,9 +91,9 @@ class Prediction:
 
 
 class EcgModel(nn.Module):
-    """A registered backbone with its leads, rate, normalisation, windows and labels.
+    """A registered backbone with its leads, rate, normalization, windows and labels.
 
-    Takes millivolts ``[B, leads, T]`` at ``config.rate_hz``; normalisation is part of the forward pass, so it cannot be
+    Takes millivolts ``[B, leads, T]`` at ``config.rate_hz``; normalization is part of the forward pass, so it cannot be
     forgotten. timm's method names are the backbone's own.
 
     Attributes:
@@ -111,8 +111,8 @@ class EcgModel(nn.Module):
         self.backbone = backbone
         self.config = config
         self.weights_source: WeightsSource | None = None
-        self.register_buffer("mean_mv", torch.tensor(config.normalisation.mean_mv), persistent=False)
-        self.register_buffer("std_mv", torch.tensor(config.normalisation.std_mv), persistent=False)
+        self.register_buffer("mean_mv", torch.tensor(config.normalization.mean_mv), persistent=False)
+        self.register_buffer("std_mv", torch.tensor(config.normalization.std_mv), persistent=False)
 
     @classmethod
     def build(cls, config: ModelConfig) -> "EcgModel":
@@ -173,21 +173,21 @@ class EcgModel(nn.Module):
         self.backbone.reset_classifier(num_classes)
         self.config = self.config.untrained(num_classes=num_classes)
 
-    def normalised(self, x: Tensor) -> Tensor:
-        """The network's input ``[B, leads, T]`` of millivolts ``[B, leads, T]`` (`Normalisation`)."""
-        if self.config.normalisation.kind == "mv_global":
+    def normalized(self, x: Tensor) -> Tensor:
+        """The network's input ``[B, leads, T]`` of millivolts ``[B, leads, T]`` (`Normalization`)."""
+        if self.config.normalization.kind == "mv_global":
             return (x - self.mean_mv) / self.std_mv
         deviation, mean = torch.std_mean(x, dim=(1, 2), keepdim=True, correction=0)
         return (x - mean) / deviation.clamp(min=LEAST_DEVIATION_MV)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, C]`` of millivolts ``[B, leads, T]``."""
-        logits: Tensor = self.backbone(self.normalised(x))
+        logits: Tensor = self.backbone(self.normalized(x))
         return logits
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Feature map ``[B, num_features, T']`` of millivolts ``[B, leads, T]``."""
-        features: Tensor = self.backbone.forward_features(self.normalised(x))
+        features: Tensor = self.backbone.forward_features(self.normalized(x))
         return features
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
@@ -240,20 +240,20 @@ class EcgModel(nn.Module):
     def findings(self, probabilities: Sequence[float]) -> dict[str, Finding]:
         """What calibrated `probabilities` ``[C]`` mean by the model's thresholds (`ModelConfig.thresholds`)."""
         found: dict[str, Finding] = {}
-        for label, probability in zip(self.config.labels, probabilities, strict=True):
+        for label, probability in zip(self.config.classes, probabilities, strict=True):
             if points := self.config.thresholds.get(label):
                 certain: Finding = "present" if probability >= points["f1"] else "absent"
                 found[label] = "uncertain" if points["lower"] <= probability < points["upper"] else certain
         return found
 
     def predict(self, record: Record | str | Path) -> Prediction:
-        """Apply the model to one record or WFDB file: its own leads by name, rate, normalisation and windows.
+        """Apply the model to one record or WFDB file: its own leads by name, rate, normalization and windows.
 
         Raises:
             SignalError: unreadable, a lead is missing, invalid or flat samples, too short.
             WeightsError: the model was never trained.
         """
-        if not self.config.labels:
+        if not self.config.classes:
             raise WeightsError(
                 f"{self.config.architecture} has random weights and no labels, so its output means nothing; "
                 "create it with pretrained=, or train it"
@@ -282,7 +282,7 @@ class EcgModel(nn.Module):
         values = probabilities.double().tolist()
         return Prediction(
             source=record.source,
-            labels=config.labels,
+            classes=config.classes,
             probabilities=tuple(values),
             windows=len(starts),
             leads=config.leads,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ecgzoo.errors import AmbiguousName, EcgZooError, EcgZooWarning, RegistryError, did_you_mean
+from ecgzoo.errors import AmbiguousNameError, EcgZooError, EcgZooWarning, RegistryError, did_you_mean
 from ecgzoo.plugins import BUILT_IN, KINDS, load_plugins
 from ecgzoo.specs import Spec
 
@@ -104,7 +104,7 @@ def lookup(kind: str, name: str) -> Registered:
 
     Raises:
         RegistryError: nothing has this name (the message lists close matches), or as `names`.
-        AmbiguousName: two plugins provide it.
+        AmbiguousNameError: two plugins provide it.
     """
     _report_failures()
     found = _table(kind).entries.get(name, ())
@@ -114,7 +114,7 @@ def lookup(kind: str, name: str) -> Registered:
         raise RegistryError(f"No {kind} is called {name!r}. {did_you_mean(name, names(kind))}{note}")
     if len(found) > 1:
         choices = " or ".join(f"{entry.distribution}::{name}" for entry in found)
-        raise AmbiguousName(f"Two plugins provide the {kind} {name!r}; write {choices}.")
+        raise AmbiguousNameError(f"Two plugins provide the {kind} {name!r}; write {choices}.")
     return found[0]
 
 

@@ -4,7 +4,7 @@ accelerate launch recipes/baseline.py --data ptbxl --root DIR --student resnet1d
 """
 
 from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.distill import Recipe, Report, Run
+from ecgzoo.training import Recipe, Report, Run
 
 
 def main(recipe: Recipe) -> Report:

@@ -4,7 +4,7 @@ accelerate launch recipes/kd.py --data ptbxl --root DIR --losses bce=1 kd=1,temp
 """
 
 from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.distill import Recipe, distill
+from ecgzoo.training import Recipe, distill
 
 if __name__ == "__main__":
     run_recipe(distill, Recipe(losses=("bce=1", "kd=1"), output="runs/kd"), __doc__)

@@ -8,7 +8,7 @@ ends with a table of macro AUCs on the test folds. Everything is in --output; --
 """
 
 from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.distill import Recipe, distill
+from ecgzoo.training import Recipe, distill
 
 if __name__ == "__main__":
     run_recipe(distill, Recipe(losses=("bce=1", "mkd=1", "clt=0.8"), output="runs/mvkt"), __doc__)

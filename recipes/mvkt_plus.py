@@ -8,7 +8,7 @@ answers (MKD) on its own lead, the labels of a finer task beside them, on five-s
 """
 
 from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.distill import Recipe, distill
+from ecgzoo.training import Recipe, distill
 
 PLUS = Recipe(
     losses=("bce=1", "mkd=1", "aux=0.2"),

@@ -5,7 +5,7 @@ accelerate launch recipes/mvkt.py --data ptbxl --root DIR --teacher-weights runs
 """
 
 from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.distill import Recipe, Report, Run
+from ecgzoo.training import Recipe, Report, Run
 
 
 def main(recipe: Recipe) -> Report:

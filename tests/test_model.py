@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ecgzoo
-from ecgzoo.config import ModelConfig, Normalisation
+from ecgzoo.config import ModelConfig, Normalization
 from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.model import EcgModel
 
@@ -18,7 +18,7 @@ def trained(leads: tuple[str, ...] = ("II",), **config: object) -> EcgModel:
     """Random weights that claim to be trained."""
     torch.manual_seed(0)
     model = ecgzoo.create_model("xresnet1d18", leads).eval()
-    return EcgModel(model.backbone, dataclasses.replace(model.config, labels=LABELS, **config)).eval()
+    return EcgModel(model.backbone, dataclasses.replace(model.config, classes=LABELS, **config)).eval()
 
 
 def record(leads: tuple[str, ...] = ecgzoo.LEADS_12, seconds: float = 10, rate_hz: float = 100, seed: int = 0):
@@ -54,19 +54,19 @@ def test_timms_methods_agree_with_the_view() -> None:
     assert model.config.num_classes == model.num_classes == 2
 
 
-def test_normalisation_is_part_of_the_forward_pass() -> None:
+def test_normalization_is_part_of_the_forward_pass() -> None:
     plain = trained()
     scaled = EcgModel(
-        plain.backbone, dataclasses.replace(plain.config, normalisation=Normalisation(mean_mv=0.1, std_mv=0.25))
+        plain.backbone, dataclasses.replace(plain.config, normalization=Normalization(mean_mv=0.1, std_mv=0.25))
     ).eval()
     x = torch.randn(2, 1, 250)
     torch.testing.assert_close(scaled(x), plain((x - 0.1) / 0.25))
 
 
-def test_record_z_forgets_offset_and_amplitude() -> None:
+def test_window_z_forgets_offset_and_amplitude() -> None:
     plain = trained()
     model = EcgModel(
-        plain.backbone, dataclasses.replace(plain.config, normalisation=Normalisation(kind="record_z"))
+        plain.backbone, dataclasses.replace(plain.config, normalization=Normalization(kind="window_z"))
     ).eval()
     x = torch.randn(3, 1, 250)
     by_hand = torch.stack([(crop - crop.numpy().mean()) / float(crop.numpy().std()) for crop in x])
@@ -153,13 +153,13 @@ def test_config_refuses_what_cannot_be() -> None:
         {"aggregation": "median"},
         {"stride_s": 3.0},
         {"stride_s": 0.004},
-        {"normalisation": Normalisation(mean_mv=float("nan"))},
+        {"normalization": Normalization(mean_mv=float("nan"))},
         {"rate_hz": 0.0},
         {"units": "uV"},
         {"leads": ("AVR",)},
         {"num_classes": "2"},
-        {"normalisation": Normalisation(kind="lead_z")},  # type: ignore[arg-type]
-        {"normalisation": Normalisation(std_mv=0.0)},
+        {"normalization": Normalization(kind="lead_z")},  # type: ignore[arg-type]
+        {"normalization": Normalization(std_mv=0.0)},
     ):
         with pytest.raises(WeightsError):
             ModelConfig(**{**good, **bad})

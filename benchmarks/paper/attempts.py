@@ -16,7 +16,7 @@ from typing import Any
 
 from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
 
-from ecgzoo.distill import Recipe
+from ecgzoo.training import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
 
@@ -57,7 +57,7 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "together, mixup, MKD in place of labels, teacher's own windows": ARMS["mkd mixup"],
     "evaluation windows every 0.5 s": {"stride_s": 0.5},
     "any lead at first": {"any_lead": 0.7},
-    "record_z for mv_global": {"normalisation": "record_z"},
+    "window_z for mv_global": {"normalization": "window_z"},
     "mixup": {"mixup": 0.2},
     "60 epochs of pairs of leads": {"pretrain_epochs": 60},
     "60 epochs of pairs of leads, 5 s crops, averaged weights": {**ARMS["mvkt plus"], "pretrain_epochs": 60},

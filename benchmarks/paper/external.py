@@ -3,7 +3,7 @@
     python benchmarks/paper/external.py --data DIR --runs runs/paper
 
 DIR holds ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The packaged
-models, and the twins of attempts.py that differ in their normalisation. Writes ``results/external.json`` and
+models, and the twins of attempts.py that differ in their normalization. Writes ``results/external.json`` and
 ``docs/external.png``.
 
 CPSC's nine classes meet PTB-XL's superclasses where they agree: Normal is NORM; LBBB, RBBB and I-AVB are CD; STD and
@@ -24,7 +24,7 @@ from grid import RESULTS
 from rich.progress import track
 
 import ecgzoo
-from ecgzoo.evaluate import bootstrap_ci, macro_auc
+from ecgzoo.evaluation import bootstrap_ci, macro_auc
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -38,7 +38,7 @@ PACKAGED = {
     "resnet1d18, lead I": "resnet1d18.ptbxl_super_i",
     "xresnet1d18, lead II": "xresnet1d18.ptbxl_super_ii",
 }
-TWINS = {"mv_global": "try_basis_0", "record_z": "try_record_z_for_mv_global_0"}
+TWINS = {"mv_global": "try_basis_0", "window_z": "try_window_z_for_mv_global_0"}
 SCALES = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 WANDERS_MV = (0.0, 0.1, 0.2, 0.5, 1.0)
 WANDER_HZ = 0.3
@@ -75,7 +75,7 @@ def judge(
         scores.append(model.score(torch.from_numpy(signal.astype(np.float32))[None])[0].double().numpy())
     figures = {}
     for name, true in truth.items():
-        column = np.stack(scores)[:, [model.config.labels.index(name)]]
+        column = np.stack(scores)[:, [model.config.classes.index(name)]]
         figures[name] = {
             "auc": macro_auc(true[:, None], column),
             "ci": list(bootstrap_ci(true[:, None], column)),
@@ -105,7 +105,7 @@ def main() -> None:
             if name in twins:
                 changes = [{"scale": scale} for scale in SCALES] + [{"wander_mv": mv} for mv in WANDERS_MV]
                 changed += [
-                    {"data": set_name, "normalisation": name, **change, **judge(model, own, truth, **change)}
+                    {"data": set_name, "normalization": name, **change, **judge(model, own, truth, **change)}
                     for change in changes
                 ]
     validation = {kind: twin.config.metrics["macro_auc"] for kind, twin in twins.items()}
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def plot(changed: list[dict[str, Any]], path: Path) -> None:
-    """AUC of NORM against scale and wander, by set and normalisation."""
+    """AUC of NORM against scale and wander, by set and normalization."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
@@ -125,8 +125,8 @@ def plot(changed: list[dict[str, Any]], path: Path) -> None:
         panels, ("scale", "wander_mv"), ("amplitude, times", f"wander at {WANDER_HZ} Hz, mV peak"), strict=True
     ):
         for data, marker in (("cpsc2018", "o"), ("af2017", "s")):
-            for kind, style in (("mv_global", "-"), ("record_z", "--")):
-                points = [p for p in changed if name in p and (p["data"], p["normalisation"]) == (data, kind)]
+            for kind, style in (("mv_global", "-"), ("window_z", "--")):
+                points = [p for p in changed if name in p and (p["data"], p["normalization"]) == (data, kind)]
                 axes.errorbar(
                     [p[name] for p in points],
                     [p["NORM"]["auc"] for p in points],

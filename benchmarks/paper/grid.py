@@ -28,8 +28,8 @@ import torch
 from rich.progress import track
 
 from ecgzoo.data import Cohort
-from ecgzoo.distill import Recipe, Run
-from ecgzoo.evaluate.cohort import CohortScores
+from ecgzoo.training import Recipe, Run
+from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 

@@ -15,7 +15,7 @@ from attempts import ATTEMPTS, TEACHERS
 from grid import ARMS, ELSEWHERE, RESULTS, read_lines
 from scipy.stats import binomtest
 
-from ecgzoo.evaluate import macro_auc, paired_difference
+from ecgzoo.evaluation import macro_auc, paired_difference
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.provenance import provenance
 
@@ -247,7 +247,7 @@ def _external(external: dict[str, Any]) -> list[str]:
         "",
         "Without retraining: CPSC 2018 (12 leads, 500 Hz; classes mapped where they agree) and the AF Challenge 2017 "
         "(handheld, 300 Hz, taken for lead I; normal rhythm against the rest). The samples are small, the intervals "
-        "wide. mv_global and record_z are twins that differ in nothing else; macro AUC on PTB-XL's fold 8: "
+        "wide. mv_global and window_z are twins that differ in nothing else; macro AUC on PTB-XL's fold 8: "
         f"{twins}. `python benchmarks/paper/external.py`.",
         "",
         "| data | model | class | positives | AUC | 95 % interval |",

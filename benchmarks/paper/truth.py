@@ -20,7 +20,7 @@ from grid import ARMS, COMMON, RESULTS, in_parallel, train_student
 
 from ecgzoo.data import Cohort
 from ecgzoo.data.synthetic import lesion_changes, load_synthetic
-from ecgzoo.evaluate import macro_auc
+from ecgzoo.evaluation import macro_auc
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12

@@ -22,7 +22,7 @@ def command(
     """Measure a model: macro AUC with its interval, and every other figure."""
     from ecgzoo.create import load_cohort
     from ecgzoo.data import parse_folds
-    from ecgzoo.evaluate.cohort import evaluate
+    from ecgzoo.evaluation.cohort import evaluate
     from ecgzoo.provenance import provenance
     from ecgzoo.weights import load_pretrained
 

@@ -9,8 +9,8 @@ from accelerate import PartialState
 from rich.console import Console
 
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
-from ecgzoo.distill.recipe import Recipe
-from ecgzoo.distill.report import Report
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.report import Report
 from ecgzoo.errors import EcgZooError
 
 STOPPED = "stopped; --resume continues after the last whole epoch"

@@ -32,7 +32,7 @@ class Cohort:
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
         class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
-        licence: of the recordings.
+        license: of the recordings.
         simulated: true when no heart was measured; every card and table says so.
         notes: repairs and oddities met while reading, one sentence each.
     """
@@ -52,7 +52,7 @@ class Cohort:
     sexes: np.ndarray | None = None
     ages: np.ndarray | None = None
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    licence: str | None = None
+    license: str | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
 

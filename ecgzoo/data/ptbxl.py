@@ -116,7 +116,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
         class_info={name: _class_info(name, statements, descriptions) for name in classes},
-        licence="CC-BY-4.0",
+        license="CC-BY-4.0",
         notes=(
             *store.info["notes"],
             *(

@@ -26,7 +26,7 @@ class AuxLabels(Loss):
         super().__init__()
         if data.auxiliary is None:
             raise RecipeError("aux needs the labels of a second task; name it with --aux-task")
-        self.head = nn.Linear(student.embedding_size, data.auxiliary.shape[1])
+        self.head = nn.Linear(student.head_hidden_size, data.auxiliary.shape[1])
 
     def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """The mean over records of the sum over classes, in nats."""

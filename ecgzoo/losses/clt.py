@@ -79,8 +79,8 @@ class CLT(Loss):
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
         self.max_rows, self.chunk = max_rows, chunk
-        self.student_head = nn.Linear(student.embedding_size, dim)
-        self.teacher_head = nn.Linear(teacher.embedding_size, dim)
+        self.student_head = nn.Linear(student.head_hidden_size, dim)
+        self.teacher_head = nn.Linear(teacher.head_hidden_size, dim)
         self.bank = MemoryBank(data.labels, dim, momentum)
         self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN until first estimated
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))

@@ -50,7 +50,7 @@ class ModelInfo:
         leads: their names.
         num_classes: ``C``.
         num_features: channels of `View.features`.
-        embedding_size: width of `View.embedding`.
+        head_hidden_size: width of `View.embedding`.
         classifier: the network's own last layer, embedding to logits. A loss copies what it needs of it.
     """
 
@@ -58,7 +58,7 @@ class ModelInfo:
     leads: tuple[str, ...]
     num_classes: int
     num_features: int
-    embedding_size: int
+    head_hidden_size: int
     classifier: nn.Linear | None = None
 
 

@@ -42,10 +42,10 @@ def render_card(config: ModelConfig) -> str:
         "",
         "## Input and output",
         "",
-        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalised in the network by "
+        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalized in the network by "
         + (
-            f"one mean ({config.normalisation.mean_mv:.5f} mV) and deviation ({config.normalisation.std_mv:.5f} mV)"
-            if config.normalisation.kind == "mv_global"
+            f"one mean ({config.normalization.mean_mv:.5f} mV) and deviation ({config.normalization.std_mv:.5f} mV)"
+            if config.normalization.kind == "mv_global"
             else "each window's own mean and deviation"
         ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
@@ -58,9 +58,9 @@ def render_card(config: ModelConfig) -> str:
         "",
         *(f"- {failure}" for failure in FAILURES),
         "",
-        "## Licence",
+        "## License",
         "",
-        f"Weights: {config.licence}. Recordings that they were trained on: {config.training.get('data_licence')}.",
+        f"Weights: {config.license}. Recordings that they were trained on: {config.training.get('data_license')}.",
         "",
     ]
     return "\n".join(lines)
@@ -71,7 +71,7 @@ def _metadata(config: ModelConfig) -> list[str]:
     leads = "single-lead" if len(config.leads) == 1 else "multi-lead"
     values: dict[str, Any] = {
         "library_name": "ecgzoo",
-        "license": config.licence.lower(),
+        "license": config.license.lower(),
         "tags": ["ecg", "electrocardiogram", leads, config.architecture],
         "pipeline_tag": "other",
     }
@@ -86,11 +86,11 @@ def _metadata(config: ModelConfig) -> list[str]:
 
 
 def _labels(config: ModelConfig) -> list[str]:
-    if not config.labels:
+    if not config.classes:
         return []
     rows = []
-    for label in config.labels:
-        info, points = config.label_info.get(label, {}), config.thresholds.get(label, {})
+    for label in config.classes:
+        info, points = config.class_info.get(label, {}), config.thresholds.get(label, {})
         shown = [f"{points[name]:.3f}" if points else "—" for name in THRESHOLDS]
         rows.append(
             [label, info.get("name", "—"), ", ".join(info.get("scp", [])) or "—", info.get("snomed", "—"), *shown]

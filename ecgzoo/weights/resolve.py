@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecgzoo import registry
-from ecgzoo.errors import AmbiguousName, WeightsError, did_you_mean
+from ecgzoo.errors import AmbiguousNameError, WeightsError, did_you_mean
 from ecgzoo.model import EcgModel, WeightsSource
 from ecgzoo.weights.folder import read_folder
 
@@ -53,7 +53,7 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
 
     Raises:
         WeightsError: there are none; the message lists what there is.
-        AmbiguousName: several distributions provide the weights meant.
+        AmbiguousNameError: several distributions provide the weights meant.
     """
     if registry.has("weights", name):
         return registry.get("weights", name)
@@ -67,7 +67,7 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
         chosen = for_leads or [found for found in tags if found.spec.default] or tags
         if len({found.distribution for found in chosen}) > 1:
             choices = ", ".join(found.name for found in chosen)
-            raise AmbiguousName(f"Several distributions provide weights of {name}; name one: {choices}.")
+            raise AmbiguousNameError(f"Several distributions provide weights of {name}; name one: {choices}.")
         if chosen:
             return chosen[0]
     raise WeightsError(

@@ -88,7 +88,7 @@ class EvenLengthsOnly(Tiny):
         return super().forward_features(x.unflatten(-1, (-1, 2)).mean(-1))
 
 
-class NormalisesOverBatch(Tiny):
+class NormalizesOverBatch(Tiny):
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         return super().forward_head(x - x.mean(0, keepdim=True), pre_logits)
 
@@ -206,7 +206,7 @@ def test_network_that_inherits_nothing_conforms() -> None:
         (UnusedParameter, "gradients: no gradient reaches the parameter spare"),
         (CutGradient, "gradients: the gradient of scale is zero everywhere"),
         (EvenLengthsOnly, "shapes: raised RuntimeError"),
-        (NormalisesOverBatch, "evaluation mode: .* depend on the batch"),
+        (NormalizesOverBatch, "evaluation mode: .* depend on the batch"),
         (DropsInEvaluation, "shapes: forward is not|evaluation mode: .* the same input gives two outputs"),
         (DropsAfterEmbedding, "head: in training mode, get_classifier"),
         (ChangesFeatures, "head: in evaluation mode, (get_classifier|forward_head changes)"),

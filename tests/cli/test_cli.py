@@ -10,7 +10,7 @@ import pytest
 import wfdb
 
 import ecgzoo
-from ecgzoo.distill import Recipe, Run
+from ecgzoo.training import Recipe, Run
 
 
 def ecgzoo_command(*arguments: str, status: int = 0) -> str:

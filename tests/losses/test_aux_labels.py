@@ -9,7 +9,7 @@ from ecgzoo import create_loss
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
 
-INFO = ModelInfo("net", ("I",), 2, num_features=3, embedding_size=3)
+INFO = ModelInfo("net", ("I",), 2, num_features=3, head_hidden_size=3)
 
 
 def test_it_is_its_equation() -> None:

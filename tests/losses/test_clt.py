@@ -17,7 +17,7 @@ N, C, D, TAU = 30, 4, 8, 0.2
 
 
 def info(size: int) -> ModelInfo:
-    return ModelInfo("net", ("I",), C, num_features=size, embedding_size=size)
+    return ModelInfo("net", ("I",), C, num_features=size, head_hidden_size=size)
 
 
 def labels(seed: int = 0) -> torch.Tensor:

@@ -15,7 +15,7 @@ CLASSES = ("A", "B", "C", "D")
 
 
 def info(num_classes: int = 4) -> ModelInfo:
-    return ModelInfo("net", ("I",), num_classes, num_features=8, embedding_size=8)
+    return ModelInfo("net", ("I",), num_classes, num_features=8, head_hidden_size=8)
 
 
 def make(name: str, **params: object):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ecgzoo import create_loss, create_student, save_pretrained
-from ecgzoo.distill.recipe import LossTerm
+from ecgzoo.training.recipe import LossTerm
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import HOOKS

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from ecgzoo import registry
-from ecgzoo.errors import AmbiguousName, EcgZooWarning, RegistryError
+from ecgzoo.errors import AmbiguousNameError, EcgZooWarning, RegistryError
 from ecgzoo.plugins import HOOKS, load_plugins
 from ecgzoo.specs import LossSpec
 
@@ -107,7 +107,7 @@ def test_two_plugins_with_one_name_must_be_told_apart(install) -> None:
     install("two-plugin", good("samenet"))
     assert registry.names("backbone", "*samenet") == ["one-plugin::samenet", "two-plugin::samenet"]
     assert registry.lookup("backbone", "two-plugin::samenet").distribution == "two-plugin"
-    with pytest.raises(AmbiguousName, match="write one-plugin::samenet or two-plugin::samenet"):
+    with pytest.raises(AmbiguousNameError, match="write one-plugin::samenet or two-plugin::samenet"):
         registry.get("backbone", "samenet")
     assert [(c.name, c.kept, c.refused) for c in registry.conflicts("backbone") if c.name == "samenet"] == [
         ("samenet", None, "one-plugin"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ecgzoo import create_loss, create_student, load_cohort, registry
-from ecgzoo.distill.recipe import check_requires
+from ecgzoo.training.recipe import check_requires
 from ecgzoo.errors import RecipeError, RegistryError, WeightsError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import KINDS
@@ -204,7 +204,7 @@ def test_requires() -> None:
 
 
 def test_a_recipe_stops_before_it_starts_without_what_it_requires(tmp_path: Path) -> None:
-    from ecgzoo.distill import Recipe, Run
+    from ecgzoo.training import Recipe, Run
 
     with pytest.raises(RecipeError, match="no-such-thing"):
         Run(Recipe(requires=("no-such-thing",), output=tmp_path / "run"))

@@ -8,7 +8,7 @@ import pytest
 
 import ecgzoo
 from ecgzoo.errors import WeightsError
-from ecgzoo.evaluate import decision_points, evaluate_scores
+from ecgzoo.evaluation import decision_points, evaluate_scores
 from ecgzoo.model import EcgModel
 
 LABELS = ("AF", "SR")
@@ -23,8 +23,8 @@ def model() -> EcgModel:
     model = ecgzoo.create_student("xresnet1d18", num_classes=2)
     model.config = dataclasses.replace(
         model.config,
-        labels=LABELS,
-        label_info={"AF": {"name": "atrial fibrillation", "scp": ["AFIB"], "snomed": "49436004"}},
+        classes=LABELS,
+        class_info={"AF": {"name": "atrial fibrillation", "scp": ["AFIB"], "snomed": "49436004"}},
         task="rhythm",
         temperature=1.25,
         thresholds=thresholds,
@@ -35,7 +35,7 @@ def model() -> EcgModel:
             "chosen_on_these_folds": True,
             **evaluate_scores(truth, scores, LABELS, subgroups={"female": np.arange(300) < 100}).to_dict(),
         },
-        training={"data": "some data", "data_licence": "CC-BY-4.0", "simulated": True, "recipe": {"epochs": 3}},
+        training={"data": "some data", "data_license": "CC-BY-4.0", "simulated": True, "recipe": {"epochs": 3}},
     )
     return model
 

@@ -56,8 +56,8 @@ def test_it_says_all_that_is_needed_to_use_it(name: str) -> None:
     assert (folder / "model.safetensors").stat().st_size <= 8 * 2**20
     assert source is not None
     assert source.origin == "packaged"
-    assert config.labels == ("CD", "HYP", "MI", "NORM", "STTC")
-    assert set(config.thresholds) == set(config.label_info) == set(config.labels)
+    assert config.classes == ("CD", "HYP", "MI", "NORM", "STTC")
+    assert set(config.thresholds) == set(config.class_info) == set(config.classes)
     assert config.calibrated_on == "ptbxl/superdiagnostic, folds 9"
     assert (config.training["train_folds"], config.training["val_folds"]) == ("1-8", "9")
     assert config.metrics["folds"] == [9]
@@ -93,7 +93,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import ecgzoo
 student = ecgzoo.create_student("resnet1d18", pretrained=True)
 prediction = student.predict({str(test_data)!r} + "/ptbxl-small/records100/00000/00001_lr")
-print(max(prediction.probabilities), prediction.labels[max(range(5), key=prediction.probabilities.__getitem__)])
+print(max(prediction.probabilities), prediction.classes[max(range(5), key=prediction.probabilities.__getitem__)])
 print(sorted(set(prediction.findings.values()) - {{"present", "absent", "uncertain"}}), len(prediction.findings))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

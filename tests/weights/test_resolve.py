@@ -126,7 +126,7 @@ def test_the_same_number_of_other_leads_is_no_less_an_adaptation(tmp_path: Path)
         swapped = ecgzoo.create_student("xresnet1d18", leads=("V2", "I"), pretrained=folder)
     x = torch.randn(2, 2, 250)
     torch.testing.assert_close(swapped(x), plain(x.flip(1)), rtol=1e-4, atol=1e-5)
-    assert not swapped.config.labels
+    assert not swapped.config.classes
 
 
 def test_a_network_whose_use_of_leads_is_unknown_is_not_adapted(

@@ -17,7 +17,7 @@ from ecgzoo_losses._common import positive, same_length
 
 
 class AT(Loss):
-    """Squared distance of normalised attention over time.
+    """Squared distance of normalized attention over time.
 
     Args:
         student: the network that learns.

@@ -1,7 +1,7 @@
 """DKD: decoupled knowledge distillation (Zhao et al., CVPR 2022, arXiv 2203.08679), in a multi-label form of ours.
 
 The paper shows that softmax distillation of one target class is the binary divergence of target against rest (TCKD)
-plus (1 − p_target) times the divergence among the other classes, renormalised (NCKD). The factor silences NCKD where
+plus (1 − p_target) times the divergence among the other classes, renormalized (NCKD). The factor silences NCKD where
 the teacher is sure, and what it says of the wrong classes is then lost. DKD gives each part a weight of its own.
 
 Here a record has positive classes P and negative classes N, and each class is a Bernoulli, as in MKD:

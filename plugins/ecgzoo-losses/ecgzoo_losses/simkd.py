@@ -47,7 +47,7 @@ class SimKD(Loss):
         if teacher is None or not isinstance(teacher.classifier, nn.Linear):
             raise RecipeError("simkd reuses a teacher's classifier; give a teacher whose last layer is linear")
         self.fit = positive("simkd", "fit", fit)  # at 0 the student's classifier would learn nothing
-        self.projector = nn.Linear(student.embedding_size, teacher.embedding_size)
+        self.projector = nn.Linear(student.head_hidden_size, teacher.head_hidden_size)
         weight, bias = teacher.classifier.weight.detach(), teacher.classifier.bias
         # in no checkpoint: the teacher brings them to a run that goes on
         self.register_buffer("weight", weight.clone(), persistent=False)

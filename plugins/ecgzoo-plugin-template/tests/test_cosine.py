@@ -16,7 +16,7 @@ def test_it_conforms() -> None:
 
 def test_it_is_its_equation() -> None:
     student, teacher = torch.randn(2, 4, 3).unbind()
-    info = ModelInfo("net", ("I",), 3, num_features=2, embedding_size=2)
+    info = ModelInfo("net", ("I",), 3, num_features=2, head_hidden_size=2)
     loss = Cosine(info, info, DataInfo(("a", "b", "c"), torch.zeros(4, 3)))
     views = [View(logits, torch.zeros(4, 2), torch.zeros(4, 2, 1)) for logits in (student, teacher)]
     expected = 0.0

@@ -12,9 +12,9 @@ from accelerate import Accelerator
 
 import ecgzoo
 from ecgzoo.create import load_cohort
-from ecgzoo.distill import Recipe, Run, run
-from ecgzoo.distill import pretrain as module
-from ecgzoo.distill.pretrain import TEMPERATURE, pair_loss, pretrain
+from ecgzoo.training import Recipe, Run, run
+from ecgzoo.training import pretrain as module
+from ecgzoo.training.pretrain import TEMPERATURE, pair_loss, pretrain
 from ecgzoo.errors import RecipeError
 
 
@@ -102,7 +102,7 @@ def test_students_of_several_leads_start_from_one_folder(tiny: str, tmp_path: Pa
     assert len(steps) == 2
     assert equal(pretrained(**of_ii, pretrain_folder=tmp_path / "again"), first)  # and learns the same
     others: list[dict[str, object]] = [{"seed": 1}, {"lr": 1e-3}, {"window_s": 2.0}, {"train_folds": "1-7"}]
-    others += [{"student_arguments": ("drop_rate=0",)}, {"normalisation": "record_z"}, {"pretrain_epochs": 3}]
+    others += [{"student_arguments": ("drop_rate=0",)}, {"normalization": "window_z"}, {"pretrain_epochs": 3}]
     for number, fields in enumerate(others, start=2):
         pretrained(**fields)
         assert len(list((tmp_path / "kept").iterdir())) == number, fields

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.bootstrap import bootstrap_ci
-from ecgzoo.evaluate.calibration import expected_calibration_error, reliability_curve
-from ecgzoo.evaluate.metrics import (
+from ecgzoo.evaluation.bootstrap import bootstrap_ci
+from ecgzoo.evaluation.calibration import expected_calibration_error, reliability_curve
+from ecgzoo.evaluation.metrics import (
     brier_score,
     check_scores,
     fmax,
@@ -79,7 +79,7 @@ def evaluate_scores(
 
     Raises:
         DataError: names that do not fit the columns, a score is no probability, no class has both outcomes; or see
-            :func:`ecgzoo.evaluate.bootstrap.bootstrap_ci`.
+            :func:`ecgzoo.evaluation.bootstrap.bootstrap_ci`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     if len(set(classes)) != labels.shape[1] or len(classes) != labels.shape[1]:

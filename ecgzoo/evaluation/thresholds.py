@@ -6,7 +6,7 @@ Choose them on the validation fold, never on the records that they are then judg
 import numpy as np
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.metrics import check_scores
+from ecgzoo.evaluation.metrics import check_scores
 
 
 def best_f1_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
@@ -17,7 +17,7 @@ def best_f1_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
         y_score: any finite scores, higher for more likely, ``[N]``.
 
     Raises:
-        DataError: the class has no positive; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+        DataError: the class has no positive; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     labels, scores = _check_class(y_true, y_score)
     descending = np.argsort(-scores)
@@ -39,7 +39,7 @@ def sensitivity_threshold(y_true: np.ndarray, y_score: np.ndarray, sensitivity: 
 
     Raises:
         DataError: the class has no positive, `sensitivity` is out of range; or see
-            :func:`ecgzoo.evaluate.metrics.check_scores`.
+            :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     if not 0 < sensitivity <= 1:
         raise DataError(f"Found sensitivity={sensitivity}; expected a share above 0 and at most 1.")
@@ -63,7 +63,7 @@ def decision_points(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]
 
     Raises:
         DataError: the class has no positive or no negative; or see
-            :func:`ecgzoo.evaluate.metrics.check_scores`.
+            :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     labels, scores = _check_class(y_true, y_score)
     if labels.all():

@@ -5,7 +5,7 @@ import sys
 from accelerate import PartialState
 from safetensors.torch import save_file
 
-from ecgzoo.distill import Recipe, engine, run
+from ecgzoo.training import Recipe, engine, run
 
 recipe = Recipe(
     data="tiny",

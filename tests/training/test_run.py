@@ -17,11 +17,11 @@ import torch
 import ecgzoo
 from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.distill import Recipe, Run
-from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.state import load_state
+from ecgzoo.training import Recipe, Run
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.state import load_state
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
-from ecgzoo.evaluate import decision_points, evaluate, fit_temperature, macro_auc
+from ecgzoo.evaluation import decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.model import EcgModel
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -90,7 +90,7 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny:
     student = ecgzoo.load_pretrained(tmp_path / "run" / "student")
     config = student.config
     assert config.arguments == {"drop_rate": 0.1}
-    assert set(config.thresholds) == set(config.labels)
+    assert set(config.thresholds) == set(config.classes)
     assert config.calibrated_on == "synthetic/superdiagnostic (simulated), folds 9"
     assert config.temperature != 1
     scores = evaluate(student, load_cohort(tiny, None, "superdiagnostic"), [9])
@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monke
     fields = {"epochs": 3, "compare": False, "ema_decay": 0.9}
     ecgzoo.distill(recipe(tmp_path, output=str(tmp_path / "whole"), **fields))
 
-    from ecgzoo.distill import engine
+    from ecgzoo.training import engine
 
     save, count = engine.save_state, [0]
 
@@ -205,9 +205,9 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
 
     signals = run.cohort.signals()[run.train_rows] / 1000.0
     config = student.config
-    assert (config.aggregation, config.stride_s, config.labels) == ("max", 0.5, run.cohort.classes)
-    assert config.normalisation.mean_mv == pytest.approx(signals.mean())
-    assert config.normalisation.std_mv == pytest.approx(signals.std())
+    assert (config.aggregation, config.stride_s, config.classes) == ("max", 0.5, run.cohort.classes)
+    assert config.normalization.mean_mv == pytest.approx(signals.mean())
+    assert config.normalization.std_mv == pytest.approx(signals.std())
     (line,) = log(tmp_path / "run" / "student")
     assert line["loss"] == pytest.approx(2 * line["bce"] + 0.5 * line["mkd"], rel=1e-5)
 
@@ -301,7 +301,7 @@ def test_what_a_recipe_cannot_have_is_said(
 def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cohort = load_synthetic(num_records=480)
     cohort.labels[:, 2] = 0
-    monkeypatch.setattr("ecgzoo.distill.run.load_cohort", lambda *_: cohort)
+    monkeypatch.setattr("ecgzoo.training.run.load_cohort", lambda *_: cohort)
     with pytest.raises(DataError, match="no positive record of MI"):
         Run(recipe(tmp_path))
 
@@ -403,11 +403,11 @@ def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: P
 
 def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     own = load_synthetic(num_records=700, seed=5)
-    run = Run(recipe(tmp_path, normalisation="record_z", epochs=1, losses=("bce=1",)), distils=False, cohort=own)
+    run = Run(recipe(tmp_path, normalization="window_z", epochs=1, losses=("bce=1",)), distils=False, cohort=own)
     assert run.cohort is own
     student = run.train("student", "xresnet1d18", ("I",), ("bce=1",), None)
     assert student.config.training["data_fingerprint"] == own.fingerprint
-    assert student.config.normalisation.kind == "record_z"
+    assert student.config.normalization.kind == "window_z"
     assert "each window's own mean" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
     with pytest.raises(RecipeError, match="clt needs to know which record it sees"):
         Run(recipe(tmp_path, mixup=0.2, output=str(tmp_path / "other")), cohort=own)
@@ -415,5 +415,5 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
         Run(recipe(tmp_path, aux_task="diagnostic"), cohort=own)
     with pytest.raises(RecipeError, match="mixup is -1"):
         recipe(tmp_path, mixup=-1)
-    with pytest.raises(RecipeError, match="normalisation is 'none'"):
-        recipe(tmp_path, normalisation="none")
+    with pytest.raises(RecipeError, match="normalization is 'none'"):
+        recipe(tmp_path, normalization="none")

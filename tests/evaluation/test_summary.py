@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.bootstrap import bootstrap_ci
-from ecgzoo.evaluate.calibration import expected_calibration_error
-from ecgzoo.evaluate.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
-from ecgzoo.evaluate.summary import evaluate_scores
+from ecgzoo.evaluation.bootstrap import bootstrap_ci
+from ecgzoo.evaluation.calibration import expected_calibration_error
+from ecgzoo.evaluation.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
+from ecgzoo.evaluation.summary import evaluate_scores
 
 CLASSES = ("CD", "HYP", "MI")
 

@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes, also on CPUs, where torch has none.
+"""Batch normalization over the batch of all processes, also on CPUs, where torch has none.
 
 With it, one process with batch 64 and two with 32 take the same steps.
 """
@@ -31,7 +31,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         pass  # ``[B, C, ...]`` of any dimension
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised ``[B, C, …]``."""
+        """Normalized ``[B, C, …]``."""
         if not self.training:
             plain: Tensor = super().forward(x)
             return plain
@@ -55,11 +55,11 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         return out.to(dtype)
 
 
-def synchronise(module: nn.Module, device: torch.device) -> None:
-    """Give every batch normalisation in `module` the statistics of all processes; on a GPU, by torch's own class."""
+def synchronize(module: nn.Module, device: torch.device) -> None:
+    """Give every batch normalization in `module` the statistics of all processes; on a GPU, by torch's own class."""
     for name, child in module.named_children():
         if not isinstance(child, nn.modules.batchnorm._BatchNorm):
-            synchronise(child, device)
+            synchronize(child, device)
         elif device.type == "cuda":
             setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
         else:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
+from ecgzoo.evaluation.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
 
 ALL_METRICS = (macro_auc, per_class_auc, macro_average_precision, fmax, brier_score)
 

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from ecgzoo.data import Cohort
-from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.engine import make_optimizer, restore
-from ecgzoo.distill.recipe import Recipe
-from ecgzoo.distill.state import load_state, save_state
-from ecgzoo.distill.views import any_lead
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.engine import make_optimizer, restore
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.state import load_state, save_state
+from ecgzoo.training.views import any_lead
 from ecgzoo.errors import RecipeError
 from ecgzoo.model import EcgModel
 
 BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
 # what is learnt depends on these, on the records and on the network; not on its lead, its losses or its teacher
-OF = ["train_folds", "window_s", "normalisation", "precision", "pretrain_epochs", "opt", "sched", "lr", "weight_decay"]
+OF = ["train_folds", "window_s", "normalization", "precision", "pretrain_epochs", "opt", "sched", "lr", "weight_decay"]
 
 
 def pair_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def pretrain(
     batch_size = min(BATCH, len(rows))
     records = TrainingRecords(cohort, rows, every_lead, 2 * half, batch_size, device)
     student.to(device).train()
-    width = student.info.embedding_size
+    width = student.info.head_hidden_size
     projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
     learner = nn.ModuleList([student, projection])
     optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))

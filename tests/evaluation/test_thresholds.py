@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.thresholds import (
+from ecgzoo.evaluation.thresholds import (
     best_f1_threshold,
     decision_points,
     sensitivity_specificity,

@@ -20,15 +20,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from ecgzoo.create import create_loss
 from ecgzoo.data import Cohort
-from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.mixup import mixed
-from ecgzoo.distill.recipe import LossTerm, Recipe
-from ecgzoo.distill.state import load_state, save_state
-from ecgzoo.distill.sync_bn import synchronise
-from ecgzoo.distill.views import any_lead, windowed_view
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.mixup import mixed
+from ecgzoo.training.recipe import LossTerm, Recipe
+from ecgzoo.training.state import load_state, save_state
+from ecgzoo.training.sync_bn import synchronize
+from ecgzoo.training.views import any_lead, windowed_view
 from ecgzoo.errors import RecipeError, WeightsError
-from ecgzoo.evaluate import macro_auc
-from ecgzoo.evaluate.cohort import RECORDS_AT_ONCE, score_rows
+from ecgzoo.evaluation import macro_auc
+from ecgzoo.evaluation.cohort import RECORDS_AT_ONCE, score_rows
 from ecgzoo.files import write_text
 from ecgzoo.losses.contract import Batch, DataInfo, Loss, View
 from ecgzoo.model import EcgModel
@@ -37,7 +37,7 @@ CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 
 
 class Learner(nn.Module):
-    """The student and its loss terms as one module, so that one wrapper synchronises the gradients of both."""
+    """The student and its loss terms as one module, so that one wrapper synchronizes the gradients of both."""
 
     def __init__(
         self, student: EcgModel, losses: dict[str, Loss], weights: dict[str, float], compiled: bool = False
@@ -129,7 +129,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     }
     learner = Learner(student, losses, {term.name: term.weight for term in job.terms}, recipe.compile).to(device)
     if processes > 1:
-        synchronise(learner, device)
+        synchronize(learner, device)
     teacher_runs = any(need.startswith("teacher.") for loss in losses.values() for need in loss.requires)
     if teacher is not None:
         teacher = folded(teacher).to(device)

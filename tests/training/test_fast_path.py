@@ -14,8 +14,8 @@ import torch.nn.functional as F
 
 from ecgzoo import create_model, create_teacher
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.distill.batches import TrainingRecords
-from ecgzoo.distill.engine import Learner, folded
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.engine import Learner, folded
 from ecgzoo.losses.contract import DataInfo
 from ecgzoo.losses.mkd import MKD
 from ecgzoo.model import EcgModel

@@ -11,18 +11,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
 
-from ecgzoo.config import Normalisation
+from ecgzoo.config import Normalization
 from ecgzoo.create import create_loss, create_model, load_cohort
 from ecgzoo.data import Cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.distill.batches import check_batches
-from ecgzoo.distill.engine import CHECKPOINT, Job, fit, make_optimizer, score_shared
-from ecgzoo.distill.pretrain import pretrain
-from ecgzoo.distill.recipe import LossTerm, Recipe, check_requires, claim_folder
-from ecgzoo.distill.report import Report, make_report
+from ecgzoo.training.batches import check_batches
+from ecgzoo.training.engine import CHECKPOINT, Job, fit, make_optimizer, score_shared
+from ecgzoo.training.pretrain import pretrain
+from ecgzoo.training.recipe import LossTerm, Recipe, check_requires, claim_folder
+from ecgzoo.training.report import Report, make_report
 from ecgzoo.errors import DataError, RecipeError
-from ecgzoo.evaluate import CohortScores, decision_points, fit_temperature, sensitivity_specificity
-from ecgzoo.evaluate.cohort import cohort_scores
+from ecgzoo.evaluation import CohortScores, decision_points, fit_temperature, sensitivity_specificity
+from ecgzoo.evaluation.cohort import cohort_scores
 from ecgzoo.losses.contract import DataInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -82,10 +82,10 @@ class Run:
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        self.normalisation = (
-            _normalisation(self.cohort, self.train_rows)
-            if recipe.normalisation == "mv_global"
-            else Normalisation(kind="record_z")
+        self.normalization = (
+            _normalization(self.cohort, self.train_rows)
+            if recipe.normalization == "mv_global"
+            else Normalization(kind="window_z")
         )
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self._rehearse()
@@ -149,14 +149,14 @@ class Run:
         model = create_model(architecture, leads, len(self.cohort.classes), arguments=arguments)
         config = dataclasses.replace(
             model.config,
-            labels=self.cohort.classes,
-            label_info=self.cohort.class_info,
+            classes=self.cohort.classes,
+            class_info=self.cohort.class_info,
             task=recipe.task,
             rate_hz=self.cohort.rate_hz,
             window_s=recipe.window_s,
             stride_s=recipe.stride_s,
             aggregation=recipe.aggregation,
-            normalisation=self.normalisation,
+            normalization=self.normalization,
         )
         return EcgModel(model.backbone, config)
 
@@ -192,9 +192,9 @@ class Run:
         """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
         recipe = self.recipe
         teacher = load_pretrained(folder)
-        if teacher.config.labels != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:
+        if teacher.config.classes != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:
             raise RecipeError(
-                f"{folder} knows {', '.join(teacher.config.labels)} at {teacher.config.rate_hz:g} Hz; "
+                f"{folder} knows {', '.join(teacher.config.classes)} at {teacher.config.rate_hz:g} Hz; "
                 f"{self.cohort.title} has {', '.join(self.cohort.classes)} at {self.cohort.rate_hz:g} Hz. "
                 "Give a teacher of this task, or none to train one."
             )
@@ -244,7 +244,7 @@ class Run:
             training={
                 "data": self.cohort.name,
                 "data_fingerprint": self.cohort.fingerprint,
-                "data_licence": self.cohort.licence,
+                "data_license": self.cohort.license,
                 "simulated": self.cohort.simulated,
                 "train_folds": recipe.train_folds,
                 "val_folds": recipe.val_folds,
@@ -339,7 +339,7 @@ def _named(teacher: EcgModel) -> dict[str, Any]:
     }
 
 
-def _normalisation(cohort: Cohort, rows: np.ndarray) -> Normalisation:
+def _normalization(cohort: Cohort, rows: np.ndarray) -> Normalization:
     """One scalar mean and standard deviation over all leads of the training records, in mV."""
     total = squares = 0.0
     for chunk in np.array_split(rows, max(1, len(rows) // 256)):
@@ -348,7 +348,7 @@ def _normalisation(cohort: Cohort, rows: np.ndarray) -> Normalisation:
         squares += np.square(values).sum()
     count = len(rows) * cohort.store.shape[1] * cohort.store.shape[2]
     mean = total / count
-    return Normalisation(
+    return Normalization(
         mean_mv=float(mean) / MICROVOLTS_PER_MILLIVOLT,
         std_mv=float(np.sqrt(squares / count - mean**2)) / MICROVOLTS_PER_MILLIVOLT,
     )

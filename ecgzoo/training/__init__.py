@@ -3,9 +3,9 @@
 import sys
 from types import ModuleType
 
-from ecgzoo.distill.recipe import LossTerm, Recipe
-from ecgzoo.distill.report import Report
-from ecgzoo.distill.run import Run, distill
+from ecgzoo.training.recipe import LossTerm, Recipe
+from ecgzoo.training.report import Report
+from ecgzoo.training.run import Run, distill
 
 __all__ = ["LossTerm", "Recipe", "Report", "Run", "distill"]
 

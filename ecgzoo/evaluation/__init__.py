@@ -6,17 +6,17 @@ The package is callable: ``ecgzoo.evaluate(model, cohort, folds)`` is ``ecgzoo.e
 import sys
 from types import ModuleType
 
-from ecgzoo.evaluate.bootstrap import PairedDifference, bootstrap_ci, paired_difference
-from ecgzoo.evaluate.calibration import (
+from ecgzoo.evaluation.bootstrap import PairedDifference, bootstrap_ci, paired_difference
+from ecgzoo.evaluation.calibration import (
     ReliabilityCurve,
     expected_calibration_error,
     fit_temperature,
     reliability_curve,
 )
-from ecgzoo.evaluate.cohort import CohortScores, evaluate, score_rows
-from ecgzoo.evaluate.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
-from ecgzoo.evaluate.summary import Evaluation, evaluate_scores
-from ecgzoo.evaluate.thresholds import (
+from ecgzoo.evaluation.cohort import CohortScores, evaluate, score_rows
+from ecgzoo.evaluation.metrics import brier_score, fmax, macro_auc, macro_average_precision, per_class_auc
+from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
+from ecgzoo.evaluation.thresholds import (
     best_f1_threshold,
     decision_points,
     sensitivity_specificity,

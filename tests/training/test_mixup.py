@@ -2,7 +2,7 @@
 
 import torch
 
-from ecgzoo.distill.mixup import mixed
+from ecgzoo.training.mixup import mixed
 from ecgzoo.losses.contract import Batch
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ecgzoo
-from ecgzoo.distill.views import any_lead, windowed_view
+from ecgzoo.training.views import any_lead, windowed_view
 
 
 def test_each_crop_is_one_lead_of_the_same_record() -> None:

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.bootstrap import bootstrap_ci, paired_difference
-from ecgzoo.evaluate.metrics import brier_score, macro_auc
+from ecgzoo.evaluation.bootstrap import bootstrap_ci, paired_difference
+from ecgzoo.evaluation.metrics import brier_score, macro_auc
 
 
 def predictions(

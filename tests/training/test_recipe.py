@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ecgzoo.data import parse_folds
-from ecgzoo.distill import LossTerm, Recipe
-from ecgzoo.distill.recipe import claim_folder
+from ecgzoo.training import LossTerm, Recipe
+from ecgzoo.training.recipe import claim_folder
 from ecgzoo.errors import DataError, RecipeError, SignalError
 
 

@@ -10,7 +10,7 @@ from rich.progress import track
 from ecgzoo.data import Cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, SignalError
-from ecgzoo.evaluate.summary import Evaluation, evaluate_scores
+from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
 from ecgzoo.model import EcgModel
 
 RECORDS_AT_ONCE = 64
@@ -72,9 +72,9 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         DataError: a fold without records, or labels that are not the model's.
         SignalError: leads or rate do not fit.
     """
-    if model.config.labels != cohort.classes:
+    if model.config.classes != cohort.classes:
         raise DataError(
-            f"the model's classes are {', '.join(model.config.labels) or '(none: it was never trained)'}; those of "
+            f"the model's classes are {', '.join(model.config.classes) or '(none: it was never trained)'}; those of "
             f"{cohort.title} are "
             f"{', '.join(cohort.classes)}. Choose the task that the model was trained for."
         )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.calibration import expected_calibration_error, fit_temperature, reliability_curve
+from ecgzoo.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_curve
 
 
 def predictions(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ class Recipe:
         epochs: passes over the training records, for each network.
         batch_size: records a step, over all processes together.
         lr: peak learning rate.
-        weight_decay: of all weights but biases and normalisation.
+        weight_decay: of all weights but biases and normalization.
         opt: optimiser, any name that timm knows.
         sched: onecycle, or a schedule that timm knows, such as cosine.
         clip_grad: largest norm of the gradient; 0 for no limit.
@@ -92,7 +92,7 @@ class Recipe:
         window_s: seconds of a training crop and of an evaluation window.
         stride_s: seconds between evaluation windows.
         aggregation: how a record's probability comes from its windows'.
-        normalisation: mv_global, by mean and deviation of the training records, or record_z, by each window's own.
+        normalization: mv_global, by mean and deviation of the training records, or window_z, by each window's own.
         precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
         compile: run the student through torch.compile, which needs a C++ compiler and a while to start.
         weights_dtype: of the published files; float16 halves them, and figures are those of the rounded weights.
@@ -134,7 +134,7 @@ class Recipe:
     window_s: float = 2.5
     stride_s: float = 1.25
     aggregation: Literal["mean", "max"] = "mean"
-    normalisation: Literal["mv_global", "record_z"] = "mv_global"
+    normalization: Literal["mv_global", "window_z"] = "mv_global"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     weights_dtype: Literal["float32", "float16"] = "float32"
@@ -182,7 +182,7 @@ class Recipe:
             raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
         for name, choices in (
             ("aggregation", ("mean", "max")),
-            ("normalisation", ("mv_global", "record_z")),
+            ("normalization", ("mv_global", "window_z")),
             ("precision", ("auto", "fp32", "bf16")),
             ("weights_dtype", ("float32", "float16")),
         ):

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logit
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.metrics import check_scores
+from ecgzoo.evaluation.metrics import check_scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
 
     Raises:
         DataError: fewer than one bin, a score is no probability; or see
-            :func:`ecgzoo.evaluate.metrics.check_scores`.
+            :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     if num_bins < 1:
@@ -61,7 +61,7 @@ def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
         y_score: probabilities from 0 to 1, ``[N, C]``.
 
     Raises:
-        DataError: a score is no probability; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+        DataError: a score is no probability; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
 
     Source: Guo et al., arXiv 1706.04599, section 4.2, each class a Bernoulli of its own.
     """

@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 
 from ecgzoo.data import Cohort
-from ecgzoo.distill.recipe import Recipe
-from ecgzoo.evaluate import CohortScores, paired_difference
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.evaluation import CohortScores, paired_difference
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.provenance import provenance
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluate.metrics import check_scores, macro_auc
+from ecgzoo.evaluation.metrics import check_scores, macro_auc
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -59,7 +59,7 @@ def bootstrap_ci(
 
     Raises:
         DataError: fewer than two patients, patients that do not fit the records, the metric undefined on all records
-            or on more than half of the resamples; or see :func:`ecgzoo.evaluate.metrics.check_scores`.
+            or on more than half of the resamples; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
