@@ -1,4 +1,4 @@
-"""ecgzoo's own backbones, losses, data sets and weights, through the same hooks as anyone's. Imports no torch."""
+"""Everything that comes with ecgzoo, through the same hooks as a plugin's. Imports no torch."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,9 @@ from ecgzoo.backbones import SPECS as BACKBONES
 from ecgzoo.data import SPECS as DATASETS
 from ecgzoo.hookspecs import hookimpl
 from ecgzoo.losses import SPECS as LOSSES
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, WeightsSpec
+from ecgzoo.recipes import SPECS as RECIPES
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
+from ecgzoo.transforms import SPECS as TRANSFORMS
 
 PACKAGED = Path(__file__).parent / "weights" / "packaged"
 
@@ -23,6 +25,18 @@ def ecgzoo_backbones() -> Iterable[BackboneSpec]:
 def ecgzoo_losses() -> Iterable[LossSpec]:
     """The terms of ``ecgzoo.losses``."""
     return LOSSES
+
+
+@hookimpl
+def ecgzoo_transforms() -> Iterable[TransformSpec]:
+    """The changes of ``ecgzoo.transforms``."""
+    return TRANSFORMS
+
+
+@hookimpl
+def ecgzoo_recipes() -> Iterable[RecipeSpec]:
+    """The scripts of ``recipes/``."""
+    return RECIPES
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,13 @@ from typing import Any, Literal
 from ecgzoo.errors import SignalError, WeightsError, did_you_mean
 from ecgzoo.signal import LEADS_12, resolve_leads
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
+RENAMED_SINCE_1_0 = {
+    "labels": "classes",
+    "label_info": "class_info",
+    "normalisation": "normalization",
+    "licence": "license",
+}
 LONGEST_WINDOW_S, FASTEST_HZ = 3600, 100_000
 THRESHOLDS = ("f1", "screening", "lower", "upper")
 INTENDED_USE = (
@@ -171,14 +178,15 @@ class ModelConfig:
             WeightsError: an unknown major schema version, a missing field or one of the wrong type.
         """
         version = str(values.get("schema_version", "missing"))
-        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        if not re.fullmatch(r"1\.\d{1,4}", version):
             raise WeightsError(
                 f"{source}: schema version {version}, this ecgzoo reads {SCHEMA_VERSION}; use a matching version of it"
             )
+        if version == "1.0":
+            values = _from_1_0(values)
         known = {f.name: f for f in dataclasses.fields(cls)}
-        same_minor = version == SCHEMA_VERSION
         unknown = sorted(set(values) - set(known))
-        if same_minor and unknown:
+        if version in ("1.0", SCHEMA_VERSION) and unknown:  # a newer minor version may add fields
             raise WeightsError(f"{source}: unknown field {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
         required = [n for n, f in known.items() if f.default is f.default_factory is dataclasses.MISSING]
         missing = [name for name in required if name not in values]
@@ -191,6 +199,17 @@ class ModelConfig:
                     raise TypeError(f"{name} is {fields[name]!r}; expected a list")
                 fields[name] = tuple(fields.get(name, ()))
             fields["normalization"] = Normalization(**fields.get("normalization", {}))
-            return cls(**fields)
+            return cls(**{**fields, "schema_version": SCHEMA_VERSION})
         except (TypeError, ValueError, SignalError, WeightsError) as error:
             raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error
+
+
+def _from_1_0(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of schema 1.0 in the names of 1.1; only names have changed."""
+    values = {RENAMED_SINCE_1_0.get(name, name): value for name, value in values.items()}
+    normalization, training = values.get("normalization"), values.get("training")
+    if isinstance(normalization, Mapping) and normalization.get("kind") == "record_z":
+        values["normalization"] = {**normalization, "kind": "window_z"}
+    if isinstance(training, Mapping) and "data_licence" in training:
+        values["training"] = {{"data_licence": "data_license"}.get(name, name): v for name, v in training.items()}
+    return values

@@ -1,4 +1,4 @@
-"""create_model, create_teacher, create_student, create_loss, load_cohort, and what there is to choose from."""
+"""From a registered name to the thing: models, losses, transforms, cohorts; and the names there are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from ecgzoo.errors import DataError, RecipeError, RegistryError, WeightsError, d
 from ecgzoo.losses.contract import NEEDS, DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12, resolve_leads
+from ecgzoo.transforms.contract import Transform
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.adapt import adapt
 from ecgzoo.weights.resolve import load_registered, lookup_weights
@@ -26,6 +27,11 @@ def list_losses(pattern: str = "*") -> list[str]:
     return registry.names("loss", pattern)
 
 
+def list_transforms(pattern: str = "*") -> list[str]:
+    """Names of transforms that match a shell pattern."""
+    return registry.names("transform", pattern)
+
+
 def list_pretrained(pattern: str = "*") -> list[str]:
     """Names ``backbone.tag`` of installed weights that match a shell pattern."""
     return registry.names("weights", pattern)
@@ -36,7 +42,7 @@ def create_model(
     leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
-    arguments: Mapping[str, Any] | None = None,
+    **arguments: Any,
 ) -> EcgModel:
     """A registered backbone that takes `leads`, with random or trained weights.
 
@@ -48,7 +54,7 @@ def create_model(
             weights.
         pretrained: ``True`` for the installed weights of this backbone, if it has any for these leads, else its default
             ones; a tag; or anything that `ecgzoo.load_pretrained` takes. ``False`` for random weights.
-        arguments: the backbone's own further arguments.
+        **arguments: the backbone's own, such as ``drop_rate=0``.
 
     Weights for other leads or classes than those asked for are adapted, with a warning: see `ecgzoo.weights.adapt`.
 
@@ -65,7 +71,7 @@ def create_teacher(
     leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
-    arguments: Mapping[str, Any] | None = None,
+    **arguments: Any,
 ) -> EcgModel:
     """`create_model`, frozen: in eval mode, without gradients. ``pretrained=True`` means weights on twelve leads."""
     return _create(name, leads, LEADS_12, num_classes, pretrained, arguments).eval().requires_grad_(False)
@@ -76,7 +82,7 @@ def create_student(
     leads: int | str | Sequence[str] | None = None,
     num_classes: int | None = None,
     pretrained: bool | str | Path = False,
-    arguments: Mapping[str, Any] | None = None,
+    **arguments: Any,
 ) -> EcgModel:
     """`create_model` on lead I unless other leads, or weights for others, are named."""
     return _create(name, leads, ("I",), num_classes, pretrained, arguments)
@@ -88,7 +94,7 @@ def _create(
     usual_leads: tuple[str, ...],
     num_classes: int | None,
     pretrained: bool | str | Path,
-    arguments: Mapping[str, Any] | None,
+    arguments: Mapping[str, Any],
 ) -> EcgModel:
     tagged = registry.get("weights", name) if registry.has("weights", name) else None
     found = registry.get("backbone", tagged.spec.name.partition(".")[0] if tagged else name)
@@ -103,7 +109,7 @@ def _create(
                 architecture=found.name,
                 leads=wanted or usual_leads,
                 num_classes=num_classes or 5,
-                arguments=dict(arguments or {}),
+                arguments=dict(arguments),
             )
         )
     if arguments:
@@ -121,36 +127,39 @@ def _create(
     return adapt(model, wanted or model.config.leads, num_classes or model.config.num_classes)
 
 
-def create_loss(
-    name: str,
-    student: ModelInfo,
-    teacher: ModelInfo | None,
-    data: DataInfo,
-    params: Mapping[str, Any] | None = None,
-) -> Loss:
+def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments: Any) -> Loss:
     """A registered loss for a student, its teacher and their training records.
 
     Raises:
         RegistryError: no loss has this name, or its factory fails.
-        RecipeError: the loss does not take these parameters, or needs a teacher and gets none.
+        RecipeError: the loss does not take these arguments, or needs a teacher and gets none.
     """
     found = registry.get("loss", name)
-    build = registry.factory(found)
-    params = params or {}
-    with registry.blamed(found):
-        try:
-            loss = build(student, teacher, data, **params)
-        except TypeError as error:
-            if not params:
-                raise
-            raise RecipeError(f"{found} does not take parameters {dict(params)}: {error}") from error
+    loss = registry.build(found, (student, teacher, data), arguments, RecipeError)
     if not isinstance(loss, Loss):
         raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
     if not isinstance(loss.requires, frozenset) or not loss.requires <= NEEDS:
         raise RegistryError(f"{found} requires {loss.requires}; expected a frozenset out of {', '.join(sorted(NEEDS))}")
-    if teacher is None and any(need.startswith("teacher.") for need in loss.requires):
-        raise RecipeError(f"loss {name} requires {', '.join(sorted(loss.requires))}; give a teacher")
     return loss
+
+
+def create_transform(name: str, data: DataInfo, amount: float, **arguments: Any) -> Transform:
+    """A registered transform of training crops.
+
+    Raises:
+        RegistryError: no transform has this name, its factory fails, or it changes the labels of crops that the student
+            alone sees.
+        RecipeError: the transform does not take this amount or these arguments.
+    """
+    found = registry.get("transform", name)
+    transform = registry.build(found, (data, amount), arguments, RecipeError)
+    if not isinstance(transform, Transform):
+        raise RegistryError(f"{found}: its factory made a {type(transform).__name__}, which is no ecgzoo Transform")
+    if transform.sees not in ("both", "student"):
+        raise RegistryError(f"{found}: sees is {transform.sees!r}; expected 'both' or 'student'")
+    if transform.sees == "student" and not (transform.keeps_labels and transform.keeps_identity):
+        raise RegistryError(f"{found}: the student alone sees it, so it must keep labels and identity")
+    return transform
 
 
 def load_cohort(name: str, root: str | Path | None = None, task: str | None = None) -> Cohort:

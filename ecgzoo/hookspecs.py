@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, WeightsSpec
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
 
 hookspec = pluggy.HookspecMarker("ecgzoo")
 hookimpl = pluggy.HookimplMarker("ecgzoo")
@@ -22,6 +22,12 @@ def ecgzoo_backbones() -> Iterable[BackboneSpec]:
 @hookspec
 def ecgzoo_losses() -> Iterable[LossSpec]:
     """Loss terms; each must pass ``ecgzoo.testing.assert_loss_conforms``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_transforms() -> Iterable[TransformSpec]:
+    """Changes of the training crops; each must pass ``ecgzoo.testing.assert_transform_conforms``."""
     raise NotImplementedError
 
 

@@ -123,18 +123,16 @@ class EcgModel(nn.Module):
                 network breaks the contract.
         """
         found = registry.get("backbone", config.architecture)
-        factory = registry.factory(found)
         given = (len(config.leads), config.num_classes)
-        with registry.blamed(found):
-            try:
-                backbone = factory(*given, **config.arguments)
-            except (TypeError, ValueError) as error:
-                if not config.arguments:
-                    raise
-                raise RegistryError(f"{found} does not take arguments {dict(config.arguments)}: {error}") from error
+        backbone = registry.build(found, given, config.arguments)
         if not found.built_in:
             _check_backbone(found, backbone, *given)
         return cls(backbone, config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are and its input must be."""
+        return self.mean_mv.device
 
     @property
     def num_features(self) -> int:
@@ -276,7 +274,7 @@ class EcgModel(nn.Module):
         starts = window_starts(record.signal.shape[1], config.window, config.stride, record.source)
         self.eval()
         try:
-            probabilities = self.score(torch.from_numpy(record.signal)[None].to(self.mean_mv.device))[0]
+            probabilities = self.score(torch.from_numpy(record.signal)[None].to(self.device))[0]
         finally:
             self.train(was_training)
         values = probabilities.double().tolist()

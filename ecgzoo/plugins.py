@@ -22,25 +22,22 @@ import pluggy
 
 from ecgzoo import hookspecs
 from ecgzoo.errors import RegistryError, did_you_mean
-from ecgzoo.specs import API, BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, Spec, WeightsSpec
+from ecgzoo.specs import API, BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, Spec, TransformSpec, WeightsSpec
 
 GROUP = "ecgzoo"
 BUILT_IN = "ecgzoo"
 
-KINDS: dict[str, type[Spec]] = {
-    "backbone": BackboneSpec,
-    "loss": LossSpec,
-    "dataset": DatasetSpec,
-    "weights": WeightsSpec,
-    "recipe": RecipeSpec,
-}
-HOOKS = {
-    "ecgzoo_backbones": "backbone",
-    "ecgzoo_losses": "loss",
-    "ecgzoo_datasets": "dataset",
-    "ecgzoo_weights": "weights",
-    "ecgzoo_recipes": "recipe",
-}
+# kind, the hook that gives it, its spec
+_KINDS = (
+    ("backbone", "ecgzoo_backbones", BackboneSpec),
+    ("loss", "ecgzoo_losses", LossSpec),
+    ("transform", "ecgzoo_transforms", TransformSpec),
+    ("dataset", "ecgzoo_datasets", DatasetSpec),
+    ("weights", "ecgzoo_weights", WeightsSpec),
+    ("recipe", "ecgzoo_recipes", RecipeSpec),
+)
+KINDS: dict[str, type[Spec]] = {kind: spec for kind, _, spec in _KINDS}
+HOOKS = {hook: kind for kind, hook, _ in _KINDS}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _loading: ContextVar[bool] = ContextVar("_loading", default=False)
 

@@ -2,11 +2,12 @@
 
 import fnmatch
 import importlib
+import inspect
 import os
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
@@ -149,6 +150,28 @@ def factory(found: Registered) -> Callable[..., Any]:
         except SystemExit as error:
             raise ImportError(f"it called sys.exit({error.code})") from error
     return made
+
+
+def build(
+    found: Registered, given: tuple[Any, ...], arguments: Mapping[str, Any], refusal: type[EcgZooError] = RegistryError
+) -> Any:
+    """What the spec's factory makes of `given` and of further arguments by name.
+
+    Raises:
+        refusal: an argument that the factory does not have (the message lists those it has), or a value it refuses.
+        RegistryError: the factory cannot be imported, or fails.
+    """
+    make = factory(found)
+    known = list(inspect.signature(make).parameters)[len(given) :]
+    if unknown := [name for name in arguments if name not in known]:
+        raise refusal(f"{found} takes no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}.")
+    with blamed(found):
+        try:
+            return make(*given, **arguments)
+        except (TypeError, ValueError) as error:
+            if not arguments:
+                raise
+            raise refusal(f"{found} does not take {dict(arguments)}: {error}") from error
 
 
 @contextmanager

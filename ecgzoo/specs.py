@@ -44,7 +44,12 @@ class BackboneSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(Spec):
-    """A loss, built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **params)``."""
+    """A loss, built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformSpec(Spec):
+    """A change of the training crops, built by ``factory(data: DataInfo, amount: float, **arguments)``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,17 +3,23 @@
 accelerate launch recipes/baseline.py --data ptbxl --root DIR --student resnet1d18 --student-leads II
 """
 
-from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.training import Recipe, Report, Run
+import sys
+
+from ecgzoo import Recipe, Report, Run, run_recipe
+
+RECIPE = Recipe(losses=("bce=1",), output="runs/baseline")
 
 
-def main(recipe: Recipe) -> Report:
+def train(recipe: Recipe) -> Report:
     """Train and judge the student."""
-    run = Run(recipe, distils=False)
-    student = (recipe.student, recipe.student_leads)
-    baseline = run.train("baseline", *student, recipe.losses, None, recipe.student_options)
-    return run.report({"baseline": baseline})
+    run = Run(recipe)
+    return run.report({"baseline": run.train("baseline", recipe.student_network, recipe.loss_terms)})
+
+
+def main(argv: list[str]) -> None:
+    """Run it with these flags."""
+    run_recipe(train, RECIPE, __doc__, argv)
 
 
 if __name__ == "__main__":
-    run_recipe(main, Recipe(losses=("bce=1",), output="runs/baseline"), __doc__)
+    main(sys.argv[1:])

@@ -3,8 +3,17 @@
 accelerate launch recipes/kd.py --data ptbxl --root DIR --losses bce=1 kd=1,temperature=4
 """
 
-from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.training import Recipe, distill
+import sys
+
+from ecgzoo import Recipe, distill, run_recipe
+
+RECIPE = Recipe(losses=("bce=1", "kd=1"), output="runs/kd")
+
+
+def main(argv: list[str]) -> None:
+    """Run it with these flags."""
+    run_recipe(distill, RECIPE, __doc__, argv)
+
 
 if __name__ == "__main__":
-    run_recipe(distill, Recipe(losses=("bce=1", "kd=1"), output="runs/kd"), __doc__)
+    main(sys.argv[1:])

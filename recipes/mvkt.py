@@ -7,8 +7,17 @@ Trains the teacher if --teacher-weights gives none, the student on labels alone 
 ends with a table of macro AUCs on the test folds. Everything is in --output; --resume continues a stopped run.
 """
 
-from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.training import Recipe, distill
+import sys
+
+from ecgzoo import Recipe, distill, run_recipe
+
+RECIPE = Recipe(losses=("bce=1", "mkd=1", "clt=0.8"), output="runs/mvkt")
+
+
+def main(argv: list[str]) -> None:
+    """Run it with these flags."""
+    run_recipe(distill, RECIPE, __doc__, argv)
+
 
 if __name__ == "__main__":
-    run_recipe(distill, Recipe(losses=("bce=1", "mkd=1", "clt=0.8"), output="runs/mvkt"), __doc__)
+    main(sys.argv[1:])

@@ -7,14 +7,15 @@ The student first learns on all twelve leads, without labels, which two are of o
 answers (MKD) on its own lead, the labels of a finer task beside them, on five-second crops, with averaged weights.
 """
 
-from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.training import Recipe, distill
+import sys
 
-PLUS = Recipe(
+from ecgzoo import Recipe, distill, run_recipe
+
+RECIPE = Recipe(
     losses=("bce=1", "mkd=1", "aux=0.2"),
     aux_task="diagnostic",
     pretrain_epochs=120,
-    student_arguments=("drop_rate=0",),
+    student_arguments={"drop_rate": 0},
     window_s=5,
     stride_s=2.5,
     ema_decay=0.998,
@@ -22,5 +23,11 @@ PLUS = Recipe(
     output="runs/mvkt_plus",
 )
 
+
+def main(argv: list[str]) -> None:
+    """Run it with these flags."""
+    run_recipe(distill, RECIPE, __doc__, argv)
+
+
 if __name__ == "__main__":
-    run_recipe(distill, PLUS, __doc__)
+    main(sys.argv[1:])

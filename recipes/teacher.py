@@ -4,16 +4,23 @@ accelerate launch recipes/teacher.py --data ptbxl --root DIR --output runs/teach
 accelerate launch recipes/mvkt.py --data ptbxl --root DIR --teacher-weights runs/teacher/teacher
 """
 
-from ecgzoo.cli.recipe import run_recipe
-from ecgzoo.training import Recipe, Report, Run
+import sys
+
+from ecgzoo import Recipe, Report, Run, run_recipe
+
+RECIPE = Recipe(losses=("bce=1",), output="runs/teacher")
 
 
-def main(recipe: Recipe) -> Report:
+def train(recipe: Recipe) -> Report:
     """Train and judge the teacher."""
-    run = Run(recipe, distils=False)
-    teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
-    return run.report({"teacher": teacher})
+    run = Run(recipe)
+    return run.report({"teacher": run.train("teacher", recipe.teacher_network, recipe.loss_terms, is_teacher=True)})
+
+
+def main(argv: list[str]) -> None:
+    """Run it with these flags."""
+    run_recipe(train, RECIPE, __doc__, argv)
 
 
 if __name__ == "__main__":
-    run_recipe(main, Recipe(losses=("bce=1",), output="runs/teacher"), __doc__)
+    main(sys.argv[1:])

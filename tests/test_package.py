@@ -106,7 +106,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_distill_and_evaluate_are_packages_and_verbs() -> None:
-    from ecgzoo.training import Recipe
+    from ecgzoo import Recipe
     from ecgzoo.evaluation import macro_auc
 
     assert callable(ecgzoo.distill)

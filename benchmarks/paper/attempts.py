@@ -16,7 +16,7 @@ from typing import Any
 
 from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
 
-from ecgzoo.training import Recipe
+from ecgzoo import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
 

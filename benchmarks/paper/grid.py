@@ -28,7 +28,7 @@ import torch
 from rich.progress import track
 
 from ecgzoo.data import Cohort
-from ecgzoo.training import Recipe, Run
+from ecgzoo import Recipe, Run
 from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance

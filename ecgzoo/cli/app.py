@@ -1,36 +1,49 @@
-"""The application: its commands, and how it ends when one fails."""
+"""The application: its commands, and how it ends when one fails.
+
+Each command is a module with `add_arguments`, what it takes, and `run`, what it does, whose docstring is its help.
+argparse serves commands and recipes alike: it has subcommands, flags that take a list, and sections in a recipe's help.
+"""
 
 import sys
-
-import typer
+from argparse import ArgumentParser
+from inspect import cleandoc
 
 from ecgzoo.cli import evaluate, info, listing, plugins, predict, pull, push, recipes
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
-app = typer.Typer(
-    name="ecgzoo",
-    help="12-lead ECG teachers, single-lead students: list, inspect, evaluate, predict.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("list")(listing.command)
-app.command("plugins")(plugins.command)
-app.command("info")(info.command)
-app.command("evaluate")(evaluate.command)
-app.command("predict")(predict.command)
-app.command("push")(push.command)
-app.command("pull")(pull.command)
-# so that options after the name reach the recipe
-app.command("recipe", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(recipes.command)
+COMMANDS = {
+    "list": listing,
+    "plugins": plugins,
+    "info": info,
+    "evaluate": evaluate,
+    "predict": predict,
+    "push": push,
+    "pull": pull,
+    "recipe": recipes,
+}
+
+
+def make_parser() -> ArgumentParser:
+    """The command line of all commands."""
+    parser = ArgumentParser(
+        prog="ecgzoo", description="12-lead ECG teachers, single-lead students: list, inspect, evaluate, predict."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        text = cleandoc(module.run.__doc__ or "")
+        command = commands.add_parser(name, help=text.splitlines()[0], description=text)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
 
 
 def main() -> None:
     """Run the command; an `EcgZooError` is one line on stderr and status 2."""
     show_our_warnings_in_one_line()
+    given = make_parser().parse_args(sys.argv[1:] or ["--help"])
     try:
-        app()
+        given.run(given)
     except EcgZooError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,23 +2,27 @@
 
 import dataclasses
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
 
-def command(
-    model: Annotated[str, typer.Option(help="a folder, a name or name.tag of installed weights, or hf-hub:org/name")],
-    data: Annotated[str, typer.Option(help="registered data set")],
-    folds: Annotated[str, typer.Option(help="such as 9 or 1-8,10")],
-    root: Annotated[Path | None, typer.Option(help="folder that holds the data set's files")] = None,
-    task: Annotated[str, typer.Option(help="label set; the model's own if not given")] = "",
-    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument(
+        "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
+    )
+    parser.add_argument("--data", required=True, help="registered data set")
+    parser.add_argument("--folds", required=True, help="such as 9 or 1-8,10")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder that holds the data set's files")
+    parser.add_argument("--task", help="label set; the model's own if not given")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(given: Namespace) -> None:
     """Measure a model: macro AUC with its interval, and every other figure."""
     from ecgzoo.create import load_cohort
     from ecgzoo.data import parse_folds
@@ -26,25 +30,27 @@ def command(
     from ecgzoo.provenance import provenance
     from ecgzoo.weights import load_pretrained
 
-    loaded = load_pretrained(model)
-    cohort = load_cohort(data, root, task or loaded.config.task)
-    scores = evaluate(loaded, cohort, parse_folds(folds), progress=not as_json)
-    figures = scores.evaluation(seed)
-    if as_json:
+    loaded = load_pretrained(given.model)
+    cohort = load_cohort(given.data, given.root, given.task or loaded.config.task)
+    scores = evaluate(loaded, cohort, parse_folds(given.folds), progress=not given.json)
+    figures = scores.evaluation(given.seed)
+    if given.json:
         values = {
-            "model": model,
+            "model": given.model,
             "weights": dataclasses.asdict(loaded.weights_source) if loaded.weights_source else None,
             "data": cohort.title,
             "simulated": cohort.simulated,
             "data_fingerprint": cohort.fingerprint,
             "folds": list(scores.folds),
-            "seed": seed,
+            "seed": given.seed,
             **figures.to_dict(),
             "provenance": provenance(),
         }
         print(json.dumps(values, indent=2))
         return
-    table = Table("figure", "value", title=f"{model} on {cohort.title}, folds {folds}, {figures.records} records")
+    table = Table(
+        "figure", "value", title=f"{given.model} on {cohort.title}, folds {given.folds}, {figures.records} records"
+    )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():
         table.add_row(f"AUC {name}", "—" if auc is None else f"{auc:.4f}")

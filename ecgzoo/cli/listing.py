@@ -1,8 +1,7 @@
 """``ecgzoo list``: what there is, and which distribution provides it."""
 
-from typing import Annotated
+from argparse import ArgumentParser, Namespace
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -11,17 +10,20 @@ from ecgzoo import registry
 from ecgzoo.plugins import KINDS
 
 
-def command(
-    pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'xresnet*'")] = "*",
-    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}; all if not given")] = "",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="weights only, as --kind weights")] = False,
-) -> None:
-    """List backbones, losses, data sets, weights and recipes."""
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'xresnet*'")
+    parser.add_argument("--kind", default="", help=f"{', '.join(KINDS)}; all if not given")
+    parser.add_argument("--pretrained", action="store_true", help="weights only, as --kind weights")
+
+
+def run(given: Namespace) -> None:
+    """List backbones, losses, transforms, data sets, weights and recipes."""
     # a name is folded, not cut: it is there to be copied
     table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
-    kind = "weights" if pretrained else kind
+    kind = "weights" if given.pretrained else given.kind
     for shown in [kind] if kind else KINDS:
-        for name in registry.names(shown, pattern):
+        for name in registry.names(shown, given.pattern):
             found = registry.lookup(shown, name)
             what = found.spec.summary
             if found.spec.deprecated_by:

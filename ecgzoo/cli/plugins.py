@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-from typing import Annotated, Any
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -13,11 +13,16 @@ from ecgzoo import registry
 from ecgzoo.plugins import KINDS, load_plugins
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(given: Namespace) -> None:
     """List installed plugins: distribution, version, what each provides; those left out, with their error."""
     loaded = load_plugins()
     conflicts = [conflict for kind in KINDS for conflict in registry.conflicts(kind)]
-    if as_json:
+    if given.json:
         values: dict[str, Any] = {
             "plugins": [
                 {

@@ -1,19 +1,22 @@
 """``ecgzoo predict``: a model on one recording."""
 
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 
-def command(
-    record: Annotated[Path, typer.Argument(help="WFDB record, with or without its extension")],
-    model: Annotated[str, typer.Option(help="a folder, a name or name.tag of installed weights, or hf-hub:org/name")],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("record", type=Path, help="WFDB record, with or without its extension")
+    parser.add_argument(
+        "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(given: Namespace) -> None:
     """Apply a model to a recording. Research use only."""
     from ecgzoo.weights import load_pretrained
 
-    prediction = load_pretrained(model).predict(record)
-    print(json.dumps(prediction.to_dict(), indent=2) if as_json else prediction)
+    prediction = load_pretrained(given.model).predict(given.record)
+    print(json.dumps(prediction.to_dict(), indent=2) if given.json else prediction)

@@ -1,17 +1,18 @@
 """``ecgzoo pull``: a model from the Hub into the cache."""
 
-from typing import Annotated
-
-import typer
+from argparse import ArgumentParser, Namespace
 
 
-def command(
-    repo_id: Annotated[str, typer.Argument(metavar="ORG/NAME", help="repository on the Hub")],
-    revision: Annotated[str | None, typer.Option(help="commit, branch or tag; main if not given")] = None,
-) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("repo_id", metavar="ORG/NAME", help="repository on the Hub")
+    parser.add_argument("--revision", help="commit, branch or tag; main if not given")
+
+
+def run(given: Namespace) -> None:
     """Fetch a model from the Hub, verify it, and say how to load it."""
     from ecgzoo.weights.hub import pull
 
-    folder = pull(repo_id, revision)
+    folder = pull(given.repo_id, given.revision)
     print(folder)
-    print(f'model = ecgzoo.load_pretrained("hf-hub:{repo_id}@{folder.name}")')
+    print(f'model = ecgzoo.load_pretrained("hf-hub:{given.repo_id}@{folder.name}")')

@@ -1,19 +1,23 @@
 """``ecgzoo push``: a folder of weights to the Hub."""
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 
-def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of weights")],
-    repo_id: Annotated[str, typer.Option(metavar="ORG/NAME", help="repository on the Hub; created if not there")],
-    private: Annotated[bool, typer.Option("--private", help="create it as a private repository")] = False,
-    revision: Annotated[str | None, typer.Option(help="branch, created if not there; main if not given")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be uploaded, and make no request")] = False,
-) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of weights")
+    parser.add_argument(
+        "--repo-id", required=True, metavar="ORG/NAME", help="repository on the Hub; created if not there"
+    )
+    parser.add_argument("--private", action="store_true", help="create it as a private repository")
+    parser.add_argument("--revision", help="branch, created if not there; main if not given")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and make no request")
+
+
+def run(given: Namespace) -> None:
     """Publish a model: load and verify it, then upload it in one commit."""
     from ecgzoo.weights.hub import push
 
-    print(push(folder, repo_id, private=private, revision=revision, dry_run=dry_run))
+    said = push(given.folder, given.repo_id, private=given.private, revision=given.revision, dry_run=given.dry_run)
+    print(said)

@@ -1,28 +1,37 @@
-"""What every script under recipes/ shares: flags from the recipe's fields, the table, errors in one line."""
+"""What every recipe shares: flags from the recipe's fields, the table, errors in one line."""
 
 import signal
 import sys
-from collections.abc import Callable
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 
-import tyro
 from accelerate import PartialState
 from rich.console import Console
 
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
+from ecgzoo.errors import EcgZooError
+from ecgzoo.training.options import add_flags
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.report import Report
-from ecgzoo.errors import EcgZooError
 
 STOPPED = "stopped; --resume continues after the last whole epoch"
 
 
-def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None) -> None:
-    """Read flags over `default`, run `main`, print its table; an `EcgZooError` ends the process with status 2."""
+def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None, argv: Sequence[str]) -> None:
+    """Read the flags `argv` over `default`, run `main`, print its table; an `EcgZooError` ends with status 2."""
     # a kill becomes an exception, so that what is being written aside is cleaned up
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_failed(STOPPED, 143)))
     show_our_warnings_in_one_line()
+    parser = ArgumentParser(
+        usage="%(prog)s [--flag value ...]",
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_flags(parser, default)
+    given = parser.parse_args(argv)
     try:
-        recipe = tyro.cli(Recipe, default=default, description=description)
+        recipe = Recipe(**vars(given))
         report = main(recipe)
     except EcgZooError as error:
         sys.exit(_failed(f"error: {error}", 2))

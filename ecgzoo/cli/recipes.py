@@ -1,25 +1,62 @@
-"""``ecgzoo recipe``: a training recipe that a plugin provides."""
+"""``ecgzoo recipe``: the training recipes that come with ecgzoo and with plugins."""
 
-from typing import Annotated
-
-import typer
+import importlib.util
+from argparse import REMAINDER, ArgumentParser, Namespace
+from pathlib import Path
 
 from ecgzoo import registry
-from ecgzoo.errors import EcgZooError
+from ecgzoo.errors import EcgZooError, RecipeError
+from ecgzoo.files import write_text
 
 
-def command(
-    context: typer.Context, name: Annotated[str, typer.Argument(help="as `ecgzoo list --kind recipe` shows it")]
-) -> None:
-    """Run a plugin's recipe; what follows its name is its own.
+def add_arguments(parser: ArgumentParser) -> None:
+    """What it takes."""
+    parser.usage = "ecgzoo recipe list | copy NAME FILE | NAME [--flag value ...]"
+    parser.add_argument("name", help="list; copy NAME FILE, to change it; or a recipe, to run it")
+    parser.add_argument("flags", nargs=REMAINDER, metavar="...", help="of the recipe: ecgzoo recipe NAME --help")
+
+
+def run(given: Namespace) -> None:
+    """List the training recipes, copy one, or run one.
 
     On several processes: torchrun --nproc_per_node 2 -m ecgzoo recipe NAME.
     """
-    found = registry.get("recipe", name)
-    run = registry.factory(found)
+    if given.name == "list":
+        for name in registry.names("recipe"):
+            print(f"{name:20} {registry.lookup('recipe', name).spec.summary}")
+    elif given.name == "copy":
+        copy(*given.flags) if len(given.flags) == 2 else _refuse()
+    else:
+        found = registry.get("recipe", given.name)
+        main = registry.factory(found)
+        try:
+            main(given.flags)
+        except EcgZooError:
+            raise
+        except Exception as error:
+            raise registry.failed(found, error) from error
+
+
+def copy(name: str, file: str) -> None:
+    """Write the source of a recipe to a new file.
+
+    Raises:
+        RecipeError: the file exists or cannot be written, or the recipe's source is not available.
+        RegistryError: no recipe has this name.
+    """
+    found, target = registry.get("recipe", name), Path(file)
+    with registry.blamed(found):
+        module = importlib.util.find_spec(found.spec.factory.partition(":")[0])
+    if module is None or module.origin is None or not Path(module.origin).is_file():
+        raise RecipeError(f"the source of {found} is not available")
+    if target.exists():
+        raise RecipeError(f"{target} exists; choose another name")
     try:
-        run(context.args)
-    except EcgZooError:
-        raise
-    except Exception as error:
-        raise registry.failed(found, error) from error
+        write_text(target, Path(module.origin).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{target} cannot be written ({error})") from error
+    print(f"{target} is a copy of {found}; change it and run it: python {target}")
+
+
+def _refuse() -> None:
+    raise RecipeError("say which recipe to copy and where: ecgzoo recipe copy mvkt mine.py")

@@ -64,6 +64,18 @@ class Cohort:
         signals: np.ndarray = self.store[self.positions[rows]]
         return signals
 
+    def mean_and_deviation_mv(self, rows: np.ndarray) -> tuple[float, float]:
+        """One scalar mean and standard deviation in mV over all leads of the records at `rows`."""
+        total = squares = 0.0
+        for chunk in np.array_split(rows, max(1, len(rows) // 256)):
+            values = self.signals(chunk).astype(np.float64)
+            total += values.sum()
+            squares += np.square(values).sum()
+        count = len(rows) * self.store.shape[1] * self.store.shape[2]
+        mean = float(total / count)
+        deviation = float(np.sqrt(squares / count - (total / count) ** 2))
+        return mean / MICROVOLTS_PER_MILLIVOLT, deviation / MICROVOLTS_PER_MILLIVOLT
+
     @property
     def title(self) -> str:
         """Name and task for tables and cards; a simulated cohort says so."""

@@ -1,10 +1,4 @@
-"""Metrics with intervals (NumPy and scikit-learn), and `evaluate`, which applies a model to a cohort.
-
-The package is callable: ``ecgzoo.evaluate(model, cohort, folds)`` is ``ecgzoo.evaluate.evaluate``.
-"""
-
-import sys
-from types import ModuleType
+"""Metrics with intervals (NumPy and scikit-learn), and `evaluate`, which applies a model to a cohort."""
 
 from ecgzoo.evaluation.bootstrap import PairedDifference, bootstrap_ci, paired_difference
 from ecgzoo.evaluation.calibration import (
@@ -46,10 +40,3 @@ __all__ = [
     "sensitivity_specificity",
     "sensitivity_threshold",
 ]
-
-
-class _Callable(ModuleType):
-    __call__ = staticmethod(evaluate)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -55,7 +55,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
             "use a model for that rate"
         )
     positions = model.lead_positions(cohort.leads, cohort.title)
-    device = model.mean_mv.device
+    device = model.device
     model.eval()
     chunks = [rows[i : i + RECORDS_AT_ONCE] for i in range(0, len(rows), RECORDS_AT_ONCE)]
     scores = [

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, without_autocast
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class AuxLabels(Loss):
@@ -23,15 +23,13 @@ class AuxLabels(Loss):
     requires = frozenset({"student.embedding", "auxiliary"})
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         if data.auxiliary is None:
             raise RecipeError("aux needs the labels of a second task; name it with --aux-task")
         self.head = nn.Linear(student.head_hidden_size, data.auxiliary.shape[1])
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean over records of the sum over classes, in nats."""
         assert batch.auxiliary is not None  # the recipe names a task, or __init__ had refused
-        with without_autocast(student.embedding):
-            logits = self.head(full_precision(student.embedding))
-            each = F.binary_cross_entropy_with_logits(logits, batch.auxiliary, reduction="none")
-            return each.sum(1).mean()
+        each = F.binary_cross_entropy_with_logits(self.head(student.embedding), batch.auxiliary, reduction="none")
+        return each.sum(1).mean()

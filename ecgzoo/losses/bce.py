@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision
+from ecgzoo.losses.contract import Batch, Loss, View
 
 
 class BCE(Loss):
@@ -11,9 +11,6 @@ class BCE(Loss):
 
     requires = frozenset({"student.logits", "labels"})
 
-    def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
-        super().__init__()
-
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean cross-entropy in nats of logits ``[B, C]`` against labels ``[B, C]``."""
-        return F.binary_cross_entropy_with_logits(full_precision(student.logits), batch.labels)
+        return F.binary_cross_entropy_with_logits(student.logits, batch.labels)

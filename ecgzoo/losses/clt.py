@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.bank import MemoryBank, gather_rows
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class CLT(Loss):
@@ -42,7 +42,7 @@ class CLT(Loss):
             held for all rows, ``[B, N]``.
 
     Raises:
-        RecipeError: no teacher, or a parameter out of its range.
+        RecipeError: no teacher, or an argument out of its range.
     """
 
     requires = frozenset({"student.embedding", "teacher.embedding", "labels", "index"})
@@ -63,9 +63,8 @@ class CLT(Loss):
         max_rows: int = 100_000,
         chunk: int = 4096,
     ) -> None:
-        super().__init__()
-        if teacher is None:
-            raise RecipeError("clt transfers a teacher's embedding; give a teacher")
+        super().__init__(student, teacher, data)
+        assert teacher is not None  # or the line before had refused
         if critic not in ("nce", "infonce"):
             raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
         if (
@@ -88,20 +87,18 @@ class CLT(Loss):
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._log_z_batch = torch.full((2,), math.nan)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean over anchors of both terms; zero for an anchor that has no negative yet."""
-        teacher = needed(teacher, self)
         if self.critic == "nce" and not self._z_known:  # waits for the device, but only until Z is there
             self._z_known = not bool(self.log_z.isnan().any())
-        with without_autocast(student.embedding):
-            z_s = F.normalize(self.student_head(full_precision(student.embedding)), dim=1)
-            z_t = F.normalize(self.teacher_head(full_precision(teacher.embedding)), dim=1)
-            rows = self._rows(batch.index.device)
-            dtype = torch.bfloat16 if student.embedding.dtype == torch.bfloat16 else z_s.dtype
-            mask = self.bank.mask(batch.index, batch.labels.to(dtype), rows)
-            count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
-            term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, count, self.log_z[0])
-            term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, count, self.log_z[1])
+        z_s = F.normalize(self.student_head(student.embedding), dim=1)
+        z_t = F.normalize(self.teacher_head(teacher.embedding), dim=1)
+        rows = self._rows(batch.index.device)
+        dtype = torch.bfloat16 if student.computed_in == torch.bfloat16 else z_s.dtype
+        mask = self.bank.mask(batch.index, batch.labels.to(dtype), rows)
+        count = torch.stack([(part == 0).sum(1) for part in mask.split(self.chunk, dim=1)]).sum(0)  # K
+        term_s, log_z_s = self._term(z_s, z_t, self.bank.teacher, batch.index, rows, mask, count, self.log_z[0])
+        term_t, log_z_t = self._term(z_t, z_s, self.bank.student, batch.index, rows, mask, count, self.log_z[1])
         if self.training:
             self._pending = (batch.index, z_s.detach(), z_t.detach())
             self._log_z_batch = torch.stack([log_z_s, log_z_t])
@@ -155,7 +152,7 @@ class CLT(Loss):
         """Chunk by chunk, the bank's rows in the precision of `query`, and the masked scores ``[B, chunk]``."""
         for part, part_mask in zip(memory.split(self.chunk), mask.split(self.chunk, dim=1), strict=True):
             part = part.to(query.dtype)
-            yield part, full_precision(torch.addmm(part_mask, query, part.T))
+            yield part, torch.addmm(part_mask, query, part.T).to(self.log_z.dtype)
 
     def _estimate_log_z(self, score_pos: Tensor, sums: list[Tensor], count: Tensor) -> Tensor:
         """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""

@@ -1,11 +1,13 @@
-"""The loss contract: what the engine hands to a loss, and the class a loss extends."""
+"""The loss contract: what a loss is handed, and the class a loss extends."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from ecgzoo.errors import RecipeError
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,19 @@ class View:
         logits: ``[B, C]``.
         embedding: ``[B, D]``, what the classifier reads (``forward_head(…, pre_logits=True)``).
         features: ``[B, num_features, T']``, the last feature map.
+        computed_in: the precision of the network's forward pass, for a loss that does large products of its own in it.
     """
 
     logits: Tensor
     embedding: Tensor
     features: Tensor
+    computed_in: torch.dtype = field(default=torch.float32, kw_only=True)
+
+    def full_precision(self, parts: Collection[str] = ("logits", "embedding", "features")) -> "View":
+        """The same with `parts` in single precision, if they are in half; single and double stay as they are."""
+        half = {torch.float16, torch.bfloat16}
+        cast = {part: x.float() for part in parts if (x := getattr(self, part)).dtype in half}
+        return replace(self, **cast, computed_in=self.embedding.dtype) if cast else self
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,8 @@ class Batch:
         index: int64 ``[B]``, each record's position among the ``N`` training records.
         auxiliary: float multi-hot ``[B, C']``, labels of another task, if the recipe names one.
 
-    Under mixup, labels are those of two records in their shares; `index` then names neither, and a recipe with a loss
-    that requires it is refused.
+    Under a transform that mixes records, labels are those of both in their shares; `index` then names neither, and a
+    recipe with a loss that requires it is refused.
     """
 
     labels: Tensor
@@ -89,45 +99,46 @@ NEEDS = frozenset(
 class Loss(nn.Module):
     """A term of the student's objective.
 
-    Built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **params)``. Its parameters join
-    the optimiser and its buffers the checkpoint; neither is published with the student.
+    Built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments)``. Its parameters
+    join the optimizer and its buffers the checkpoint; neither is published with the student.
+
+    What it is called with is in full precision and outside autocast, and the teacher's view is there if `requires`
+    names any part of it.
 
     Attributes:
         requires: what it reads, out of ``student.logits student.embedding student.features teacher.logits
             teacher.embedding teacher.features labels index auxiliary``; the teacher runs only if some term requires it.
         extras: scalars for the log, set by `forward`.
+
+    Raises:
+        RecipeError: it requires a teacher, and there is none.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self) -> None:
+    def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
         super().__init__()
         self.extras: Mapping[str, Tensor] = {}
+        self._refuse_without(teacher)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
-        """The term's value, a scalar that averages over the batch."""
+    def __call__(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+        """`forward`, with the teacher's view that it requires."""
+        self._refuse_without(teacher)
+        value: Tensor = super().__call__(student, teacher, batch)
+        return value
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        """The term's value, a scalar that averages over the batch; `teacher` is there if `requires` says so."""
         raise NotImplementedError
 
     def after_backward(self) -> None:
         """Called once a step, after the gradients are taken: the place to update memory. In every process alike."""
 
-
-def needed(view: View | None, loss: Loss) -> View:
-    """The teacher's view of a loss that requires it.
-
-    Raises:
-        ValueError: there is no teacher.
-    """
-    if view is None:
-        raise ValueError(f"{type(loss).__name__} requires a teacher's view and got none")
-    return view
+    def _refuse_without(self, teacher: object) -> None:
+        if teacher is None and needs_teacher(self.requires):
+            raise RecipeError(f"{type(self).__name__} requires {', '.join(sorted(self.requires))}; give a teacher")
 
 
-def full_precision(tensor: Tensor) -> Tensor:
-    """Half precision in single; single and double as they are."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def without_autocast(tensor: Tensor) -> torch.autocast:
-    """A context in which the mathematics runs in the tensors' own precision."""
-    return torch.autocast(device_type=tensor.device.type, enabled=False)
+def needs_teacher(requires: frozenset[str]) -> bool:
+    """Whether any part of a teacher's view is among `requires`."""
+    return any(need.startswith("teacher.") for need in requires)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class KD(Loss):
@@ -26,13 +26,13 @@ class KD(Loss):
     def __init__(
         self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, *, temperature: float = 2.0
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         if not 0 < temperature < math.inf:
             raise RecipeError(f"kd: temperature is {temperature}; it must be positive")
         self.temperature = temperature
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean divergence in nats, times T², of logits ``[B, C]``."""
-        s = F.log_softmax(full_precision(student.logits) / self.temperature, dim=1)
-        t = F.log_softmax(full_precision(needed(teacher, self).logits) / self.temperature, dim=1)
+        s = F.log_softmax(student.logits / self.temperature, dim=1)
+        t = F.log_softmax(teacher.logits / self.temperature, dim=1)
         return self.temperature**2 * F.kl_div(s, t, log_target=True, reduction="batchmean")

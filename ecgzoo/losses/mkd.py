@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class MKD(Loss):
@@ -44,7 +44,7 @@ class MKD(Loss):
         reduction: Literal["sum", "mean"] = "sum",
         class_weights: tuple[float, ...] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         if not 0 < temperature < math.inf:
             raise RecipeError(f"mkd: temperature is {temperature}; it must be positive")
         if reduction not in ("sum", "mean"):
@@ -57,10 +57,9 @@ class MKD(Loss):
         self.temperature = temperature
         self.register_buffer("class_weights", weights, persistent=False)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The divergence in nats, times T², of logits ``[B, C]``; its gradient is ``T·(σ(s/T) − σ(t/T))/B``."""
-        s = full_precision(student.logits) / self.temperature
-        t = full_precision(needed(teacher, self).logits) / self.temperature
+        s, t = student.logits / self.temperature, teacher.logits / self.temperature
         # logsigmoid, never log(sigmoid): exact where a probability rounds to 0 or 1
         positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))

@@ -4,5 +4,12 @@ from ecgzoo.testing.backbones import assert_backbone_conforms
 from ecgzoo.testing.datasets import assert_dataset_conforms
 from ecgzoo.testing.deprecations import assert_nothing_overdue
 from ecgzoo.testing.losses import assert_loss_conforms
+from ecgzoo.testing.transforms import assert_transform_conforms
 
-__all__ = ["assert_backbone_conforms", "assert_dataset_conforms", "assert_loss_conforms", "assert_nothing_overdue"]
+__all__ = [
+    "assert_backbone_conforms",
+    "assert_dataset_conforms",
+    "assert_loss_conforms",
+    "assert_nothing_overdue",
+    "assert_transform_conforms",
+]

@@ -1,10 +1,12 @@
 """assert_loss_conforms: the loss contract, checked on a registered loss."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from ecgzoo import registry
-from ecgzoo.losses.contract import NEEDS, Batch, DataInfo, Loss, ModelInfo, View
+from ecgzoo.losses.contract import NEEDS, Batch, DataInfo, Loss, ModelInfo, View, needs_teacher
 
 _RECORDS, _CLASSES = 12, 3
 _STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of the features, their length
@@ -40,16 +42,17 @@ def assert_loss_conforms(name: str) -> None:
     _step(name, loss, labels, first[:1])  # a last batch may hold one record
 
     student, teacher, batch = _inputs(labels, second)
-    undeclared = View(*(_unless(loss, f"student.{part}", getattr(student, part)) for part in _PARTS))
-    given = View(*(_unless(loss, f"teacher.{part}", getattr(teacher, part)) for part in _PARTS))
-    needs_teacher = any(need.startswith("teacher.") for need in loss.requires)
+    undeclared, given = (
+        View(*[_unless(loss, f"{side}.{part}", getattr(view, part)) for part in _PARTS])
+        for side, view in (("student", student), ("teacher", teacher))
+    )
     assert batch.auxiliary is not None
     poisoned = Batch(
         _unless(loss, "labels", batch.labels),
         batch.index if "index" in loss.requires else batch.index * 0,
         _unless(loss, "auxiliary", batch.auxiliary),
     )
-    blind = loss.eval()(undeclared, given if needs_teacher else None, poisoned)
+    blind = loss.eval()(undeclared, given if needs_teacher(loss.requires) else None, poisoned)
     assert blind.isfinite(), f"{name}: reads something that it does not declare in `requires`"
 
 
@@ -72,15 +75,16 @@ def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
 
     def view(sizes: tuple[int, int, int]) -> View:
         shapes = ((len(index), _CLASSES), (len(index), sizes[0]), (len(index), *sizes[1:]))
-        return View(*(torch.randn(shape, generator=random, requires_grad=True) for shape in shapes))
+        logits, embedding, features = (torch.randn(s, generator=random, requires_grad=True) for s in shapes)
+        return View(logits, embedding, features)
 
     return view(_STUDENT_SIZES), view(_TEACHER_SIZES), Batch(labels[index], index, labels.repeat(1, 2)[index])
 
 
 def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:
     student, teacher, batch = _inputs(labels, index)
-    frozen = View(*(getattr(teacher, part).detach() for part in _PARTS))
-    value: Tensor = loss(student, frozen, batch)
+    frozen = replace(teacher, **{part: getattr(teacher, part).detach() for part in _PARTS})
+    value = loss(student, frozen, batch)
     assert value.ndim == 0, f"{name}: gives shape {tuple(value.shape)}, expected a scalar"
     assert value.isfinite(), f"{name}: gives {value.item()}"
     assert value.requires_grad, f"{name}: its value has no gradient"

@@ -29,6 +29,7 @@ class TrainingRecords:
         window: samples of a crop.
         batch_size: records a step over all processes.
         device: where batches are wanted.
+        auxiliary: labels ``[len(rows), C']`` of a second task.
         resident_bytes: how large the records may be to be held on the device.
 
     Raises:
@@ -43,12 +44,14 @@ class TrainingRecords:
         window: int,
         batch_size: int,
         device: torch.device,
+        auxiliary: np.ndarray | None = None,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
         check_batches(cohort, rows, window, batch_size)
         self.cohort, self.rows, self.leads, self.window = cohort, rows, leads, window
         self.batch_size, self.device = batch_size, device
         self.labels = torch.from_numpy(cohort.labels[rows]).to(device=device, dtype=torch.float32)
+        self.auxiliary = None if auxiliary is None else torch.from_numpy(auxiliary).to(device).float()
         samples = cohort.store.shape[2]
         self.starts = samples - window + 1
         self.crops: Tensor | None = None
@@ -74,7 +77,8 @@ class TrainingRecords:
             starts_there = torch.from_numpy(starts).to(self.device)
             microvolts = (self.crops[index, :, starts_there[index]] for index in self._on_device(shares))
         for index, crops in zip(self._on_device(shares), microvolts, strict=True):
-            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index)
+            auxiliary = None if self.auxiliary is None else self.auxiliary[index]
+            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary)
 
     def _on_device(self, shares: list[np.ndarray]) -> Iterator[Tensor]:
         return iter(torch.from_numpy(np.stack(shares)).to(self.device))

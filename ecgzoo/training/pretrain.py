@@ -14,17 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from ecgzoo.data import Cohort
-from ecgzoo.training.batches import TrainingRecords
-from ecgzoo.training.engine import make_optimizer, restore
-from ecgzoo.training.recipe import Recipe
-from ecgzoo.training.state import load_state, save_state
-from ecgzoo.training.views import any_lead
 from ecgzoo.errors import RecipeError
 from ecgzoo.model import EcgModel
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.checkpoint import load_state, save_state
+from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.state import restore
 
 BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
-# what is learnt depends on these, on the records and on the network; not on its lead, its losses or its teacher
-OF = ["train_folds", "window_s", "normalization", "precision", "pretrain_epochs", "opt", "sched", "lr", "weight_decay"]
 
 
 def pair_loss(a: Tensor, b: Tensor) -> Tensor:
@@ -36,6 +34,13 @@ def pair_loss(a: Tensor, b: Tensor) -> Tensor:
     similar = normalize(a) @ normalize(b).T / TEMPERATURE
     own = torch.arange(len(a), device=a.device)
     return (cross_entropy(similar, own) + cross_entropy(similar.T, own)) / 2
+
+
+def random_lead(crops: Tensor) -> Tensor:
+    """One of the leads of each of the crops ``[B, leads, T]``, drawn at random: ``[B, 1, T]``."""
+    batch, leads, _ = crops.shape
+    drawn = torch.randint(leads, (batch,), device=crops.device)
+    return crops[torch.arange(batch, device=crops.device), drawn][:, None]
 
 
 def pretrain(
@@ -62,9 +67,8 @@ def pretrain(
     projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
     learner = nn.ModuleList([student, projection])
     optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
-    first_lead = torch.tensor([0], device=device)
     depends = {
-        **{name: getattr(recipe, name) for name in ("seed", *OF)},
+        **recipe.pretraining(),  # not its lead, its losses or its teacher
         **{"records": cohort.fingerprint, "batch": batch_size, "temperature": TEMPERATURE},
         **{"network": student.config.architecture, "arguments": dict(student.config.arguments)},
     }
@@ -72,16 +76,13 @@ def pretrain(
     path, done = folder / f"pretrained.{name}.safetensors", 0
     if path.exists():
         state = load_state(path)
-        restore(learner, optimizer, None, state, path)
+        restore(learner, optimizer, state, path)
         done = state["epochs"]
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
             with accelerator.autocast():
-                a, b = (
-                    projection(student.view(any_lead(crop, first_lead, 1.0)).embedding)
-                    for crop in millivolts.split(half, dim=2)
-                )
+                a, b = (projection(student.view(random_lead(crop)).embedding) for crop in millivolts.split(half, dim=2))
             loss = pair_loss(a.float(), b.float())
             loss.backward()
             optimizer.step()

@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -16,197 +14,218 @@ from ecgzoo.data import parse_folds
 from ecgzoo.errors import RecipeError
 from ecgzoo.files import write_json
 from ecgzoo.signal import LEADS_12, resolve_leads
+from ecgzoo.training.options import check, option, options
+from ecgzoo.training.terms import LossTerm, TransformTerm, parse_arguments, parse_term
 
 
 @dataclass(frozen=True)
-class LossTerm:
-    """One term of the student's objective: ``weight · loss(params)``."""
+class Network:
+    """A network to be trained: a registered backbone, its leads, and the backbone's own arguments."""
 
-    name: str
-    weight: float
-    params: Mapping[str, Any]
-
-    @classmethod
-    def parse(cls, text: str) -> "LossTerm":
-        """Read ``name=weight[,param=value…]``, such as ``clt=0.8,critic=infonce,temperature=0.1``.
-
-        Raises:
-            RecipeError: another form, or a weight that is no positive number.
-        """
-        parts = [part.partition("=") for part in re.split(r",(?![^\[]*\])", text)]  # a list keeps its commas
-        name, _, weight = parts[0]
-        try:
-            number = float(weight)
-        except ValueError:
-            number = 0.0
-        if not (name and 0 < number < math.inf and all(key and value for key, _, value in parts)):
-            raise RecipeError(
-                f"loss term {text!r}: expected name=weight with a positive weight, then ,param=value; "
-                "for example clt=0.8,critic=infonce"
-            )
-        return cls(name, number, {key: _literal(value) for key, _, value in parts[1:]})
+    backbone: str
+    leads: tuple[str, ...]
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _literal(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _path(given: str | Path | None) -> str | None:
+    return None if given is None else str(given)
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise RecipeError(f"found {given!r}; expected a sequence, such as a tuple")
+    return tuple(given)
+
+
+def _losses(given: Any) -> tuple[LossTerm, ...]:
+    return tuple(parse_term(LossTerm, term) for term in _several(given))
+
+
+def _transforms(given: Any) -> tuple[TransformTerm, ...]:
+    return tuple(parse_term(TransformTerm, term) for term in _several(given))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A teacher of many leads, a student of few, their data, and how the student is trained.
 
-    Attributes:
-        data: registered data set.
-        root: folder that holds its files; the synthetic cohort needs none.
-        task: label set.
-        train_folds: folds to learn from, such as 1-7,9.
-        val_folds: folds on which the best epoch is chosen.
-        test_folds: folds of the final table; never looked at before it. Empty for none: the table is then of the
-            validation folds, on which the epoch was chosen, and says so.
-        teacher: the teacher's backbone.
-        teacher_leads: the teacher's leads.
-        teacher_weights: a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first.
-        student: the student's backbone.
-        student_arguments: its own further arguments, each name=value, such as drop_rate=0.
-        student_leads: the student's leads.
-        losses: terms of the student's objective, name=weight[,param=value...].
-        aux_task: a second task whose labels the loss aux learns from.
-        any_lead: share of the crops that show a student of one lead a random lead, in the first half of the epochs.
-        pretrain_epochs: epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads
-            and no label, in batches of 256.
-        pretrain_folder: where pretrained weights are kept, so that runs which differ in lead, losses or teacher
-            alone start from the same, one after the other; in output if not given.
-        mixup: mix records in pairs by a share from Beta(mixup, mixup), for teacher and student alike; 0 for never.
-        epochs: passes over the training records, for each network.
-        batch_size: records a step, over all processes together.
-        lr: peak learning rate.
-        weight_decay: of all weights but biases and normalization.
-        opt: optimiser, any name that timm knows.
-        sched: onecycle, or a schedule that timm knows, such as cosine.
-        clip_grad: largest norm of the gradient; 0 for no limit.
-        ema_decay: average the weights over steps with this decay and use the average; 0 for the weights themselves.
-        patience: stop after so many epochs without a better validation AUC; 0 for never.
-        window_s: seconds of a training crop and of an evaluation window.
-        stride_s: seconds between evaluation windows.
-        aggregation: how a record's probability comes from its windows'.
-        normalization: mv_global, by mean and deviation of the training records, or window_z, by each window's own.
-        precision: of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32.
-        compile: run the student through torch.compile, which needs a C++ compiler and a while to start.
-        weights_dtype: of the published files; float16 halves them, and figures are those of the rounded weights.
-        seed: of weights, crops, order, dropout and bootstrap.
-        output: folder of the run.
-        resume: continue the run in that folder, if there is one.
-        compare: train the student on labels alone too, for comparison.
-        tracker: also log to this tracker of accelerate, such as tensorboard.
-        requires: distributions that it needs, such as ecgzoo-tcn>=1; checked before anything runs.
+    Each field's declaration says what it is; ``python recipes/mvkt.py --help`` prints all. Losses are `LossTerm`,
+    transforms `TransformTerm`; both may be given as mappings of their fields or as text, such as ``clt=0.8``, and are
+    read as `loss_terms` and `transform_terms`.
+
+    Raises:
+        RecipeError: a value that its declaration does not allow, folds that overlap, or terms that repeat.
     """
 
-    data: str = "synthetic"
-    root: str | Path | None = None
-    task: str = "superdiagnostic"
-    train_folds: str = "1-8"
-    val_folds: str = "9"
-    test_folds: str = "10"
-    teacher: str = "xresnet1d18"
-    teacher_leads: tuple[str, ...] = LEADS_12
-    teacher_weights: str | Path | None = None
-    student: str = "xresnet1d18"
-    student_arguments: tuple[str, ...] = ()
-    student_leads: tuple[str, ...] = ("I",)
-    losses: tuple[str, ...] = ("bce=1", "mkd=1", "clt=0.8")
-    aux_task: str | None = None
-    any_lead: float = 0.0
-    pretrain_epochs: int = 0
-    pretrain_folder: str | Path | None = None
-    mixup: float = 0.0
-    epochs: int = 15
-    batch_size: int = 64
-    lr: float = 1e-2
-    weight_decay: float = 1e-2
-    opt: str = "adamw"
-    sched: str = "onecycle"
-    clip_grad: float = 1.0
-    ema_decay: float = 0.0
-    patience: int = 0
-    window_s: float = 2.5
-    stride_s: float = 1.25
-    aggregation: Literal["mean", "max"] = "mean"
-    normalization: Literal["mv_global", "window_z"] = "mv_global"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    weights_dtype: Literal["float32", "float16"] = "float32"
-    seed: int = 0
-    output: str | Path = "runs/mvkt"
-    resume: bool = False
-    compare: bool = True
-    tracker: str | None = None
-    requires: tuple[str, ...] = ()
+    data: str = option("synthetic", "registered data set", "data")
+    root: str | Path | None = option(
+        None, "folder that holds its files; the synthetic cohort needs none", "data", scope="machine", convert=_path
+    )
+    task: str = option("superdiagnostic", "label set", "data")
+    aux_task: str | None = option(None, "a second task whose labels the loss aux learns from", "data")
+    train_folds: str = option("1-8", "folds to learn from, such as 1-7,9", "data", pretraining=True)
+    val_folds: str = option("9", "folds on which the best epoch is chosen", "data")
+    test_folds: str = option(
+        "10",
+        "folds of the final table, never read before it; empty for none: the table is then of the validation folds, on "
+        "which the epoch was chosen, and says so",
+        "data",
+    )
+    transforms: Sequence[TransformTerm | Mapping[str, Any] | str] = option(
+        (),
+        "changes of the training crops, name=amount[,argument=value...], such as gain=0.3 noise=0.05; `ecgzoo list "
+        "--kind transform` shows them",
+        "data",
+        convert=_transforms,
+        metavar="NAME=AMOUNT",
+    )
+    normalization: Literal["mv_global", "window_z"] = option(
+        "mv_global",
+        "mv_global, by mean and deviation of the training records, or window_z, by each window's own",
+        "data",
+        pretraining=True,
+    )
+    window_s: float = option(
+        2.5, "seconds of a training crop and of an evaluation window", "data", above=0, pretraining=True
+    )
+    stride_s: float = option(1.25, "seconds between evaluation windows", "data", above=0)
+    aggregation: Literal["mean", "max"] = option("mean", "how a record's probability comes from its windows'", "data")
+
+    teacher: str = option("xresnet1d18", "backbone", "teacher")
+    teacher_leads: tuple[str, ...] = option(LEADS_12, "its leads", "teacher", convert=resolve_leads, metavar="LEAD")
+    teacher_arguments: Mapping[str, Any] | Sequence[str] = option(
+        (), "the backbone's own arguments, name=value", "teacher", convert=parse_arguments, metavar="NAME=VALUE"
+    )
+    teacher_weights: str | Path | None = option(
+        None,
+        "a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first",
+        "teacher",
+        scope="run",
+        convert=_path,
+    )
+
+    student: str = option("xresnet1d18", "backbone", "student")
+    student_leads: tuple[str, ...] = option(("I",), "its leads", "student", convert=resolve_leads, metavar="LEAD")
+    student_arguments: Mapping[str, Any] | Sequence[str] = option(
+        (),
+        "the backbone's own arguments, name=value, such as drop_rate=0",
+        "student",
+        convert=parse_arguments,
+        metavar="NAME=VALUE",
+    )
+    losses: Sequence[LossTerm | Mapping[str, Any] | str] = option(
+        (LossTerm("bce", 1), LossTerm("mkd", 1), LossTerm("clt", 0.8)),
+        "terms of the student's objective, name=weight[,argument=value...]; a teacher takes part if one needs it",
+        "student",
+        convert=_losses,
+        metavar="NAME=WEIGHT",
+    )
+    pretrain_epochs: int = option(
+        0,
+        "epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads and no label, "
+        "in batches of 256",
+        "student",
+        at_least=0,
+        pretraining=True,
+    )
+    compare: bool = option(True, "train the student on labels alone too, for comparison", "student", scope="run")
+
+    epochs: int = option(15, "passes over the training records, for each network", "optimization", above=0)
+    batch_size: int = option(64, "records per step, over all processes together", "optimization", above=0)
+    lr: float = option(1e-2, "peak learning rate", "optimization", above=0, pretraining=True)
+    weight_decay: float = option(
+        1e-2, "of all weights but biases and normalization", "optimization", at_least=0, pretraining=True
+    )
+    opt: str = option("adamw", "optimizer, any name that timm knows", "optimization", pretraining=True)
+    sched: str = option(
+        "onecycle", "onecycle, or a schedule that timm knows, such as cosine", "optimization", pretraining=True
+    )
+    clip_grad: float = option(1.0, "largest norm of the gradient; 0 for no limit", "optimization", at_least=0)
+    ema_decay: float = option(
+        0.0,
+        "average the weights over steps with this decay and use the average; 0 for the weights themselves",
+        "optimization",
+        at_least=0,
+        below=1,
+    )
+    patience: int = option(
+        0, "stop after so many epochs without a better validation AUC; 0 for never", "optimization", at_least=0
+    )
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto",
+        "of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32",
+        "optimization",
+        pretraining=True,
+    )
+    compile: bool = option(
+        False, "run the student through torch.compile, which needs a C++ compiler and a while to start", "optimization"
+    )
+    seed: int = option(
+        0, "of weights, crops, order, dropout and bootstrap", "optimization", at_least=0, pretraining=True
+    )
+
+    output: str | Path = option("runs/mvkt", "folder of the run", "output", scope="machine", convert=_path)
+    resume: bool = option(False, "continue the run in that folder, if there is one", "output", scope="machine")
+    pretrain_folder: str | Path | None = option(
+        None,
+        "where pretrained weights are kept, so that runs which differ in lead, losses or teacher alone start from the "
+        "same, one after the other; in output if not given",
+        "output",
+        scope="machine",
+        convert=_path,
+    )
+    weights_dtype: Literal["float32", "float16"] = option(
+        "float32", "of the published files; float16 halves them, and figures are those of the rounded weights", "output"
+    )
+    tracker: str | None = option(
+        None, "also log to this tracker of accelerate, such as tensorboard", "output", scope="machine"
+    )
+    requires: Sequence[str] = option(
+        (),
+        "distributions that it needs, such as ecgzoo-tcn>=1; checked before anything runs",
+        "output",
+        convert=_several,
+        metavar="DISTRIBUTION",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("root", "teacher_weights", "pretrain_folder", "output"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, str(getattr(self, name)))
-        for name in ("teacher_leads", "student_leads"):
-            object.__setattr__(self, name, resolve_leads(getattr(self, name)))
-        for name in ("losses", "requires", "student_arguments"):
-            if isinstance(getattr(self, name), str):
-                raise RecipeError(f"{name} is the text {getattr(self, name)!r}; expected a sequence, such as a tuple")
-        object.__setattr__(self, "losses", tuple(self.losses))
-        object.__setattr__(self, "requires", tuple(self.requires))
-        object.__setattr__(self, "student_arguments", tuple(self.student_arguments))
-        if wrong := [text for text in self.student_arguments if not re.fullmatch(r"\w+=.+", text)]:
-            raise RecipeError(f"student_arguments {wrong[0]!r}: expected name=value, such as drop_rate=0")
-        for name in ("epochs", "pretrain_epochs", "batch_size", "patience", "seed"):
-            if not isinstance(getattr(self, name), int):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
-        for name in ("lr", "weight_decay", "clip_grad", "ema_decay", "window_s", "stride_s", "mixup"):
-            if not isinstance(getattr(self, name), (int, float)):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}; it must be a number")
-        for name in ("epochs", "batch_size", "lr", "window_s", "stride_s"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("pretrain_epochs", "weight_decay", "clip_grad", "patience", "mixup"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise RecipeError(f"{name} is {getattr(self, name)}; it must not be negative")
-        if not 0 <= self.any_lead <= 1 or (self.any_lead and len(self.student_leads) > 1):
-            raise RecipeError(f"any_lead is {self.any_lead}; it is a share from 0 to 1, for a student of one lead")
+        check(self)
         if self.pretrain_epochs and len(self.student_leads) > 1:
             raise RecipeError(
                 f"pretrain_epochs is {self.pretrain_epochs}, which is for a student of one lead; "
                 f"this one has {len(self.student_leads)}. Give 0."
             )
-        if not 0 <= self.ema_decay < 1:
-            raise RecipeError(f"ema_decay is {self.ema_decay}; it must be in [0, 1)")
-        for name, choices in (
-            ("aggregation", ("mean", "max")),
-            ("normalization", ("mv_global", "window_z")),
-            ("precision", ("auto", "fp32", "bf16")),
-            ("weights_dtype", ("float32", "float16")),
-        ):
-            if getattr(self, name) not in choices:
-                raise RecipeError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
         sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds")}
         sets["test_folds"] = set(parse_folds(self.test_folds)) if self.test_folds else set()
         for a, b in (("train_folds", "val_folds"), ("train_folds", "test_folds"), ("val_folds", "test_folds")):
             if shared := sets[a] & sets[b]:
                 raise RecipeError(f"fold {min(shared)} is in both {a} and {b}; a model is not judged on what it saw")
-        names = [term.name for term in self.terms]
-        if not names or len(set(names)) < len(names):
-            raise RecipeError(f"losses {' '.join(self.losses) or '(none)'}: name each term once, at least one")
+        for name, terms in (("losses", self.loss_terms), ("transforms", self.transform_terms)):
+            if len({term.name for term in terms}) < len(terms) or (name == "losses" and not terms):
+                raise RecipeError(
+                    f"{name} {' '.join(map(str, terms)) or '(none)'}: name each term once"
+                    + (", at least one" if name == "losses" else "")
+                )
 
     @property
-    def terms(self) -> tuple[LossTerm, ...]:
+    def loss_terms(self) -> tuple[LossTerm, ...]:
         """The parsed `losses`."""
-        return tuple(LossTerm.parse(text) for text in self.losses)
+        return cast(tuple[LossTerm, ...], self.losses)
 
     @property
-    def student_options(self) -> dict[str, Any]:
-        """The parsed `student_arguments`."""
-        pairs = (text.partition("=") for text in self.student_arguments)
-        return {name: _literal(value) for name, _, value in pairs}
+    def transform_terms(self) -> tuple[TransformTerm, ...]:
+        """The parsed `transforms`."""
+        return cast(tuple[TransformTerm, ...], self.transforms)
+
+    @property
+    def student_network(self) -> Network:
+        """The student's backbone, leads and arguments."""
+        return Network(self.student, self.student_leads, parse_arguments(self.student_arguments))
+
+    @property
+    def teacher_network(self) -> Network:
+        """The teacher's backbone, leads and arguments."""
+        return Network(self.teacher, self.teacher_leads, parse_arguments(self.teacher_arguments))
 
     @property
     def judged_folds(self) -> tuple[int, ...]:
@@ -214,13 +233,25 @@ class Recipe:
         return parse_folds(self.test_folds or self.val_folds)
 
     def published(self) -> dict[str, Any]:
-        """What another needs to train the same: `to_dict` without what belongs to this machine."""
-        local = ("root", "output", "pretrain_folder", "resume", "tracker", "teacher_weights", "compare")
-        return {name: value for name, value in self.to_dict().items() if name not in local}
+        """What another needs to train the same: `to_dict` without what belongs to this run or machine."""
+        return self._only(lambda declared: declared.scope == "recipe")
+
+    def pretraining(self) -> dict[str, Any]:
+        """The fields on which pretrained weights depend."""
+        return self._only(lambda declared: declared.pretraining)
+
+    def fixed(self) -> dict[str, Any]:
+        """What may not change between a run and its resumption."""
+        return self._only(lambda declared: declared.scope != "machine")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return] # tuples become lists
+        """As plain JSON values; losses and transforms as text."""
+        return self._only(lambda declared: True)
+
+    def _only(self, wanted: Callable[[Any], bool]) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name, declared in options(self).items() if wanted(declared)}
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))  # tuples become lists, terms their text
+        return plain
 
 
 def check_requires(requires: Sequence[str]) -> None:
@@ -259,10 +290,10 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
             raise RecipeError(f"nothing can be kept there ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
     path = folder / "recipe.json"
-    mine = {**recipe.to_dict(), "data_fingerprint": fingerprint}
+    mine, defaults = {**recipe.fixed(), "data_fingerprint": fingerprint}, Recipe().to_dict()
     if not path.exists():
         try:
-            write_json(path, mine)
+            write_json(path, {**recipe.to_dict(), **mine})
         except OSError as error:
             raise RecipeError(f"{folder} cannot be written ({error}); choose another --output") from error
         return
@@ -272,11 +303,12 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
         raise RecipeError(f"{path} holds no recipe; choose another --output")
-    saved = {**Recipe().to_dict(), **saved}  # an option newer than the folder had no effect then, as by default now
-    for name in sorted(mine.keys() | saved.keys()):
-        if name not in ("output", "pretrain_folder", "resume", "root", "tracker") and mine.get(name) != saved.get(name):
+    for name in sorted(mine.keys() | saved.keys() - recipe.to_dict().keys()):
+        # an option newer than the folder had no effect then, as by default now
+        before = saved.get(name, defaults.get(name))
+        if before != mine.get(name):
             raise RecipeError(
-                f"{folder} already holds another recipe: {name} is {saved.get(name)!r} there and {mine.get(name)!r} "
+                f"{folder} already holds another recipe: {name} is {before!r} there and {mine.get(name)!r} "
                 "here. Choose another --output."
             )
     if not recipe.resume:

@@ -10,10 +10,10 @@ from typing import Any
 from rich.table import Table
 
 from ecgzoo.data import Cohort
-from ecgzoo.training.recipe import Recipe
 from ecgzoo.evaluation import CohortScores, paired_difference
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.provenance import provenance
+from ecgzoo.training.recipe import Recipe
 
 TITLES = {
     "teacher": "teacher",

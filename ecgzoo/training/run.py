@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,29 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
 
 from ecgzoo.config import Normalization
-from ecgzoo.create import create_loss, create_model, load_cohort
+from ecgzoo.create import create_model, create_transform, load_cohort
 from ecgzoo.data import Cohort, parse_folds
-from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.training.batches import check_batches
-from ecgzoo.training.engine import CHECKPOINT, Job, fit, make_optimizer, score_shared
-from ecgzoo.training.pretrain import pretrain
-from ecgzoo.training.recipe import LossTerm, Recipe, check_requires, claim_folder
-from ecgzoo.training.report import Report, make_report
 from ecgzoo.errors import DataError, RecipeError
-from ecgzoo.evaluation import CohortScores, decision_points, fit_temperature, sensitivity_specificity
+from ecgzoo.evaluation import CohortScores
+from ecgzoo.evaluation.calibrate import calibrate
 from ecgzoo.evaluation.cohort import cohort_scores
-from ecgzoo.losses.contract import DataInfo
+from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
+from ecgzoo.training.batches import check_batches
+from ecgzoo.training.distiller import create_losses
+from ecgzoo.training.loop import Job, fit
+from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.pretrain import pretrain
+from ecgzoo.training.processes import score_shared
+from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder
+from ecgzoo.training.report import Report, make_report
+from ecgzoo.training.state import CHECKPOINT
+from ecgzoo.training.terms import LossTerm
 from ecgzoo.weights import load_pretrained, save_pretrained
 from ecgzoo.weights.folder import rounded
+
+ON_LABELS = (LossTerm("bce", 1),)
 
 
 class Run:
@@ -35,14 +42,16 @@ class Run:
 
     Args:
         recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
-        distils: whether a teacher takes part; without one, no loss may need it.
         cohort: the records, instead of those that the recipe's data, root and task name; it has no second task.
 
+    Attributes:
+        distills: whether a teacher takes part, which follows from what the losses require.
+
     Raises:
-        RecipeError, RegistryError, DataError: what the recipe asks for is not to be had.
+        RecipeError, RegistryError, DataError: what the recipe asks for is not available.
     """
 
-    def __init__(self, recipe: Recipe, distils: bool = True, cohort: Cohort | None = None) -> None:
+    def __init__(self, recipe: Recipe, cohort: Cohort | None = None) -> None:
         check_requires(recipe.requires)
         if cohort is not None and recipe.aux_task:
             raise RecipeError(
@@ -50,26 +59,9 @@ class Run:
             )
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
-        self.recipe = recipe
-        self.distils = distils
+        self.recipe, self.folder = recipe, Path(recipe.output)
         self._given: EcgModel | None = None
-        self.folder = Path(recipe.output)
-        try:
-            self.accelerator = Accelerator(
-                cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
-                mixed_precision="bf16" if recipe.precision == "bf16" else "no",
-                # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
-                kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-                log_with=recipe.tracker,
-                project_dir=recipe.output,
-            )
-        except ValueError as error:
-            raise RecipeError(
-                f"precision {recipe.precision} or tracker {recipe.tracker} cannot be had: {error} "
-                "A process keeps its first precision; start a new one for another."
-            ) from error
-        if recipe.tracker and not self.accelerator.log_with:
-            raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
+        self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
         self.train_rows, self.val_rows, self.judged_rows = (
@@ -82,13 +74,12 @@ class Run:
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        self.normalization = (
-            _normalization(self.cohort, self.train_rows)
-            if recipe.normalization == "mv_global"
-            else Normalization(kind="window_z")
-        )
+        self.normalization = Normalization(kind=recipe.normalization)
+        if recipe.normalization == "mv_global":
+            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(self.train_rows)
+            self.normalization = Normalization(mean_mv=mean_mv, std_mv=std_mv)
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
-        self._rehearse()
+        self.distills = self._rehearse()
         self._claim()
         if recipe.tracker:
             self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
@@ -117,36 +108,45 @@ class Run:
         if refusal[0]:
             raise RecipeError(refusal[0])
 
-    def _rehearse(self) -> None:
-        """Build once, and throw away, what the recipe names: a misspelt name must not cost a trained teacher."""
+    def _rehearse(self) -> bool:
+        """Build once, and throw away, what the recipe names: a misspelt name must not cost a trained teacher.
+
+        Returns:
+            whether a loss requires a teacher.
+        """
         recipe = self.recipe
         if recipe.batch_size % self.accelerator.num_processes:
             raise RecipeError(
                 f"a batch of {recipe.batch_size} records does not divide among {self.accelerator.num_processes} "
                 "processes; change --batch-size"
             )
-        student = self._new_model(recipe.student, recipe.student_leads, recipe.student_options)
-        if recipe.teacher_weights is None:
-            teacher = self._new_model(recipe.teacher, recipe.teacher_leads, {})
-        elif self.distils:
+        student, teacher = self._new_model(recipe.student_network), self._new_model(recipe.teacher_network)
+        auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
+        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
+        losses = create_losses(recipe.loss_terms, student, teacher, data)
+        requires = {name: loss.requires for name, (_, loss) in losses.items()}
+        distills = any(map(needs_teacher, requires.values()))
+        if recipe.teacher_weights is not None:
+            if not distills:
+                raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-        else:
-            raise RecipeError("this recipe trains without a teacher; leave out --teacher-weights")
+            create_losses(recipe.loss_terms, student, teacher, data)
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
-        auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
-        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
-        for term in recipe.terms:
-            loss = create_loss(term.name, student.info, teacher.info if self.distils else None, data, term.params)
-            if recipe.mixup and "index" in loss.requires:
-                raise RecipeError(f"{term.name} needs to know which record it sees, and mixup shows two; leave out one")
+        for term in recipe.transform_terms:
+            transform = create_transform(term.name, data, term.amount, **term.arguments)
+            if not transform.keeps_identity and (named := [name for name in requires if "index" in requires[name]]):
+                raise RecipeError(
+                    f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
+                )
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
+        return distills
 
-    def _new_model(self, architecture: str, leads: tuple[str, ...], arguments: Mapping[str, Any]) -> EcgModel:
+    def _new_model(self, network: Network) -> EcgModel:
         """Random weights, configured for this run's data."""
         recipe = self.recipe
-        model = create_model(architecture, leads, len(self.cohort.classes), arguments=arguments)
+        model = create_model(network.backbone, network.leads, len(self.cohort.classes), **network.arguments)
         config = dataclasses.replace(
             model.config,
             classes=self.cohort.classes,
@@ -157,20 +157,17 @@ class Run:
             stride_s=recipe.stride_s,
             aggregation=recipe.aggregation,
             normalization=self.normalization,
+            weights_dtype=recipe.weights_dtype,
         )
         return EcgModel(model.backbone, config)
 
     def teacher(self) -> EcgModel:
         """The teacher of ``--teacher-weights``, or one trained on labels alone."""
-        recipe = self.recipe
-        return self._given or self.train("teacher", recipe.teacher, recipe.teacher_leads, ("bce=1",), None)
+        return self._given or self.train("teacher", self.recipe.teacher_network, is_teacher=True)
 
-    def student(self, teacher: EcgModel | None) -> EcgModel:
-        """The recipe's student, trained with its losses; `teacher` is None if none of them has one."""
-        recipe = self.recipe
-        return self.train(
-            "student", recipe.student, recipe.student_leads, recipe.losses, teacher, recipe.student_options
-        )
+    def student(self, teacher: EcgModel | None = None) -> EcgModel:
+        """The recipe's student, trained with its losses; `teacher` is None if none of them requires one."""
+        return self.train("student", self.recipe.student_network, self.recipe.loss_terms, teacher)
 
     def pretrained(self) -> EcgModel:
         """The recipe's student after ``pretrain_epochs`` and before any label.
@@ -178,9 +175,8 @@ class Run:
         Raises:
             EcgZooError: see `pretrain`.
         """
-        recipe = self.recipe
-        set_seed(recipe.seed)
-        student = self._new_model(recipe.student, recipe.student_leads, recipe.student_options)
+        set_seed(self.recipe.seed)
+        student = self._new_model(self.recipe.student_network)
         self._pretrain(student)
         return student
 
@@ -210,91 +206,73 @@ class Run:
     def train(
         self,
         arm: str,
-        architecture: str,
-        leads: tuple[str, ...],
-        losses: tuple[str, ...],
-        teacher: EcgModel | None,
-        arguments: Mapping[str, Any] | None = None,
+        network: Network,
+        losses: Sequence[LossTerm] = ON_LABELS,
+        teacher: EcgModel | None = None,
+        is_teacher: bool = False,
     ) -> EcgModel:
-        """Train one network in the folder ``output/arm`` and publish it there; a finished one is loaded instead."""
+        """Train one network in the folder ``output/arm`` and publish it there; a finished one is loaded instead.
+
+        Args:
+            arm: the folder, and the name in tables.
+            network: what is trained.
+            losses: the objective.
+            teacher: what it learns from, if a loss requires one.
+            is_teacher: whether it is to be a teacher, which sees no transform that is for students.
+        """
         recipe, folder = self.recipe, self.folder / arm
         if (folder / "config.json").exists():
             return load_pretrained(folder)
         set_seed(recipe.seed)
-        student = self._new_model(architecture, leads, arguments or {})
-        if recipe.pretrain_epochs and len(leads) == 1 and not (folder / CHECKPOINT).exists():
+        student = self._new_model(network)
+        if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
         job = Job(
             name=arm,
             student=student,
             teacher=teacher,
-            terms=tuple(LossTerm.parse(text) for text in losses),
+            terms=losses,
             cohort=self.cohort,
             train_rows=self.train_rows,
             val_rows=self.val_rows,
             recipe=recipe,
             folder=folder,
             auxiliary=self.auxiliary,
+            is_teacher=is_teacher,
         )
         best = fit(self.accelerator, job)
-        trained = self._calibrated(student)
-        trained.config = dataclasses.replace(
-            trained.config,
-            training={
-                "data": self.cohort.name,
-                "data_fingerprint": self.cohort.fingerprint,
-                "data_license": self.cohort.license,
-                "simulated": self.cohort.simulated,
-                "train_folds": recipe.train_folds,
-                "val_folds": recipe.val_folds,
-                "losses": list(losses),
-                "teacher": None if teacher is None else _named(teacher),
-                "epochs": recipe.epochs,
-                "best_epoch": best["epoch"],
-                "seed": recipe.seed,
-                "precision": recipe.precision,
-                "recipe": recipe.published(),
-                **provenance(),
-            },
+        rounded(student)
+        about = {"data": self.cohort.name, "simulated": self.cohort.simulated}
+        val_folds = parse_folds(recipe.val_folds)
+        calibrate(
+            student,
+            lambda model: self.scores(model, val_folds, self.val_rows),
+            f"{self.cohort.title}, folds {recipe.val_folds}",
+            about,
+            recipe.seed,
         )
+        training = {
+            **about,
+            "data_fingerprint": self.cohort.fingerprint,
+            "data_license": self.cohort.license,
+            "train_folds": recipe.train_folds,
+            "val_folds": recipe.val_folds,
+            "losses": list(map(str, losses)),
+            "teacher": None if teacher is None else _named(teacher),
+            "epochs": recipe.epochs,
+            "best_epoch": best["epoch"],
+            "seed": recipe.seed,
+            "precision": recipe.precision,
+            "recipe": recipe.published(),
+            **provenance(),
+        }
+        student.config = dataclasses.replace(student.config, training=training)
         if self.accelerator.is_main_process:
-            save_pretrained(trained, folder)
-        self.accelerator.free_memory()  # it holds on to every optimiser it prepared
+            save_pretrained(student, folder)
+        self.accelerator.free_memory()  # it holds on to every optimizer it prepared
         self.accelerator.wait_for_everyone()
         return load_pretrained(folder)
-
-    def _calibrated(self, student: EcgModel) -> EcgModel:
-        """The student with temperature, thresholds and figures of the validation folds, its weights as published."""
-        recipe, folds = self.recipe, parse_folds(self.recipe.val_folds)
-        config = dataclasses.replace(student.config, weights_dtype=recipe.weights_dtype)
-        student = rounded(EcgModel(student.backbone, config)).eval()
-        raw = self.scores(student, folds, self.val_rows)
-        student.config = dataclasses.replace(config, temperature=fit_temperature(raw.y_true, raw.y_score))
-        scores = self.scores(student, folds, self.val_rows)
-        columns = {
-            label: (scores.y_true[:, number], scores.y_score[:, number]) for number, label in enumerate(scores.classes)
-        }
-        thresholds = {
-            label: decision_points(*column) for label, column in columns.items() if 0 < column[0].sum() < len(column[0])
-        }
-        student.config = dataclasses.replace(
-            student.config,
-            thresholds=thresholds,
-            calibrated_on=f"{self.cohort.title}, folds {recipe.val_folds}",
-            metrics={
-                "data": self.cohort.name,
-                "simulated": self.cohort.simulated,
-                "folds": list(folds),
-                "chosen_on_these_folds": True,
-                **scores.evaluation(recipe.seed).to_dict(),
-                "at_thresholds": {
-                    label: {name: sensitivity_specificity(*columns[label], point) for name, point in points.items()}
-                    for label, points in thresholds.items()
-                },
-            },
-        )
-        return student
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
         """The model's probabilities on the records at `rows`, which are those of `folds`."""
@@ -314,20 +292,50 @@ class Run:
         return report
 
 
-def distill(recipe: Recipe) -> Report:
-    """Train (or load) the teacher, the student on labels alone if ``recipe.compare``, and the student; judge all.
+def distill(recipe: Recipe, cohort: Cohort | None = None) -> Report:
+    """Train the student, judge it, and write everything into the recipe's folder.
+
+    Where a loss requires a teacher, one is trained first (or loaded), and judged too; with ``recipe.compare``, the same
+    student is also trained on labels alone.
+
+    Args:
+        recipe: what to train.
+        cohort: records of your own, instead of those that the recipe names.
 
     Raises:
         EcgZooError: see `Run`.
     """
-    run = Run(recipe)
-    teacher = run.teacher()
-    models = {"teacher": teacher}
+    run = Run(recipe, cohort)
+    models = {"teacher": run.teacher()} if run.distills else {}
     if recipe.compare:
-        student = (recipe.student, recipe.student_leads)
-        models["baseline"] = run.train("baseline", *student, ("bce=1",), None, recipe.student_options)
-    models["student"] = run.student(teacher)
+        models["baseline"] = run.train("baseline", recipe.student_network)
+    models["student"] = run.student(models.get("teacher"))
     return run.report(models)
+
+
+def make_accelerator(recipe: Recipe) -> Accelerator:
+    """Accelerate's view of this machine and its processes, in the recipe's precision.
+
+    Raises:
+        RecipeError: the precision or the tracker is not available.
+    """
+    try:
+        accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
+            mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+            # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            log_with=recipe.tracker,
+            project_dir=recipe.output,
+        )
+    except ValueError as error:
+        raise RecipeError(
+            f"precision {recipe.precision} or tracker {recipe.tracker} is not available: {error} "
+            "A process keeps its first precision; start a new one for another."
+        ) from error
+    if recipe.tracker and not accelerator.log_with:
+        raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
+    return accelerator
 
 
 def _named(teacher: EcgModel) -> dict[str, Any]:
@@ -337,21 +345,6 @@ def _named(teacher: EcgModel) -> dict[str, Any]:
         "leads": list(config.leads),
         "weights_sha256": source.sha256 if source else None,
     }
-
-
-def _normalization(cohort: Cohort, rows: np.ndarray) -> Normalization:
-    """One scalar mean and standard deviation over all leads of the training records, in mV."""
-    total = squares = 0.0
-    for chunk in np.array_split(rows, max(1, len(rows) // 256)):
-        values = cohort.signals(chunk).astype(np.float64)
-        total += values.sum()
-        squares += np.square(values).sum()
-    count = len(rows) * cohort.store.shape[1] * cohort.store.shape[2]
-    mean = total / count
-    return Normalization(
-        mean_mv=float(mean) / MICROVOLTS_PER_MILLIVOLT,
-        std_mv=float(np.sqrt(squares / count - mean**2)) / MICROVOLTS_PER_MILLIVOLT,
-    )
 
 
 def has_bf16() -> bool:

@@ -1,59 +1,117 @@
-"""Checkpoints: any tree of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
+"""TrainingState: all that a run needs to go on as if it had not stopped, and the best epoch so far."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from ecgzoo.errors import WeightsError
-from ecgzoo.files import write_atomic
+from ecgzoo.files import write_text
+from ecgzoo.model import EcgModel
+from ecgzoo.training.checkpoint import load_state, save_state
+from ecgzoo.training.distiller import Distiller
 
-_KEY = "tree"  # one metadata key: with two or more, the file's hash changes from run to run
-
-
-def save_state(path: Path, tree: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors, numbers, strings and None."""
-    tensors: dict[str, torch.Tensor] = {}
-    plain = json.dumps(_pack(tree, tensors))
-    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={_KEY: plain}))
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote, tensors on the CPU.
+class TrainingState:
+    """Weights of student and losses, optimizer, averaged weights, the log, and the best epoch's weights.
+
+    Args:
+        distiller: student and losses.
+        optimizer: of their parameters.
+        ema_decay: of the averaged weights, which are then those that are judged; 0 for none.
+    """
+
+    def __init__(self, distiller: Distiller, optimizer: Any, ema_decay: float) -> None:
+        from timm.utils import ModelEmaV3
+
+        self.distiller, self.optimizer = distiller, optimizer
+        self.ema = ModelEmaV3(distiller.student, decay=ema_decay, use_warmup=True) if ema_decay else None
+        self.log: list[dict[str, Any]] = []
+        self.best_line: dict[str, Any] | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def epochs(self) -> int:
+        """How many are done."""
+        return len(self.log)
+
+    @property
+    def judged(self) -> EcgModel:
+        """The model that is validated and published."""
+        model: EcgModel = self.ema.module if self.ema else self.distiller.student
+        return model
+
+    def is_out_of(self, patience: int) -> bool:
+        """Whether the last `patience` epochs were no better; never for a patience of 0."""
+        return bool(patience and self.best_line and self.epochs - self.best_line["epoch"] > patience)
+
+    def average(self, step: int) -> None:
+        """Take the student's weights into the average."""
+        if self.ema:
+            self.ema.update(self.distiller.student, step=step)
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Add an epoch to the log, and keep its weights if it is the best."""
+        self.log.append(line)
+        if self.best_line is None or line["val_macro_auc"] > self.best_line["val_macro_auc"]:
+            self.best_line = line
+            weights = self.judged.backbone.state_dict()
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+    def finish(self) -> dict[str, Any]:
+        """Leave the best epoch's weights in the student, in eval mode; that epoch's line of the log."""
+        assert self.best_line is not None  # there is at least one epoch
+        self.distiller.student.backbone.load_state_dict(self.best_weights)
+        self.distiller.student.eval()
+        return self.best_line
+
+    def save(self, folder: Path) -> None:
+        """Write checkpoint and log, each whole or not at all."""
+        tree = {
+            "learner": self.distiller.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "history": self.log,
+            "best_line": self.best_line,
+            "best_weights": self.best_weights,
+        }
+        save_state(folder / CHECKPOINT, tree)
+        write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in self.log))
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the checkpoint in `folder`, if there is one.
+
+        Raises:
+            WeightsError: it cannot be read, or is of another recipe.
+        """
+        path = folder / CHECKPOINT
+        if not path.exists():
+            return
+        state = load_state(path)
+        restore(self.distiller, self.optimizer, state, path)
+        try:
+            if self.ema:
+                self.ema.module.load_state_dict(state["ema"])
+            self.log, self.best_line, self.best_weights = state["history"], state["best_line"], state["best_weights"]
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise _other_recipe(path, error) from error
+
+
+def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Path) -> None:
+    """Load what a checkpoint at `path` holds of them.
 
     Raises:
-        WeightsError: the file is no checkpoint.
+        WeightsError: it is of another learner.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tree: dict[str, Any] = _unpack(json.loads((file.metadata() or {})[_KEY]), file)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise WeightsError(f"{path} is no checkpoint of ecgzoo ({error}); delete it to start anew") from error
-    return tree
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise _other_recipe(path, error) from error
 
 
-def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    if isinstance(value, torch.Tensor):
-        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()  # clone: no two share memory
-        return {"tensor": str(len(tensors) - 1)}
-    if isinstance(value, dict):  # as pairs: an optimiser's state has numbers for keys, which JSON objects have not
-        return {"dict": [[key, _pack(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return {"list": [_pack(item, tensors) for item in value]}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
-
-
-def _unpack(value: Any, file: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind == "tensor":
-        return file.get_tensor(content)
-    if kind == "dict":
-        return {key: _unpack(item, file) for key, item in content}
-    return [_unpack(item, file) for item in content]
+def _other_recipe(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} does not fit this recipe ({error}); delete it to start anew")

@@ -10,7 +10,7 @@ import pytest
 import wfdb
 
 import ecgzoo
-from ecgzoo.training import Recipe, Run
+from ecgzoo import Recipe, Run
 
 
 def ecgzoo_command(*arguments: str, status: int = 0) -> str:

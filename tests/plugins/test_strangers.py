@@ -204,7 +204,7 @@ def test_requires() -> None:
 
 
 def test_a_recipe_stops_before_it_starts_without_what_it_requires(tmp_path: Path) -> None:
-    from ecgzoo.training import Recipe, Run
+    from ecgzoo import Recipe, Run
 
     with pytest.raises(RecipeError, match="no-such-thing"):
         Run(Recipe(requires=("no-such-thing",), output=tmp_path / "run"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ecgzoo
-from ecgzoo.training import Recipe
+from ecgzoo import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SCRIPTS = sorted(RECIPES.glob("*.py"))

@@ -36,7 +36,7 @@ def plain_net():
 
 def fresh(leads: tuple[str, ...], seed: int) -> EcgModel:
     torch.manual_seed(seed)
-    return create_model("xresnet1d18", leads, arguments={"drop_rate": 0.0}).double()
+    return create_model("xresnet1d18", leads, drop_rate=0.0).double()
 
 
 def test_fifty_steps_agree(plain_net) -> None:

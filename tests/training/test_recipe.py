@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ecgzoo.data import parse_folds
-from ecgzoo.training import LossTerm, Recipe
+from ecgzoo import LossTerm, Recipe
 from ecgzoo.training.recipe import claim_folder
 from ecgzoo.errors import DataError, RecipeError, SignalError
 

@@ -17,9 +17,9 @@ import torch
 import ecgzoo
 from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.training import Recipe, Run
+from ecgzoo import Recipe, Run
 from ecgzoo.training.batches import TrainingRecords
-from ecgzoo.training.state import load_state
+from ecgzoo.training.checkpoint import load_state
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluation import decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.model import EcgModel

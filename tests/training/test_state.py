@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ecgzoo.training.state import load_state, save_state
+from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.errors import WeightsError
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.errors import RecipeError
+from ecgzoo import RecipeError
 
 
 def positive(loss: str, name: str, value: object) -> float:

@@ -11,8 +11,7 @@ the mean over positions and a weight of 1000; here it is the one map that a loss
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, RecipeError, View
 from ecgzoo_losses._common import positive, same_length
 
 
@@ -32,15 +31,15 @@ class AT(Loss):
     requires = frozenset({"student.features", "teacher.features"})
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, *, p: float = 2.0) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         self.p = positive("at", "p", p)
         if p < 1:
             raise RecipeError(f"at: p is {p}; it must be at least 1")
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean over records for features ``[B, num_features, T']``; of a record that is all zeros, A is zeros."""
-        a_s, a_t = same_length(self._attention(student), self._attention(needed(teacher, self)))
+        a_s, a_t = same_length(self._attention(student), self._attention(teacher))
         return (F.normalize(a_s, dim=1) - F.normalize(a_t, dim=1)).square().sum(1).mean()
 
     def _attention(self, view: View) -> Tensor:
-        return full_precision(view.features).abs().pow(self.p).mean(1)  # [B, T']
+        return view.features.abs().pow(self.p).mean(1)  # [B, T']

@@ -10,7 +10,7 @@ counts 0.
 
 from torch import Tensor
 
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, View
 from ecgzoo_losses._common import positive, weights, z_scores
 
 
@@ -41,14 +41,14 @@ class DIST(Loss):
         gamma: float = 1.0,
         temperature: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         self.temperature = positive("dist", "temperature", temperature)
         self.beta, self.gamma = weights("dist", {"beta": beta, "gamma": gamma})
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The weighted sum, times T², of logits ``[B, C]``."""
-        s = (full_precision(student.logits) / self.temperature).sigmoid()
-        t = (full_precision(needed(teacher, self).logits) / self.temperature).sigmoid()
+        s = (student.logits / self.temperature).sigmoid()
+        t = (teacher.logits / self.temperature).sigmoid()
         inter, intra = (self.temperature**2 * x for x in (_uncorrelated(s, t), _uncorrelated(s.T, t.T)))
         self.extras = {"inter": inter, "intra": intra}
         return self.beta * inter + self.gamma * intra

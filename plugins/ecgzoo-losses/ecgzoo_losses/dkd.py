@@ -22,7 +22,7 @@ adds nothing to NCKD.
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, View
 from ecgzoo_losses._common import positive, weights
 
 
@@ -53,14 +53,14 @@ class DKD(Loss):
         beta: float = 8.0,
         temperature: float = 4.0,
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         self.temperature = positive("dkd", "temperature", temperature)
         self.alpha, self.beta = weights("dkd", {"alpha": alpha, "beta": beta})
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The weighted sum in nats, times T², of logits ``[B, C]`` and labels ``[B, C]``."""
-        s = full_precision(student.logits) / self.temperature
-        t = full_precision(needed(teacher, self).logits) / self.temperature
+        s = student.logits / self.temperature
+        t = teacher.logits / self.temperature
         positive = batch.labels > 0.5
         bernoulli = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         bernoulli = bernoulli + (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))

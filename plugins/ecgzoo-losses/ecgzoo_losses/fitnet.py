@@ -11,8 +11,7 @@ before the other losses begin; here it is a term beside them, of the one map tha
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, View
 from ecgzoo_losses._common import same_length
 
 
@@ -31,14 +30,12 @@ class FitNet(Loss):
     requires = frozenset({"student.features", "teacher.features"})
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
-        super().__init__()
-        if teacher is None:
-            raise RecipeError("fitnet transfers a teacher's features; give a teacher")
+        super().__init__(student, teacher, data)
+        assert teacher is not None  # or the line before had refused
         self.regressor = nn.Conv1d(student.num_features, teacher.num_features, kernel_size=1)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean square of features ``[B, num_features, T']``, in the teacher's units squared."""
-        with without_autocast(student.features):
-            # pooling and the regressor commute, and the shorter map costs less
-            s, t = same_length(full_precision(student.features), full_precision(needed(teacher, self).features))
-            return F.mse_loss(self.regressor(s), t)
+        # pooling and the regressor commute, and the shorter map costs less
+        s, t = same_length(student.features, teacher.features)
+        return F.mse_loss(self.regressor(s), t)

@@ -13,9 +13,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ecgzoo import create_loss
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, RecipeError, View, create_loss
 from ecgzoo_losses._common import positive, z_scores
 
 
@@ -46,23 +44,21 @@ class LogitStd(Loss):
         of: str = "mkd",
         temperature: float = 2.0,
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         if student.num_classes < 2:
             raise RecipeError("logit_std: one class has no spread over classes; leave this loss out")
-        params = {"temperature": positive("logit_std", "temperature", temperature)}
-        self.inner = create_loss(of, student, teacher, data, params)
+        temperature = positive("logit_std", "temperature", temperature)
+        self.inner = create_loss(of, student, teacher, data, temperature=temperature)
         if not {"student.logits", "teacher.logits"} <= self.inner.requires <= self.requires:
             raise RecipeError(
                 f"logit_std: {of} requires {', '.join(sorted(self.inner.requires))}; "
                 "only a loss of both sides' logits, and at most the labels, can be given standardised logits"
             )
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The value of `of` on standardised logits ``[B, C]``."""
-        s, t = (
-            replace(view, logits=z_scores(full_precision(view.logits))) for view in (student, needed(teacher, self))
-        )
-        value: Tensor = self.inner(s, t, batch)
+        s, t = (replace(view, logits=z_scores(view.logits)) for view in (student, teacher))
+        value = self.inner(s, t, batch)
         self.extras = self.inner.extras
         return value
 

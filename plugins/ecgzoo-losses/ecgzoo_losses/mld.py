@@ -25,9 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgzoo import create_loss
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, RecipeError, View, create_loss
 from ecgzoo_losses._common import positive, relative_distances, weights
 
 
@@ -79,9 +77,8 @@ class MLD(Loss):
         readout: float = 1.0,
         size: int = 128,
     ) -> None:
-        super().__init__()
-        if teacher is None:
-            raise RecipeError("mld transfers a teacher's logits and features; give a teacher")
+        super().__init__(student, teacher, data)
+        assert teacher is not None  # or the line before had refused
         if not isinstance(size, int) or size < 1:
             raise RecipeError(f"mld: size is {size!r}; it must be a whole number of at least 1")
         self.logit, self.class_aware, self.instance_aware = weights(
@@ -92,19 +89,17 @@ class MLD(Loss):
         self.student_labels = LabelWise(student.num_features, student.num_classes, size)
         self.teacher_labels = LabelWise(teacher.num_features, teacher.num_classes, size)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The weighted sum for logits ``[B, C]``, features ``[B, num_features, T']`` and labels ``[B, C]``."""
-        teacher = needed(teacher, self)
         present = batch.labels > 0.5
         logit = self.mkd(student, teacher, batch)
-        with without_autocast(student.features):
-            e_s, y_s = self.student_labels(full_precision(student.features))
-            e_t, y_t = self.teacher_labels(full_precision(teacher.features))
-            readout = F.binary_cross_entropy_with_logits(y_s, batch.labels)
-            readout = readout + F.binary_cross_entropy_with_logits(y_t, batch.labels)
-            e_t = e_t.detach()  # the teacher's embeddings learn from the labels alone
-            class_aware = _structure(e_s.transpose(0, 1), e_t.transpose(0, 1), present.T)
-            instance_aware = _structure(e_s, e_t, present)
+        e_s, y_s = self.student_labels(student.features)
+        e_t, y_t = self.teacher_labels(teacher.features)
+        readout = F.binary_cross_entropy_with_logits(y_s, batch.labels)
+        readout = readout + F.binary_cross_entropy_with_logits(y_t, batch.labels)
+        e_t = e_t.detach()  # the teacher's embeddings learn from the labels alone
+        class_aware = _structure(e_s.transpose(0, 1), e_t.transpose(0, 1), present.T)
+        instance_aware = _structure(e_s, e_t, present)
         self.extras = {
             "logit": logit,
             "class_aware": class_aware,

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, View
 from ecgzoo_losses._common import relative_distances, weights
 
 
@@ -42,21 +42,20 @@ class RKD(Loss):
         distance: float = 25.0,
         angle: float = 50.0,
     ) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         self.distance, self.angle = weights("rkd", {"distance": distance, "angle": angle})
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The weighted sum for embeddings ``[B, D]``; 0 for a batch of one record."""
-        with without_autocast(student.embedding):
-            s, t = full_precision(student.embedding), full_precision(needed(teacher, self).embedding)
-            others = ~torch.eye(len(s), dtype=torch.bool, device=s.device)
-            distance = F.smooth_l1_loss(relative_distances(s, others), relative_distances(t, others))
-            self.extras = {"distance": distance}
-            if self.angle == 0:
-                return self.distance * distance
-            angle = F.smooth_l1_loss(_cosines(s), _cosines(t))
-            self.extras = {"distance": distance, "angle": angle}
-            return self.distance * distance + self.angle * angle
+        s, t = student.embedding, teacher.embedding
+        others = ~torch.eye(len(s), dtype=torch.bool, device=s.device)
+        distance = F.smooth_l1_loss(relative_distances(s, others), relative_distances(t, others))
+        self.extras = {"distance": distance}
+        if self.angle == 0:
+            return self.distance * distance
+        angle = F.smooth_l1_loss(_cosines(s), _cosines(t))
+        self.extras = {"distance": distance, "angle": angle}
+        return self.distance * distance + self.angle * angle
 
 
 def _cosines(e: Tensor) -> Tensor:

@@ -20,8 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View, full_precision, needed, without_autocast
+from ecgzoo import Batch, DataInfo, Loss, ModelInfo, RecipeError, View
 from ecgzoo_losses._common import positive
 
 
@@ -43,7 +42,7 @@ class SimKD(Loss):
     bias: Tensor
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, *, fit: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         if teacher is None or not isinstance(teacher.classifier, nn.Linear):
             raise RecipeError("simkd reuses a teacher's classifier; give a teacher whose last layer is linear")
         self.fit = positive("simkd", "fit", fit)  # at 0 the student's classifier would learn nothing
@@ -53,12 +52,11 @@ class SimKD(Loss):
         self.register_buffer("weight", weight.clone(), persistent=False)
         self.register_buffer("bias", torch.zeros(len(weight)) if bias is None else bias.detach().clone(), False)
 
-    def forward(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """Both terms for embeddings ``[B, D]`` and logits ``[B, C]``."""
-        with without_autocast(student.embedding):
-            projected = self.projector(full_precision(student.embedding))
-            align = F.mse_loss(projected, full_precision(needed(teacher, self).embedding))
-            reused = F.linear(projected.detach(), self.weight, self.bias)
-            fit = F.mse_loss(full_precision(student.logits), reused)
+        projected = self.projector(student.embedding)
+        align = F.mse_loss(projected, teacher.embedding)
+        reused = F.linear(projected.detach(), self.weight, self.bias)
+        fit = F.mse_loss(student.logits, reused)
         self.extras = {"align": align, "fit": fit}
         return align + self.fit * fit

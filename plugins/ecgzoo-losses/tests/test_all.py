@@ -107,7 +107,7 @@ def test_a_degenerate_batch_gives_finite_values_and_gradients(make, draw, name: 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_steps_of_a_real_student_lower_it(name: str) -> None:
     torch.manual_seed(0)
-    student = create_student("xresnet1d18", arguments={"drop_rate": 0.0}).train()
+    student = create_student("xresnet1d18", drop_rate=0.0).train()
     teacher = create_teacher("resnet1d_wang")  # of another width and length
     signals = torch.randn(8, 12, 250)
     labels = (torch.rand(8, 5) < 0.5).float()

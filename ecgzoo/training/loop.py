@@ -1,0 +1,179 @@
+"""The training loop: one student, perhaps a teacher, any losses and transforms, on Accelerate."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from ecgzoo.create import create_transform
+from ecgzoo.data import Cohort
+from ecgzoo.errors import RecipeError
+from ecgzoo.evaluation import macro_auc
+from ecgzoo.losses.contract import DataInfo
+from ecgzoo.model import EcgModel
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.distiller import Distiller, create_losses
+from ecgzoo.training.feed import Feed
+from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.processes import check_in_step, score_shared
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.state import TrainingState
+from ecgzoo.training.sync_bn import synchronize
+from ecgzoo.training.terms import LossTerm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `fit` is to train.
+
+    Attributes:
+        name: for the progress bar and the tracker.
+        student: the network that learns, in memory only.
+        teacher: the frozen network it learns from, if any.
+        terms: the objective.
+        cohort: the records.
+        auxiliary: labels of the training records in a second task, for losses that use them.
+        train_rows: those to learn from.
+        val_rows: those on which the best epoch is chosen.
+        recipe: how.
+        folder: for the checkpoint and the log.
+        is_teacher: whether it is trained to be a teacher, which sees no transform that is for students.
+    """
+
+    name: str
+    student: EcgModel
+    teacher: EcgModel | None
+    terms: Sequence[LossTerm]
+    cohort: Cohort
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    recipe: Recipe
+    folder: Path
+    auxiliary: np.ndarray | None = None
+    is_teacher: bool = False
+
+
+def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
+    """Train ``job.student`` and leave the weights of its best epoch in it; return that epoch's log line.
+
+    A checkpoint is written whole after every epoch, and a run that finds one continues as if it had not stopped:
+    everything random in an epoch depends on (seed, epoch) alone.
+
+    Raises:
+        RecipeError: the loss stopped being a number, or the processes drifted apart.
+        DataError: the validation folds have no class with both outcomes.
+    """
+    recipe = job.recipe
+    feed, distiller = prepared(accelerator, job)
+    optimizer, set_lr = make_optimizer(distiller, recipe, len(feed))
+    with warnings.catch_warnings():
+        # accelerate 1.15 can pass on no other name for it yet
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        wrapped, optimizer = accelerator.prepare(distiller, optimizer)
+    state = TrainingState(distiller, optimizer, recipe.ema_decay)
+    state.resume(job.folder)
+
+    with _progress(accelerator) as progress:
+        done, total = state.epochs * len(feed), recipe.epochs * len(feed)
+        bar = progress.add_task(job.name, total=total, completed=done)
+        while state.epochs < recipe.epochs and not state.is_out_of(recipe.patience):
+            line = train_epoch(accelerator, wrapped, feed, state, recipe, set_lr, lambda: progress.advance(bar))
+            check_in_step(accelerator, distiller, job.name)
+            if not math.isfinite(line["loss"]):
+                raise RecipeError(f"{job.name}: the loss is {line['loss']} in epoch {line['epoch']}; lower --lr")
+            line |= validate(accelerator, state.judged, job)
+            state.record(line)
+            shown = f"{job.name}  loss {line['loss']:.3f}  val AUC {line['val_macro_auc']:.4f}"
+            progress.update(bar, description=shown)
+            accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=line["epoch"])
+            if accelerator.is_main_process:
+                state.save(job.folder)
+            accelerator.wait_for_everyone()
+    return state.finish()
+
+
+def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
+    """What the networks are shown, and what makes a loss of it, on the device."""
+    recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
+    auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
+    data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]), auxiliary)
+    losses = create_losses(job.terms, student, teacher, data)
+    transforms = [create_transform(term.name, data, term.amount, **term.arguments) for term in recipe.transform_terms]
+    if job.is_teacher:
+        transforms = [transform for transform in transforms if transform.sees == "both"]
+    used = {*student.config.leads, *(teacher.config.leads if teacher else ())}
+    every_lead = any(transform.every_lead for transform in transforms)
+    leads = tuple(lead for lead in cohort.leads if lead in used or every_lead)
+    records = TrainingRecords(
+        cohort,
+        job.train_rows,
+        [cohort.leads.index(lead) for lead in leads],
+        student.config.window,
+        recipe.batch_size,
+        accelerator.device,
+        job.auxiliary,
+    )
+    feed = Feed(records, leads, student, teacher, transforms, recipe.seed)
+    distiller = Distiller(student, teacher, losses, recipe.compile).to(accelerator.device)
+    if accelerator.num_processes > 1:
+        synchronize(distiller, accelerator.device)
+    return feed, distiller
+
+
+def train_epoch(
+    accelerator: Accelerator,
+    wrapped: nn.Module,
+    feed: Feed,
+    state: TrainingState,
+    recipe: Recipe,
+    set_lr: Callable[[int], None],
+    advance: Callable[[], None],
+) -> dict[str, Any]:
+    """One pass over the training records; the means of all terms over it, for the log."""
+    epoch, process, processes = state.epochs, accelerator.process_index, accelerator.num_processes
+    torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
+    wrapped.train()
+    distiller, optimizer = state.distiller, state.optimizer
+    parameters = list(distiller.parameters())
+    started = time.perf_counter()
+    sums: dict[str, Tensor] = {}
+    for step, shown in enumerate(feed.epoch(epoch, epoch / recipe.epochs, process, processes), epoch * len(feed)):
+        loss, parts = wrapped(*shown)
+        accelerator.backward(loss)
+        if recipe.clip_grad:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_grad, foreach=True)
+        optimizer.step()
+        optimizer.zero_grad()
+        distiller.after_backward()
+        set_lr(step + 1)
+        state.average(step + 1)
+        sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        advance()
+    means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / len(feed)
+    line = {"epoch": epoch, **dict(zip(sums, means.tolist(), strict=True)), "lr": optimizer.param_groups[0]["lr"]}
+    return {**line, "seconds": time.perf_counter() - started}  # after the means were read, so a GPU's work is in it
+
+
+def validate(accelerator: Accelerator, model: EcgModel, job: Job) -> dict[str, float]:
+    """The macro AUC on the validation records, for the log."""
+    started = time.perf_counter()
+    scores = score_shared(accelerator, model, job.cohort, job.val_rows)
+    return {
+        "val_seconds": time.perf_counter() - started,
+        "val_macro_auc": macro_auc(job.cohort.labels[job.val_rows], scores),
+    }
+
+
+def _progress(accelerator: Accelerator) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # drawing takes milliseconds from the training thread, ten times a second by default
+    return Progress(*columns, disable=not accelerator.is_main_process, refresh_per_second=2)

@@ -1,0 +1,145 @@
+"""The transform contract: what changes the training crops before the networks see them.
+
+A recipe names them ``name=amount[,argument=value…]``. Those that both networks see come first, in the recipe's order,
+then those that the student alone sees, which take no part in a teacher's own training.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import Batch, DataInfo
+
+
+class Draws:
+    """Random numbers of one step, a row for each record: the same for any number of processes and on any device.
+
+    Args:
+        seeds: what the numbers depend on: seed, epoch, step and the transform's place.
+        records: of the step, over all processes.
+        device: where the numbers are wanted.
+        process: of several, each of which has every `processes`-th record.
+        processes: how many.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], records: int, device: torch.device, process: int = 0, processes: int = 1
+    ) -> None:
+        self._random = np.random.default_rng(seeds)
+        self._records, self._device, self._mine = records, device, slice(process, None, processes)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """``[B, *shape]``, each from `low` to `high`."""
+        return low + (high - low) * self._own(self._random.random((self._records, *shape), np.float32))
+
+    def normal(self, *shape: int) -> Tensor:
+        """``[B, *shape]`` of mean 0 and deviation 1."""
+        return self._own(self._random.standard_normal((self._records, *shape), np.float32))
+
+    def integers(self, end: int, *shape: int) -> Tensor:
+        """int64 ``[B, *shape]`` from 0 to `end` − 1."""
+        return self._own(self._random.integers(end, size=(self._records, *shape)))
+
+    def beta(self, alpha: float) -> float:
+        """One number from Beta(alpha, alpha), for all records."""
+        return float(self._random.beta(alpha, alpha))
+
+    def _own(self, rows: np.ndarray) -> Tensor:
+        return torch.tensor(rows[self._mine], device=self._device)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of a step.
+
+    Attributes:
+        millivolts: ``[B, leads, T]``.
+        batch: labels and record numbers.
+        leads: lead names, in channel order.
+        rate_hz: samples per second.
+        draws: the only source of randomness.
+    """
+
+    millivolts: Tensor
+    batch: Batch
+    leads: tuple[str, ...]
+    rate_hz: float
+    draws: Draws
+
+
+class Transform:
+    """A change of the crops. Built by ``factory(data: DataInfo, amount: float, **arguments)``.
+
+    Args:
+        data: the training records.
+        amount: how much of it, in the unit that the class names.
+
+    Attributes:
+        sees: who is shown the result, ``both`` networks or the ``student`` alone, which keeps labels and identity.
+        keeps_labels: whether labels come back as they were.
+        keeps_identity: whether each crop still shows one record, so that a loss may use `Batch.index`.
+        every_lead: whether it needs all leads of the data set and not only those in use.
+        most: largest amount.
+
+    Raises:
+        RecipeError: the amount is not in (0, `most`].
+    """
+
+    sees: ClassVar[Literal["both", "student"]] = "student"
+    keeps_labels: ClassVar[bool] = True
+    keeps_identity: ClassVar[bool] = True
+    every_lead: ClassVar[bool] = False
+    most: ClassVar[float] = math.inf
+
+    def __init__(self, data: DataInfo, amount: float) -> None:
+        self.amount = in_range(self, "amount", amount, above=0, at_most=self.most)
+
+    def __call__(self, crops: Crops, done: float) -> Crops:
+        """The changed crops, never changed in place; `done` is the share of the epochs that are over, from 0."""
+        raise NotImplementedError
+
+
+class SignalTransform(Transform):
+    """A transform of signals alone, which a share of the records meets.
+
+    Args:
+        data: the training records.
+        amount: see the class.
+        share: of the records that are changed.
+    """
+
+    def __init__(self, data: DataInfo, amount: float, *, share: float = 1.0) -> None:
+        super().__init__(data, amount)
+        self.share = in_range(self, "share", share, above=0, at_most=1)
+
+    def __call__(self, crops: Crops, done: float) -> Crops:
+        """`changed` of some records, the others as they are."""
+        chosen = crops.draws.uniform(1, 1) < self.share  # drawn always, so that a share of 1 changes no other number
+        return replace(crops, millivolts=torch.where(chosen, self.changed(crops), crops.millivolts))
+
+    def changed(self, crops: Crops) -> Tensor:
+        """Millivolts ``[B, leads, T]``, all records changed."""
+        raise NotImplementedError
+
+
+def in_range(owner: object, name: str, value: float, above: float, at_most: float) -> float:
+    """`value`, if it is a number in (`above`, `at_most`].
+
+    Raises:
+        RecipeError: it is not.
+    """
+    if (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and above < value <= at_most
+        and value < math.inf
+    ):
+        return value
+    bounds = f"in ({above:g}, {at_most:g}]" if math.isfinite(at_most) else f"above {above:g}"
+    raise RecipeError(f"{type(owner).__name__}: {name} is {value!r}; expected a number {bounds}")

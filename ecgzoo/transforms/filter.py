@@ -1,0 +1,49 @@
+"""Filter: the band that a watch keeps, as a zero-phase Butterworth filter.
+
+X(f) ← X(f) / √((1 + (low/f)^2n)·(1 + (f/high)^2n)),   n the order
+"""
+
+import torch
+from torch import Tensor
+
+from ecgzoo.errors import RecipeError
+from ecgzoo.losses.contract import DataInfo
+from ecgzoo.transforms.contract import Crops, SignalTransform
+
+
+class Filter(SignalTransform):
+    """A share `amount` of the records between `low_hz` and `high_hz`.
+
+    Args:
+        data: the training records.
+        amount: share of the records.
+        low_hz: lower edge in hertz.
+        high_hz: upper edge in hertz.
+        order: of each edge.
+
+    Raises:
+        RecipeError: the edges are not in order.
+    """
+
+    most = 1.0
+
+    def __init__(
+        self, data: DataInfo, amount: float, *, low_hz: float = 0.5, high_hz: float = 40.0, order: int = 2
+    ) -> None:
+        super().__init__(data, amount, share=min(amount, 1.0))
+        if not (0 < low_hz < high_hz and order >= 1):
+            raise RecipeError(
+                f"filter: low_hz={low_hz}, high_hz={high_hz}, order={order}; expected 0 < low_hz < high_hz, order >= 1"
+            )
+        self.low_hz, self.high_hz, self.order = low_hz, high_hz, order
+
+    def changed(self, crops: Crops) -> Tensor:
+        """Millivolts ``[B, leads, T]``; reflected at the ends, so that a step between them is not filtered."""
+        x = crops.millivolts.float()
+        samples = x.shape[2]
+        padded = torch.cat([x[:, :, 1:].flip(2), x, x[:, :, :-1].flip(2)], dim=2)
+        hertz = torch.fft.rfftfreq(padded.shape[2], 1 / crops.rate_hz, device=x.device)
+        response = (1 + (self.low_hz / hertz.clamp(min=1e-9)) ** (2 * self.order)).rsqrt()
+        response = response * (1 + (hertz / self.high_hz) ** (2 * self.order)).rsqrt()
+        kept: Tensor = torch.fft.irfft(torch.fft.rfft(padded) * response, n=padded.shape[2])
+        return kept[:, :, samples - 1 : 2 * samples - 1].to(crops.millivolts.dtype)
