@@ -1,8 +1,8 @@
 """The Hub: pull a published model into huggingface_hub's cache, verified; push a folder.
 
-A pull asks once which commit is meant, and fetches the files of that commit. Before huggingface_hub, which retries for
-minutes, gets a file to download, a short question about that file has to be answered: a dead Hub is an error within
-seconds, and a slow download may go on.
+A pull asks once which commit is meant, and about each file before it is downloaded; each question has seconds to be
+answered, so that a dead Hub is an error, while a slow download may go on. `huggingface_hub.snapshot_download` gives no
+such bound: it lists a commit's files in one more request, without a timeout, and repeats requests for minutes.
 """
 
 import hashlib
@@ -11,24 +11,16 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NoAnswer
+from concurrent import futures
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    HfApi,
-    constants,
-    errors,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+import huggingface_hub as hf
+from huggingface_hub import constants, errors
 
 from ecgzoo.errors import EcgZooError, WeightsError
 from ecgzoo.files import write_text
@@ -36,7 +28,8 @@ from ecgzoo.weights.layout import CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
-IMAGE = re.compile(r"""!\[[^\]]*\]\(\s*<?([^)>\s]+)|<img\b[^>]*\bsrc\s*=\s*["']?([^"'>\s]+)""")
+IMAGE = re.compile(r"\w[\w.-]*\.png")
+SHOWN = re.compile(r"""!\[[^\]]*\]\(\s*<?([^)>\s]+)|<img\b[^>]*\bsrc\s*=\s*["']?([^"'>\s]+)""")
 
 ANSWER_S = 4.0  # HF_HUB_ETAG_TIMEOUT, if it is set, is taken instead
 LONGEST_PAUSE_S = 10  # a Hub that asks for a longer one is an error
@@ -56,25 +49,24 @@ def pull(repo_id: str, revision: str | None = None) -> Path:
         revision: a commit of 40 hexadecimal digits, a branch or a tag; ``main`` if not given.
 
     Raises:
-        WeightsError: there is no such model, it is not in safetensors, it cannot be reached, or its weights do not
-            have the hash that its config says.
+        WeightsError: there is no such model, it is a pickle, it cannot be reached, or its weights' hash is wrong.
     """
     revision = revision or constants.DEFAULT_REVISION
     name = _name(repo_id, revision)
-    pinned = COMMIT.fullmatch(revision) is not None
+    pinned = COMMIT.fullmatch(revision)
     with _explained(name):
         folder = _cached(repo_id, revision)
-        if folder is not None and (pinned or offline()):
+        if folder and (pinned or offline()):
             return _verified(folder, name)
     if offline():
         raise WeightsError(
-            f"{name} is not in {constants.HF_HUB_CACHE}, and ECGZOO_OFFLINE or HF_HUB_OFFLINE forbids to fetch it; "
+            f"{name} is not in {constants.HF_HUB_CACHE}, and ECGZOO_OFFLINE or HF_HUB_OFFLINE forbids fetching it; "
             "unset it, or run `ecgzoo pull` once where there is a network"
         )
-    with _explained(name, cached=folder is not None):
+    with _explained(name, ", or set ECGZOO_OFFLINE=1 to use the commit in the cache" if folder else ""):
         folder = _verified(_fetch(repo_id, revision, name), name)
     if not pinned:
-        # huggingface_hub's own note of where a branch is; written last, so that it names a commit that is whole.
+        # huggingface_hub's own record of where a branch is; written last, so that it names a commit that is whole.
         # A cache that is read only serves all the same.
         with suppress(OSError):
             write_text(folder.parent.parent / "refs" / revision, folder.name)
@@ -89,8 +81,7 @@ def push(
     The model is loaded first, so that nothing is published that would not load.
 
     Args:
-        folder: holds a config, weights, a card and the images that the card shows; what else lies there, such as a
-            run's checkpoint, is left out.
+        folder: holds a config, weights, a card and the images that the card shows; other files are left out.
         repo_id: ``org/name``; created if it is not there.
         private: create it as a private repository.
         revision: a branch, created from ``main`` if it is not there; ``main`` if not given.
@@ -100,8 +91,7 @@ def push(
         The address of the commit, ``hf-hub:org/name@<commit>``; in a dry run, what would be uploaded.
 
     Raises:
-        WeightsError: the folder does not load, the card shows an image that is not there, the Hub refuses or cannot be
-            reached.
+        WeightsError: the folder does not load, an image is missing, the Hub refuses or cannot be reached.
     """
     folder = Path(folder)
     name = _name(repo_id, revision or constants.DEFAULT_REVISION)
@@ -119,24 +109,19 @@ def push(
         others = sorted({path.name for path in folder.iterdir()} - {file.name for file in files})
         left_out = [f"left out: {', '.join(others)}"] if others else []
         return "\n  ".join([f"would push to {name}:", *lines, *left_out])
-    api = HfApi()
+    api, public = hf.HfApi(), False
     with _explained(name):
-        try:
-            there = _ask(lambda timeout: api.model_info(repo_id, timeout=timeout))
-        except errors.HfHubHTTPError as error:
-            if _status(error) not in (401, 404):  # those: not there yet, and create_repo says whether it may be
-                raise
-        else:
-            if private and there.private is False:
-                raise WeightsError(f"{repo_id} exists and is public; make it private on the Hub, or take another name")
+        with suppress(errors.RepositoryNotFoundError):  # create_repo says whether it may be created
+            public = _ask(partial(api.model_info, repo_id)).private is False
+        if private and public:
+            raise WeightsError(f"{repo_id} exists and is public; make it private on the Hub, or take another name")
         # None, not False: an organisation may make its repositories private by default
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        operations = [CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=str(file)) for file in files]
-        commit = api.create_commit(
-            repo_id, operations=operations, commit_message=f"Weights {_sha256(folder / WEIGHTS)}", revision=revision
-        )
+        operations = [hf.CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=str(file)) for file in files]
+        message = f"Weights {_sha256(folder / WEIGHTS)}"
+        commit = api.create_commit(repo_id, operations=operations, commit_message=message, revision=revision)
     return f"hf-hub:{repo_id}@{commit.oid}"
 
 
@@ -149,12 +134,10 @@ def offline() -> bool:
 def _name(repo_id: str, revision: str) -> str:
     """How messages write it; refused if it can be no address."""
     try:
-        hf_hub_url(repo_id, CONFIG)  # makes no request, but checks the id
-        namespaced = repo_id.count("/") == 1
-    except errors.HFValidationError:
-        namespaced = False
-    if not namespaced:
-        raise WeightsError(f"{repo_id!r} is no repository of the Hub; write it as org/name")
+        hf.hf_hub_url(repo_id, CONFIG)  # makes no request, but checks the id
+        _organisation, _repository = repo_id.split("/")
+    except ValueError:
+        raise WeightsError(f"{repo_id!r} is no repository of the Hub; write it as org/name") from None
     if not REVISION.fullmatch(revision):
         raise WeightsError(f"{revision!r} is no revision; give a branch, a tag or a commit")
     return f"hf-hub:{repo_id}@{revision}"
@@ -162,19 +145,18 @@ def _name(repo_id: str, revision: str) -> str:
 
 def _cached(repo_id: str, revision: str) -> Path | None:
     """The cached folder of `revision`, if its config and weights are both there."""
-    config, weights = (try_to_load_from_cache(repo_id, file, revision=revision) for file in (CONFIG, WEIGHTS))
+    config, weights = (hf.try_to_load_from_cache(repo_id, file, revision=revision) for file in (CONFIG, WEIGHTS))
     # not only None stands for absent
     return Path(config).parent if isinstance(config, str) and isinstance(weights, str) else None
 
 
 def _fetch(repo_id: str, revision: str, name: str) -> Path:
     """Download what the cache lacks of the commit that `revision` is now."""
-    info = _ask(lambda timeout: HfApi().model_info(repo_id, revision=revision, timeout=timeout))
-    commit = info.sha or ""
+    info = _ask(partial(hf.HfApi().model_info, repo_id, revision=revision))
+    commit, files = info.sha or "", sorted(file.rfilename for file in info.siblings or ())
     if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
         raise WeightsError(f"{name}: the Hub answers with commit {commit!r}; check HF_ENDPOINT")
-    files = {file.rfilename for file in info.siblings or ()}
-    pickles = sorted(file for file in files if file.endswith(PICKLES))
+    pickles = [file for file in files if file.endswith(PICKLES)]
     if WEIGHTS not in files and pickles:
         raise WeightsError(
             f"{name} holds {pickles[0]} and no {WEIGHTS}: a pickle can run any code when it is read, so it is not "
@@ -183,24 +165,15 @@ def _fetch(repo_id: str, revision: str, name: str) -> Path:
     for file in (CONFIG, WEIGHTS):
         if file not in files:
             raise WeightsError(f"{name} holds no {file}, so it is no model that ecgzoo published; check the name")
-    folder = _cached(repo_id, commit)
-    if folder is None:
-        folder = _download(repo_id, CONFIG, commit).parent
-        _expected_sha256(folder / CONFIG)  # before the weights, which are large
-        images = sorted(file for file in files if re.fullmatch(r"\w[\w.-]*\.png", file))  # that the card may show
-        for file in (CARD, *images, WEIGHTS):
-            if file in files:
-                _download(repo_id, file, commit)
-    return folder
-
-
-def _download(repo_id: str, file: str, commit: str) -> Path:
-    url = hf_hub_url(repo_id, file, revision=commit)
-    _ask(lambda timeout: get_hf_file_metadata(url, timeout=timeout))
-    path = Path(hf_hub_download(repo_id, file, revision=commit))
-    if path.parent.name != commit:
-        raise WeightsError(f"hf-hub:{repo_id}@{commit}: the Hub answers with commit {path.parent.name}; try again")
-    return path
+    if folder := _cached(repo_id, commit):
+        return folder
+    card = [file for file in files if file == CARD or IMAGE.fullmatch(file)]
+    for file in (CONFIG, *card, WEIGHTS):
+        _ask(partial(hf.get_hf_file_metadata, hf.hf_hub_url(repo_id, file, revision=commit)))
+        path = Path(hf.hf_hub_download(repo_id, file, revision=commit))
+        if file == CONFIG:
+            _expected_sha256(path)  # before the weights, which are large
+    return path.parent
 
 
 def _verified(folder: Path, name: str) -> Path:
@@ -213,11 +186,8 @@ def _verified(folder: Path, name: str) -> Path:
     # the cache names a large file by its hash
     if weights.resolve().name == found:
         raise WeightsError(f"{message}: {name} was published so; take another revision, and tell its publisher")
-    try:
-        for path in (weights.resolve(), weights):
-            path.unlink(missing_ok=True)
-    except OSError:
-        raise WeightsError(f"{message}: the file is damaged; delete {folder.parent.parent} and pull again") from None
+    for path in (weights.resolve(), weights):
+        path.unlink(missing_ok=True)
     raise WeightsError(f"{message}: the file was damaged and has been removed from the cache; pull again")
 
 
@@ -240,55 +210,49 @@ def _files_to_push(folder: Path) -> list[Path]:
     """Config, weights, card and the images the card shows; refused if one is missing."""
     if not (folder / CARD).is_file():
         raise WeightsError(f"{folder}: no {CARD}, the model's card; save the model again")
-    shown = {a or b for a, b in IMAGE.findall((folder / CARD).read_text(encoding="utf-8", errors="replace"))}
-    images = {image for image in shown if not re.match(r"https?://|data:", image)}
-    for image in sorted(images):
-        if not re.fullmatch(r"\w[\w.-]*\.png", image) or not (folder / image).is_file():
+    shown = {a or b for a, b in SHOWN.findall((folder / CARD).read_text(encoding="utf-8", errors="replace"))}
+    images = sorted(image for image in shown if not re.match(r"https?://|data:", image))
+    for image in images:
+        if not IMAGE.fullmatch(image) or not (folder / image).is_file():
             raise WeightsError(f"{folder / CARD} shows {image}; expected a .png that lies beside it")
-    return [folder / file for file in (CONFIG, WEIGHTS, CARD, *sorted(images))]
+    return [folder / file for file in (CONFIG, WEIGHTS, CARD, *images)]
 
 
-def _ask(question: Callable[[float], T], attempts: int = ATTEMPTS) -> T:
-    """The answer to a short request, which is given the seconds it may take.
+def _ask(question: Callable[..., T], attempts: int = ATTEMPTS) -> T:
+    """The answer to a short request, or an error within seconds; a short pause that the Hub asks for is granted.
 
-    A request's timeout leaves out the resolver, and starts anew for each address of a name: so all of it is timed.
+    A request's own timeout leaves out the resolver, and starts anew with every byte: so all of it is timed.
     """
     patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_S)
-    answer: Future[T] = Future()
+    answer: futures.Future[T] = futures.Future()
 
     def run() -> None:
         try:
-            answer.set_result(question(patience))
+            answer.set_result(question(timeout=patience))
         except BaseException as error:
             answer.set_exception(error)
 
     Thread(target=run, daemon=True).start()
     try:
-        return answer.result(patience + 0.5)
+        return answer.result(patience)
     except errors.HfHubHTTPError as error:
         pause = _pause(error)
-        if _status(error) not in (429, 503) or attempts == 1 or pause is None or pause > LONGEST_PAUSE_S:
+        if error.response.status_code not in (429, 503) or attempts == 1 or pause is None or pause > LONGEST_PAUSE_S:
             raise
     time.sleep(pause)
     return _ask(question, attempts - 1)
 
 
-def _status(error: errors.HfHubHTTPError) -> int:
-    return int(getattr(error.response, "status_code", 0))  # before 1.0, an error may have no response
-
-
 def _pause(error: errors.HfHubHTTPError) -> int | None:
     """The seconds that the Hub asks to wait."""
-    after = error.response.headers.get("retry-after", "")
-    limit = re.search(r";\s*t\s*=\s*(\d+)", error.response.headers.get("ratelimit", ""))
-    if after.isdigit():
-        return int(after)
-    return int(limit[1]) if limit else None
+    after, limit = (error.response.headers.get(name, "") for name in ("retry-after", "ratelimit"))
+    seconds = re.fullmatch(r"(\d+)", after) or re.search(r";\s*t\s*=\s*(\d+)", limit)
+    return int(seconds[1]) if seconds else None
 
 
 @contextmanager
-def _explained(name: str, cached: bool = False) -> Iterator[None]:
-    """Every error of the client as one sentence.
+def _explained(name: str, or_else: str = "") -> Iterator[None]:
+    """Every error of the client as one sentence, which ends with `or_else`.
 
     It lets errors of the HTTP library through, and that changed twice: none can be caught by its name.
     """
@@ -298,52 +262,47 @@ def _explained(name: str, cached: bool = False) -> Iterator[None]:
         raise
     except Exception as error:
         # from None: the client's own text may quote the token
-        raise WeightsError(f"{name}: {_explanation(error, cached)}") from None
+        raise WeightsError(f"{name}: {_explanation(error)}{or_else}") from None
 
 
-def _explanation(error: BaseException, cached: bool) -> str:
+def _explanation(error: BaseException) -> str:
     while error.__cause__ and isinstance(error, errors.LocalEntryNotFoundError | RuntimeError):
         error = error.__cause__
     host = urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
-    or_cached = ", or set ECGZOO_OFFLINE=1 to use the commit in the cache" if cached else ""
-    if isinstance(error, NoAnswer):
-        return (
-            f"{host} did not answer in time; check the network, HF_ENDPOINT and the proxy, or set HF_HUB_ETAG_TIMEOUT "
-            f"to more seconds{or_cached}"
-        )
-    if not isinstance(error, errors.HfHubHTTPError):
-        if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
-            where = error.filename or constants.HF_HUB_CACHE
-            return f"{error.strerror}: {where}; check room and rights there, or set HF_HOME"
+    check = "check the network, HF_ENDPOINT"
+    if isinstance(error, futures.TimeoutError):
+        return f"{host} did not answer in time; {check} and the proxy, or set HF_HUB_ETAG_TIMEOUT to more seconds"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+        where = error.filename or constants.HF_HUB_CACHE
+        return f"{error.strerror}: {where}; check room and rights there, or set HF_HOME"
+    # before 1.0, a file that is not in the cache was an HTTP error without a response
+    if not isinstance(error, errors.HfHubHTTPError) or isinstance(error, errors.LocalEntryNotFoundError):
         said = _said(f"{type(error).__name__}: {error}")
-        check = f"check the network, HF_ENDPOINT, HF_TOKEN and the proxy{or_cached}"
-        return f"the exchange with {host} failed ({said}); {check}"
-    status = _status(error)
+        return f"the exchange with {host} failed ({said}); {check}, HF_TOKEN and the proxy"
     if isinstance(error, errors.GatedRepoError):
         return f"its owner grants access one by one; ask for it on the model's page at {host}, then set HF_TOKEN"
     if isinstance(error, errors.RevisionNotFoundError):
         return "the repository has no such revision; check the branch, tag or commit"
     if isinstance(error, errors.EntryNotFoundError):
-        file = urlsplit(str(error.response.url)).path.rpartition("/")[2]
-        return f"there is no file {file} on the Hub; check the revision"
-    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+        return f"there is no file {str(error.response.url).rpartition('/')[2]} on the Hub; check the revision"
+    status = error.response.status_code
+    if status in (401, 404):
         return (
             "no such repository, or a private one that is not open to you; check the name, and set HF_TOKEN or run "
             "`hf auth login`"
         )
     if status == 429:
         pause = _pause(error)
-        return f"too many requests; try again {'later' if pause is None else f'in {pause} s'}{or_cached}"
+        return f"too many requests; try again {'later' if pause is None else f'in {pause} s'}"
     if status >= 500:
-        return f"{host} is in trouble (status {status}); try again later{or_cached}"
-    sent = error.response.request.headers.get("authorization", "").removeprefix("Bearer ")
-    said = _said(error.server_message or "no reason given", sent)
+        return f"{host} is in trouble (status {status}); try again later"
+    said = _said(error.server_message or "no reason given")
     if status == 403:
         return f"your token does not allow it ({said}); make one that does at {host}/settings/tokens, set HF_TOKEN"
     return f"{host} refuses with status {status} ({said}); put that right, or try again later"
 
 
-def _said(text: str, token: str = "") -> str:
-    """Another's words in one short line, without the token that was sent."""
+def _said(text: str) -> str:
+    """Another's words in one short line, without the token."""
     text = re.sub(r"(?i)bearer\s.*", "", " ".join(text.split()))
-    return (text.replace(token, "…") if token else text)[:300]
+    return text.replace(hf.get_token() or "\n", "…")[:300]
