@@ -20,9 +20,9 @@ from _report import peak_growth_mb, report
 from rich.progress import track
 
 from ecgzoo.create import create_loss
-from ecgzoo.training.run import has_bf16
 from ecgzoo.losses.clt import CLT
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
+from ecgzoo.training.run import has_bf16
 
 BATCH, DIM, CLASSES, NEGATIVES, TAU = 64, 128, 5, 1024, 0.07
 SIZES = (17_418, 100_000, 1_000_000)
@@ -31,7 +31,7 @@ SIZES = (17_418, 100_000, 1_000_000)
 def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
     """One step of our loss: forward, backward, update."""
     info = ModelInfo("net", ("I",), CLASSES, DIM, DIM)
-    clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), {"critic": critic, "max_rows": len(labels)})
+    clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), critic=critic, max_rows=len(labels))
     assert isinstance(clt, CLT)
     everyone = torch.arange(len(labels))
     clt.bank.update(everyone, *(F.normalize(torch.randn(len(labels), DIM), dim=1) for _ in range(2)))
@@ -42,7 +42,7 @@ def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) 
             torch.randn(BATCH, DIM, dtype=dtype, requires_grad=True),
             torch.randn(BATCH, DIM, dtype=dtype),
         )
-        views = [View(e[:, :CLASSES], e, e[..., None]) for e in (student, teacher)]
+        views = [View(e[:, :CLASSES], e, e[..., None]).full_precision() for e in (student, teacher)]
         clt(*views, Batch(labels[index], index)).backward()
         clt.after_backward()
 

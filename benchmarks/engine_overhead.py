@@ -17,10 +17,13 @@ import torch
 from _report import report
 from rich.progress import track
 
-from ecgzoo.create import create_loss, create_model, create_teacher
-from ecgzoo.training import LossTerm, Recipe, Run, engine
-from ecgzoo.training.state import save_state
-from ecgzoo.losses.contract import Batch, DataInfo
+from ecgzoo import Batch, DataInfo, LossTerm, Recipe, Run, create_model, create_teacher
+from ecgzoo.backbones.fold import folded
+from ecgzoo.training import state
+from ecgzoo.training.checkpoint import save_state
+from ecgzoo.training.distiller import create_losses
+from ecgzoo.training.loop import Job, fit
+from ecgzoo.training.terms import parse_term
 
 ROUNDS, STEPS, BATCH, CROP = 7, 40, 64, 250
 LOSSES = {"bce": ("bce=1",), "mvkt": ("bce=1", "mkd=1", "clt=0.8")}
@@ -28,11 +31,11 @@ LOSSES = {"bce": ("bce=1",), "mvkt": ("bce=1", "mkd=1", "clt=0.8")}
 
 def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
     """Seconds of one epoch of the engine: its steps, its checkpoint, its validation, for a fresh student."""
-    job = engine.Job(
+    job = Job(
         name="engine",
         student=create_model("xresnet1d18", ("I",)),
         teacher=create_teacher("xresnet1d18") if len(losses) > 1 else None,
-        terms=[LossTerm.parse(text) for text in losses],
+        terms=[parse_term(LossTerm, text) for text in losses],
         cohort=run.cohort,
         train_rows=run.train_rows[: STEPS * BATCH],
         val_rows=run.val_rows,
@@ -46,19 +49,18 @@ def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[flo
         save_state(path, tree)
         written.append(time.perf_counter() - start)
 
-    with mock.patch.object(engine, "save_state", timed):
-        line = engine.fit(run.accelerator, job)
+    with mock.patch.object(state, "save_state", timed):
+        line = fit(run.accelerator, job)
     return line["seconds"], sum(written), line["val_seconds"]
 
 
 def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float:
     """Seconds of as many bare steps: teacher forward, student forward, `losses`, backward, optimiser."""
     student = create_model("xresnet1d18", ("I",)).train()
-    teacher = engine.folded(create_teacher("xresnet1d18")) if with_teacher else None
+    teacher = folded(create_teacher("xresnet1d18")) if with_teacher else None
     data = DataInfo(tuple("abcde"), torch.randint(0, 2, (STEPS * BATCH, 5)))
-    terms = [LossTerm.parse(text) for text in losses]
-    built = [create_loss(term.name, student.info, teacher.info if teacher else None, data) for term in terms]
-    parameters = [*student.parameters(), *(p for loss in built for p in loss.parameters())]
+    built = create_losses(losses, student, teacher, data)
+    parameters = [*student.parameters(), *(p for _, loss in built.values() for p in loss.parameters())]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
     one, twelve = torch.randn(BATCH, 1, CROP) * 0.2, torch.randn(BATCH, 12, CROP) * 0.2
     start = time.perf_counter()
@@ -71,11 +73,12 @@ def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float
                 with torch.no_grad():
                     view = teacher.view(twelve)
             seen = student.view(one)
-            values = [term.weight * loss(seen, view, batch) for term, loss in zip(terms, built, strict=True)]
+        views = [view.full_precision(("logits", "embedding")) if view else None for view in (seen, view)]
+        values = [weight * loss(*views, batch) for weight, loss in built.values()]
         torch.stack(values).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-        for loss in built:
+        for _, loss in built.values():
             loss.after_backward()
     return time.perf_counter() - start
 

@@ -133,7 +133,7 @@ def test_wrong_names_and_arguments_are_refused() -> None:
     with pytest.raises(RegistryError, match="xresnet1d18"):
         ecgzoo.create_model("xresnet18")
     with pytest.raises(RegistryError, match="depth"):
-        ecgzoo.create_model("xresnet1d18", arguments={"depth": 3})
+        ecgzoo.create_model("xresnet1d18", depth=3)
     for classes in (0, 2.5):
         with pytest.raises(RegistryError, match="num_classes"):
             ecgzoo.create_model("xresnet1d18", num_classes=classes)
@@ -141,7 +141,7 @@ def test_wrong_names_and_arguments_are_refused() -> None:
         with pytest.raises(SignalError, match="leads"):
             ecgzoo.create_model("xresnet1d18", leads=leads)
     with pytest.raises(RegistryError, match="drop_rate"):
-        ecgzoo.create_model("xresnet1d18", arguments={"drop_rate": 2})
+        ecgzoo.create_model("xresnet1d18", drop_rate=2)
     with pytest.raises(WeightsError, match="no weights have this name"):
         ecgzoo.create_model("inception1d", pretrained=True)
 
@@ -149,7 +149,7 @@ def test_wrong_names_and_arguments_are_refused() -> None:
 def test_config_refuses_what_cannot_be() -> None:
     good = {"architecture": "xresnet1d18", "leads": ("I",), "num_classes": 2}
     for bad in (
-        {"labels": ("a",)},
+        {"classes": ("a",)},
         {"aggregation": "median"},
         {"stride_s": 3.0},
         {"stride_s": 0.004},

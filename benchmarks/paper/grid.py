@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ecgzoo.data import Cohort
 from ecgzoo import Recipe, Run
+from ecgzoo.data import Cohort
 from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -38,7 +38,15 @@ RESULTS = Path(__file__).parents[1] / "results"
 # what mvkt_plus.py adds; the same without a teacher tells what of it is distillation
 PLUS = {"aux_task": "all", "pretrain_epochs": 120, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
 # what came before it: whatever lead in half of twice the epochs, in place of pretraining
-LONG = {"aux_task": "all", "any_lead": 0.7, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998, "epochs": 40}
+LONG = {
+    "aux_task": "all",
+    "transforms": ("any_lead=0.7",),
+    "window_s": 5.0,
+    "stride_s": 2.5,
+    "ema_decay": 0.998,
+    "epochs": 40,
+}
+MIXED = {**LONG, "transforms": ("mixup=0.2", "any_lead=0.7")}
 ARMS: dict[str, dict[str, Any]] = {
     "bce": {"losses": ("bce=1",)},
     "kd": {"losses": ("bce=1", "kd=1")},
@@ -50,8 +58,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "bce plus": {"losses": ("bce=1", "aux=0.2"), **PLUS},
     "mvkt plus": {"losses": ("bce=1", "mkd=1", "aux=0.2"), **PLUS},
     "mvkt long": {"losses": ("bce=1", "mkd=1", "aux=0.2"), **LONG},
-    "bce mixup": {"losses": ("bce=1", "aux=0.2"), "mixup": 0.2, **LONG},
-    "mkd mixup": {"losses": ("mkd=1", "aux=0.2"), "mixup": 0.2, **LONG},
+    "bce mixup": {"losses": ("bce=1", "aux=0.2"), **MIXED},
+    "mkd mixup": {"losses": ("mkd=1", "aux=0.2"), **MIXED},
 }
 IN_FULL, ELSEWHERE = "I", ("bce", "kd", "mvkt", "mvkt plus")
 PRETRAINED = "pretrained"
@@ -60,7 +68,7 @@ COMMON = Recipe(
     train_folds="1-7",
     val_folds="8",
     test_folds="9",
-    student_arguments=("drop_rate=0",),
+    student_arguments={"drop_rate": 0},
     epochs=20,
     compare=False,
 )
@@ -147,8 +155,8 @@ def _one_quiet_thread() -> None:
 def train_teacher(common: Recipe, output: Path) -> EcgModel:
     """The teacher of all arms: twelve leads, labels alone, seed 0."""
     recipe = replace(common, losses=("bce=1",), student_arguments=(), output=output / "teacher", resume=True)
-    run = Run(recipe, distils=False)
-    teacher = run.train("teacher", recipe.teacher, recipe.teacher_leads, recipe.losses, None)
+    run = Run(recipe)
+    teacher = run.train("teacher", recipe.teacher_network, recipe.loss_terms, is_teacher=True)
     save_scores(run.scores(teacher, recipe.judged_folds, run.judged_rows), output / "teacher.npz")
     return teacher
 
@@ -157,7 +165,7 @@ def pretrain_one(common: Recipe, fields: dict[str, Any], seed: int, output: Path
     """Pretrain what the arms with these fields start from, if that is not done."""
     recipe = replace(common, **{**fields, "losses": ("bce=1",)}, seed=seed, resume=True)
     folder = output / PRETRAINED
-    Run(replace(recipe, output=folder / str(seed), pretrain_folder=folder), distils=False).pretrained()
+    Run(replace(recipe, output=folder / str(seed), pretrain_folder=folder)).pretrained()
 
 
 def run_one(
@@ -179,9 +187,9 @@ def run_one(
         "data": run.cohort.title,
         "seed": seed,
         "student": recipe.student,
-        "teacher": teacher if run.distils else None,
+        "teacher": teacher if run.distills else None,
         "folds": {"train": recipe.train_folds, "val": recipe.val_folds, "test": recipe.test_folds},
-        "losses": list(recipe.losses),
+        "losses": list(map(str, recipe.losses)),
         "macro_auc": evaluation.macro_auc,
         "ci": list(evaluation.ci),
         "per_class": evaluation.per_class,
@@ -194,11 +202,11 @@ def run_one(
 
 def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
     """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
-    distils = any(term.name not in ("bce", "aux") for term in recipe.terms)
+    distills = any(term.name not in ("bce", "aux") for term in recipe.loss_terms)
     kept = Path(recipe.output).parent / PRETRAINED
-    given = replace(recipe, teacher_weights=teacher if distils else None, pretrain_folder=kept, resume=True)
-    run = Run(given, distils, cohort)
-    return run, run.student(run.teacher() if distils else None)
+    given = replace(recipe, teacher_weights=teacher if distills else None, pretrain_folder=kept, resume=True)
+    run = Run(given, cohort)
+    return run, run.student(run.teacher() if run.distills else None)
 
 
 def save_scores(scores: CohortScores, path: Path) -> None:

@@ -50,7 +50,9 @@ def parse_term(kind: type[Term], given: Any) -> Term:
         try:
             given = kind(**given)
         except TypeError as error:
-            raise RecipeError(f"{what} {dict(given)}: expected name, {number} and arguments ({error})") from error
+            raise RecipeError(
+                f"{what} {dict(given)}: expected name={number}, as fields of a mapping too ({error})"
+            ) from error
     if isinstance(given, kind):
         term, text = given, str(given)
     else:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from ecgzoo.config import THRESHOLDS, ModelConfig
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
@@ -16,40 +18,44 @@ FAILURES = (
 )
 
 
-def render_card(config: ModelConfig) -> str:
-    """Markdown for the folder's README.md, with the metadata that the Hub reads."""
+def render_card(config: ModelConfig, source: str) -> str:
+    """Markdown for the folder's README.md, with the metadata that the Hub reads; `source` is what loads the model."""
+    leads = f"lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}"
     lines = [
         "---",
-        *_metadata(config),
+        _metadata(config).to_yaml(),
         "---",
         "",
-        f"# {config.architecture} on lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}",
+        f"# {config.architecture} on {leads}",
         "",
         "**Research use only, not a medical device.** " + config.intended_use,
         "",
     ]
     if config.training.get("simulated"):
         lines += ["**Trained on a *simulated* cohort: it has never seen a patient's recording.**", ""]
+    if config.classes:
+        lines += [
+            "## Load",
+            "",
+            "```python",
+            "import ecgzoo",
+            "",
+            f'model = ecgzoo.load_pretrained("{source}")',
+            'print(model.predict("RECORD"))  # any WFDB record, or an ecgzoo.Record',
+            "```",
+            "",
+        ]
     lines += [
-        "## Load",
-        "",
-        "```python",
-        "import ecgzoo",
-        "",
-        'model = ecgzoo.load_pretrained("hf-hub:ORG/NAME@COMMIT")  # or this folder',
-        'print(model.predict("RECORD"))  # any WFDB record, or an ecgzoo.Record',
-        "```",
-        "",
         "## Input and output",
         "",
-        f"- millivolts at {config.rate_hz:g} Hz of leads {', '.join(config.leads)}, normalized in the network by "
+        f"- millivolts at {config.rate_hz:g} Hz of {leads}, normalized in the network by "
         + (
             f"one mean ({config.normalization.mean_mv:.5f} mV) and deviation ({config.normalization.std_mv:.5f} mV)"
             if config.normalization.kind == "mv_global"
             else "each window's own mean and deviation"
         ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
-        f"- one probability a label, task {config.task}, calibrated by temperature {config.temperature:.4f}",
+        f"- one probability per label, task {config.task}, calibrated by temperature {config.temperature:.4f}",
         "",
         *_labels(config),
         *_measured(config),
@@ -66,23 +72,35 @@ def render_card(config: ModelConfig) -> str:
     return "\n".join(lines)
 
 
-def _metadata(config: ModelConfig) -> list[str]:
-    """The Hub's YAML, as JSON values, which YAML holds too."""
-    leads = "single-lead" if len(config.leads) == 1 else "multi-lead"
-    values: dict[str, Any] = {
-        "library_name": "ecgzoo",
-        "license": config.license.lower(),
-        "tags": ["ecg", "electrocardiogram", leads, config.architecture],
-        "pipeline_tag": "other",
-    }
-    if config.metrics:
-        kind = f"{config.metrics['data']}{' (simulated)' * bool(config.metrics.get('simulated'))}"
-        metric = {"type": "roc_auc", "name": "macro AUC", "value": round(config.metrics["macro_auc"], 4)}
-        dataset = {"type": config.metrics["data"], "name": kind, "split": _folds(config.metrics)}
-        task = {"type": "other", "name": f"ECG classification, {config.task}"}
-        results = [{"task": task, "dataset": dataset, "metrics": [metric]}]
-        values["model-index"] = [{"name": f"{config.architecture}-{'-'.join(config.leads)}", "results": results}]
-    return [f"{name}: {json.dumps(value)}" for name, value in values.items()]
+def _metadata(config: ModelConfig) -> ModelCardData:
+    """What the Hub reads."""
+    metrics, results = config.metrics, []
+    if metrics:
+        simulated = " (simulated)" if metrics.get("simulated") else ""
+        result = EvalResult(
+            task_type="other",
+            task_name=f"ECG classification, {config.task}",
+            dataset_type=metrics["data"],
+            dataset_name=f"{metrics['data']}{simulated}",
+            dataset_split=_folds(metrics),
+            metric_type="roc_auc",
+            metric_name="macro AUC",
+            metric_value=round(metrics["macro_auc"], 4),
+        )
+        results.append(result)
+    return ModelCardData(
+        library_name="ecgzoo",
+        license=config.license.lower(),
+        tags=[
+            "ecg",
+            "electrocardiogram",
+            "single-lead" if len(config.leads) == 1 else "multi-lead",
+            config.architecture,
+        ],
+        pipeline_tag="other",
+        model_name=f"{config.architecture}-{'-'.join(config.leads)}",
+        eval_results=results or None,
+    )
 
 
 def _labels(config: ModelConfig) -> list[str]:

@@ -19,8 +19,10 @@ from ecgzoo.weights.card import plot_calibration, render_card
 from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 
 
-def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
+def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = None) -> Path:
     """Write the model's weights, config and card into `folder`, and return it.
+
+    The card says that `source` loads the model: the folder itself if not given.
 
     Weights are written in ``config.weights_dtype``. The config, which carries their hash, is written last: a folder
     with a config that fits is whole.
@@ -30,7 +32,7 @@ def save_pretrained(model: EcgModel, folder: str | Path) -> Path:
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
     try:
-        card = render_card(model.config)
+        card = render_card(model.config, source or str(folder))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"the config's metrics or training make no card ({error!r}); leave them empty, or whole"

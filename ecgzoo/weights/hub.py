@@ -81,7 +81,8 @@ def push(
     The model is loaded first, so that nothing is published that would not load.
 
     Args:
-        folder: holds a config, weights, a card and the images that the card shows; other files are left out.
+        folder: holds a config, weights, a card and the images that the card shows; other files are left out. The
+            published card's load line names the repository.
         repo_id: ``org/name``; created if it is not there.
         private: create it as a private repository.
         revision: a branch, created from ``main`` if it is not there; ``main`` if not given.
@@ -119,7 +120,9 @@ def push(
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         if revision:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        operations = [hf.CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=str(file)) for file in files]
+        address = f"hf-hub:{repo_id}" + (f"@{revision}" if revision else "")
+        card = addressed((folder / CARD).read_bytes(), address)
+        operations = [hf.CommitOperationAdd(file.name, card if file.name == CARD else str(file)) for file in files]
         message = f"Weights {_sha256(folder / WEIGHTS)}"
         commit = api.create_commit(repo_id, operations=operations, commit_message=message, revision=revision)
     return f"hf-hub:{repo_id}@{commit.oid}"
@@ -171,6 +174,8 @@ def _fetch(repo_id: str, revision: str, name: str) -> Path:
     for file in (CONFIG, *card, WEIGHTS):
         _ask(partial(hf.get_hf_file_metadata, hf.hf_hub_url(repo_id, file, revision=commit)))
         path = Path(hf.hf_hub_download(repo_id, file, revision=commit))
+        if path.parent.name != commit:
+            raise WeightsError(f"{name}: the Hub answers with commit {path.parent.name}; try again")
         if file == CONFIG:
             _expected_sha256(path)  # before the weights, which are large
     return path.parent
@@ -204,6 +209,11 @@ def _expected_sha256(config: Path) -> str:
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def addressed(card: bytes, address: str) -> bytes:
+    """`card` with `address` in its load line, ``ecgzoo.load_pretrained("…")``."""
+    return re.sub(rb'(ecgzoo\.load_pretrained\()"[^"\n]*"', rb'\1"' + address.encode() + b'"', card)
 
 
 def _files_to_push(folder: Path) -> list[Path]:

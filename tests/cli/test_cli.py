@@ -10,7 +10,7 @@ import pytest
 import wfdb
 
 import ecgzoo
-from ecgzoo import Recipe, Run
+from ecgzoo import Network, Recipe, Run
 
 
 def ecgzoo_command(*arguments: str, status: int = 0) -> str:
@@ -23,7 +23,7 @@ def ecgzoo_command(*arguments: str, status: int = 0) -> str:
 def student(tiny: str, tmp_path: Path) -> Path:
     """A student trained for one epoch."""
     run = Run(Recipe(data="tiny", epochs=1, output=str(tmp_path / "run")))
-    run.report({"baseline": run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)})
+    run.report({"baseline": run.train("baseline", Network("xresnet1d18", ("I",)))})
     return tmp_path / "run" / "baseline"
 
 
@@ -47,7 +47,7 @@ def test_info_of_a_backbone_and_of_a_folder(student: Path) -> None:
     described = json.loads(ecgzoo_command("info", "xresnet1d101", "--leads", "12", "--num-classes", "71"))
     assert described["parameters"] == 1_880_775
     assert described["leads"] == list(ecgzoo.LEADS_12)
-    assert json.loads(ecgzoo_command("info", str(student)))["labels"] == ["CD", "HYP", "MI", "NORM", "STTC"]
+    assert json.loads(ecgzoo_command("info", str(student)))["classes"] == ["CD", "HYP", "MI", "NORM", "STTC"]
     assert "Did you mean xresnet1d101" in ecgzoo_command("info", "xresnet1d11", status=2)
 
 

@@ -28,7 +28,7 @@ def labels(seed: int = 0) -> torch.Tensor:
 
 def make(y: torch.Tensor, seed: int = 0, **params: object):
     torch.manual_seed(seed)
-    return create_loss("clt", info(6), info(5), DataInfo(tuple("ABCD"), y), {"dim": D, "temperature": TAU, **params})
+    return create_loss("clt", info(6), info(5), DataInfo(tuple("ABCD"), y), **{"dim": D, "temperature": TAU, **params})
 
 
 def views(count: int, seed: int) -> tuple[View, View]:
@@ -114,7 +114,7 @@ def test_bfloat16_embeddings_change_it_by_their_rounding_only(critic: str) -> No
     found = []
     for dtype in (torch.bfloat16, torch.float32):
         half = [view.embedding.bfloat16().to(dtype).requires_grad_() for view in views(4, seed=9)]
-        value = clt(*(View(torch.zeros(4, C), e, e[..., None]) for e in half), batch)
+        value = clt(*(View(torch.zeros(4, C), e, e[..., None]).full_precision() for e in half), batch)
         found.append((value.detach(), torch.autograd.grad(value, half[0])[0].float()))
     (value, gradient), (exact, exact_gradient) = found
     assert value != exact  # the products really ran in bfloat16
@@ -176,12 +176,11 @@ def test_the_loss_is_finite_at_the_papers_temperature_in_half_precision() -> Non
     y = labels()
     clt = make(y, temperature=0.07)
     same = torch.ones(4, 6, dtype=torch.bfloat16), torch.ones(4, 5, dtype=torch.bfloat16)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        for index in ([1, 2, 3, 4], [5, 6, 7, 8]):
-            at = torch.tensor(index)
-            student, teacher = (View(torch.zeros(4, C), e, e[..., None]) for e in same)
-            value = clt(student, teacher, Batch(y[at], at))
-            clt.after_backward()
+    for index in ([1, 2, 3, 4], [5, 6, 7, 8]):
+        at = torch.tensor(index)
+        student, teacher = (View(torch.zeros(4, C), e, e[..., None]).full_precision() for e in same)
+        value = clt(student, teacher, Batch(y[at], at))
+        clt.after_backward()
     assert value.dtype == torch.float32
     assert value.isfinite()
 

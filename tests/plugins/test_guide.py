@@ -12,11 +12,16 @@ import pytest
 import torch
 
 from ecgzoo import create_loss, create_student, save_pretrained
-from ecgzoo.training.recipe import LossTerm
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import HOOKS
-from ecgzoo.testing import assert_backbone_conforms, assert_dataset_conforms, assert_loss_conforms
+from ecgzoo.testing import (
+    assert_backbone_conforms,
+    assert_dataset_conforms,
+    assert_loss_conforms,
+    assert_transform_conforms,
+)
+from ecgzoo.training.terms import LossTerm, parse_term
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -66,9 +71,13 @@ def test_its_backbone(my_ecg: Path) -> None:
 def test_its_loss(my_ecg: Path) -> None:
     assert_loss_conforms("my_loss")
     info, data = ModelInfo("net", ("I",), 2, 4, 4), DataInfo(("a", "b"), torch.zeros(3, 2))
-    term = LossTerm.parse("my_loss=1,margin=-1")
+    term = parse_term(LossTerm, "my_loss=1,margin=-1")
     with pytest.raises(RecipeError, match="margin is -1"):
-        create_loss(term.name, info, info, data, term.params)
+        create_loss(term.name, info, info, data, **term.arguments)
+
+
+def test_its_transform(my_ecg: Path) -> None:
+    assert_transform_conforms("my_noise")
 
 
 def test_its_data_set(my_ecg: Path) -> None:

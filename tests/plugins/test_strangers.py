@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from ecgzoo import create_loss, create_student, load_cohort, registry
-from ecgzoo.training.recipe import check_requires
+from ecgzoo import create_loss, create_student, create_transform, load_cohort, registry
 from ecgzoo.errors import RecipeError, RegistryError, WeightsError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import KINDS
 from ecgzoo.testing import assert_nothing_overdue
+from ecgzoo.training.recipe import check_requires
 
 HOOKS = """
 from ecgzoo import hookimpl
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, WeightsSpec
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
 
 @hookimpl
 def ecgzoo_backbones():
@@ -38,6 +39,10 @@ def ecgzoo_weights():
 @hookimpl
 def ecgzoo_recipes():
     yield RecipeSpec(name="cook", factory="{module}:recipe", summary="")
+
+@hookimpl
+def ecgzoo_transforms():
+    yield TransformSpec(name="turn", factory="{module}:transform", summary="")
 """
 
 RAISE = "\ndef {name}(*given): raise ZeroDivisionError('first line\\nsecond line')\n"
@@ -92,12 +97,14 @@ def test_a_backbone_that_keeps_it(install) -> None:
 
 
 def test_the_other_factories(install) -> None:
-    names = ("loss", "dataset", "weights", "recipe")
+    names = ("loss", "transform", "dataset", "weights", "recipe")
     strangers(install, "strange_rest", "".join(RAISE.format(name=name) for name in names))
     info = ModelInfo("net", ("I",), 2, 4, 4)
     failed = r"of strange-rest 1\.2 failed with ZeroDivisionError: first line\."
     with pytest.raises(RegistryError, match=f"loss odd {failed}"):
         create_loss("odd", info, None, DataInfo(("a", "b"), info))  # type: ignore[arg-type] # never reached
+    with pytest.raises(RegistryError, match=f"transform turn {failed}"):
+        create_transform("turn", DataInfo(("a", "b"), torch.zeros(1, 2)), 0.5)
     with pytest.raises(RegistryError, match=f"dataset far {failed}"):
         load_cohort("far")
     with pytest.raises(RegistryError, match=f"weights resnet1d18.mine {failed}"):
@@ -110,8 +117,13 @@ def test_the_other_factories(install) -> None:
 
 def test_factories_that_make_something_else(install) -> None:
     strangers(
-        install, "strange_kind", "\ndef loss(student, teacher, data): return 3\ndef dataset(root, task): return 4\n"
+        install,
+        "strange_kind",
+        "\ndef loss(student, teacher, data): return 3\ndef dataset(root, task): return 4\n"
+        "def transform(data, amount): return 5\n",
     )
+    with pytest.raises(RegistryError, match="int, which is no ecgzoo Transform"):
+        create_transform("turn", DataInfo(("a", "b"), torch.zeros(1, 2)), 0.5)
     with pytest.raises(RegistryError, match="int, which is no ecgzoo Loss"):
         create_loss("odd", None, None, None)  # type: ignore[arg-type] # the factory looks at none of them
     with pytest.raises(RegistryError, match="int, which is no Cohort"):
@@ -258,6 +270,6 @@ def test_a_loss_of_unknown_needs_is_refused(install) -> None:
     source = (
         "\nfrom ecgzoo.losses.contract import Loss\nclass loss(Loss):\n    requires = frozenset({'student.logit'})\n"
     )
-    strangers(install, "needy_loss", source + "    def __init__(self, student, teacher, data): super().__init__()\n")
+    strangers(install, "needy_loss", source)
     with pytest.raises(RegistryError, match=r"loss odd of needy-loss 1\.2 requires .*student\.logit"):
         create_loss("odd", None, None, None)  # type: ignore[arg-type] # it looks at none of them

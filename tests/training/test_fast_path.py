@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from ecgzoo import create_model, create_teacher
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.training.batches import TrainingRecords
-from ecgzoo.training.engine import Learner, folded
 from ecgzoo.losses.contract import DataInfo
 from ecgzoo.losses.mkd import MKD
 from ecgzoo.model import EcgModel
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.distiller import Distiller
 
 STEPS, BATCH, LR = 50, 8, 1e-3
 
@@ -49,16 +49,13 @@ def test_fifty_steps_agree(plain_net) -> None:
 
     student = fresh(("I",), seed=1)
     mkd = MKD(student.info, teacher.info, DataInfo(cohort.classes, torch.zeros(1, 5))).double()
-    learner = Learner(student, {"mkd": mkd}, {"mkd": 1.0}).train()
+    learner = Distiller(student, teacher, {"mkd": (1.0, mkd)}).train()
     fused = torch.optim.SGD(learner.parameters(), lr=LR, momentum=0.9, fused=True)
-    fast_teacher = folded(teacher)
     fast = []
     records = TrainingRecords(cohort, rows, list(range(12)), 250, BATCH, torch.device("cpu"))
     for millivolts, batch in records.epoch(3, 0):
         millivolts = millivolts.double()
-        with torch.no_grad():
-            view = fast_teacher.view(millivolts)
-        total, _ = learner(millivolts[:, :1], view, batch)
+        total, _ = learner(millivolts[:, :1], millivolts, batch)
         total.backward()
         fused.step()
         fused.zero_grad()

@@ -1,8 +1,8 @@
 """Mixup: records and both kinds of labels in the same shares."""
 
 import torch
-
 from ecgzoo.training.mixup import mixed
+
 from ecgzoo.losses.contract import Batch
 
 

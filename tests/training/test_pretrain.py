@@ -11,11 +11,12 @@ import torch
 from accelerate import Accelerator
 
 import ecgzoo
+from ecgzoo import Network, Recipe, Run
 from ecgzoo.create import load_cohort
-from ecgzoo.training import Recipe, Run, run
-from ecgzoo.training import pretrain as module
-from ecgzoo.training.pretrain import TEMPERATURE, pair_loss, pretrain
 from ecgzoo.errors import RecipeError
+from ecgzoo.training import pretrain as module
+from ecgzoo.training import run
+from ecgzoo.training.pretrain import TEMPERATURE, pair_loss, pretrain
 
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
@@ -94,7 +95,7 @@ def test_students_of_several_leads_start_from_one_folder(tiny: str, tmp_path: Pa
 
     def pretrained(**fields: object) -> ecgzoo.EcgModel:
         output = tmp_path / str(len(list(tmp_path.iterdir())))
-        return Run(dataclasses.replace(wanted, output=output, **fields), distils=False).pretrained()
+        return Run(dataclasses.replace(wanted, output=output, **fields)).pretrained()
 
     first = pretrained()
     of_ii = {"student_leads": ("II",), "losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic"}
@@ -109,9 +110,9 @@ def test_students_of_several_leads_start_from_one_folder(tiny: str, tmp_path: Pa
 
 
 def test_a_run_pretrains_the_network_that_it_is_given(tiny: str, tmp_path: Path) -> None:
-    run = Run(recipe(tmp_path, pretrain_epochs=1, losses=("bce=1",)), distils=False)
-    assert run.train("two", "resnet1d18", ("I", "II"), ("bce=1",), None).config.leads == ("I", "II")
-    other = run.train("other", "resnet1d18", ("II",), ("bce=1",), None)
+    run = Run(recipe(tmp_path, pretrain_epochs=1, losses=("bce=1",)))
+    assert run.train("two", Network("resnet1d18", ("I", "II"))).config.leads == ("I", "II")
+    other = run.train("other", Network("resnet1d18", ("II",)))
     assert (other.config.architecture, other.config.leads) == ("resnet1d18", ("II",))
 
 
@@ -120,7 +121,7 @@ def test_stopped_it_goes_on_as_if_it_had_not(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     wanted = recipe(tmp_path, pretrain_epochs=3, losses=("bce=1", "aux=0.2"), aux_task="diagnostic")
-    whole = Run(dataclasses.replace(wanted, output=tmp_path / "whole"), distils=False).student(None)
+    whole = Run(dataclasses.replace(wanted, output=tmp_path / "whole")).student(None)
     seen: list[torch.Tensor] = []
 
     def stopped(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -136,10 +137,10 @@ def test_stopped_it_goes_on_as_if_it_had_not(
         patched.setattr(module, "pair_loss", stopped)
         patched.setattr(run, "fit", no_fit)
         with pytest.raises(KeyboardInterrupt):
-            Run(wanted, distils=False).student(None)
+            Run(wanted).student(None)
     with monkeypatch.context() as patched:
         patched.setattr(module, "pair_loss", lambda a, b: (seen.append(a), pair_loss(a, b))[1])
-        resumed = Run(dataclasses.replace(wanted, resume=True), distils=False).student(None)
+        resumed = Run(dataclasses.replace(wanted, resume=True)).student(None)
     assert len(seen) == 3
     for name, weights in whole.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name]), name
@@ -159,4 +160,4 @@ def test_what_cannot_be_pretrained_is_refused(tiny: str, tmp_path: Path) -> None
 
 def test_a_rate_too_high_is_said(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"pretraining: the loss is .* lower --lr"):
-        Run(recipe(tmp_path, pretrain_epochs=2, lr=1e30, losses=("bce=1",)), distils=False).student(None)
+        Run(recipe(tmp_path, pretrain_epochs=2, lr=1e30, losses=("bce=1",))).student(None)

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from ecgzoo.data import parse_folds
 from ecgzoo import LossTerm, Recipe
-from ecgzoo.training.recipe import claim_folder
+from ecgzoo.data import parse_folds
 from ecgzoo.errors import DataError, RecipeError, SignalError
+from ecgzoo.training.recipe import claim_folder
+from ecgzoo.training.terms import parse_term
 
 
 @pytest.mark.parametrize(("text", "folds"), [("1-3", (1, 2, 3)), ("9", (9,)), ("10, 1-2", (1, 2, 10)), ("2-2,2", (2,))])
@@ -22,24 +23,40 @@ def test_other_folds_are_refused(text: str) -> None:
 
 
 def test_a_loss_term_has_a_weight_and_parameters() -> None:
-    assert LossTerm.parse("clt=0.8,critic=infonce,temperature=0.1") == LossTerm(
-        "clt", 0.8, {"critic": "infonce", "temperature": 0.1}
-    )
+    term = LossTerm("clt", 0.8, {"critic": "infonce", "temperature": 0.1})
+    assert parse_term(LossTerm, "clt=0.8,critic=infonce,temperature=0.1") == term
+    assert parse_term(LossTerm, {"name": "clt", "weight": 0.8, "arguments": term.arguments}) == term
+    assert parse_term(LossTerm, term) is term
 
 
 def test_a_parameter_may_be_a_list() -> None:
-    assert LossTerm.parse("mkd=1,class_weights=[1,2.5],reduction=mean").params == {
+    assert parse_term(LossTerm, "mkd=1,class_weights=[1,2.5],reduction=mean").arguments == {
         "class_weights": [1, 2.5],
         "reduction": "mean",
     }
 
 
 @pytest.mark.parametrize(
-    "text", ["bce=inf", "bce=nan", "bce", "bce=x", "=1", "bce=0", "bce=-1", "clt=1,critic", "clt=1,=2"]
+    "text",
+    [
+        {"name": "bce"},
+        {"name": "bce", "weight": 0},
+        LossTerm("bce", -1),
+        3,
+        "bce=inf",
+        "bce=nan",
+        "bce",
+        "bce=x",
+        "=1",
+        "bce=0",
+        "bce=-1",
+        "clt=1,critic",
+        "clt=1,=2",
+    ],
 )
 def test_another_loss_term_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="name=weight"):
-        LossTerm.parse(text)
+        parse_term(LossTerm, text)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +101,11 @@ def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:
     )
     path = tmp_path / "run" / "recipe.json"
     older = json.loads(path.read_text())
-    del older["mixup"]  # written before there was one
+    del older["transforms"]  # written before there were any
     path.write_text(json.dumps(older))
     claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True), "abc")
-    with pytest.raises(RecipeError, match="mixup is 0"):
-        claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, mixup=0.2), "abc")
+    with pytest.raises(RecipeError, match=r"transforms is \[\] there and \['mixup=0.2'\] here"):
+        claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, transforms=("mixup=0.2",)), "abc")
     with pytest.raises(RecipeError, match="seed is 1 there and 2 here"):
         claim_folder(Recipe(output=tmp_path / "run", seed=2, resume=True), "abc")
     with pytest.raises(RecipeError, match="data_fingerprint is 'abc' there and 'xyz' here"):

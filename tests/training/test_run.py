@@ -15,14 +15,14 @@ import pytest
 import torch
 
 import ecgzoo
+from ecgzoo import LossTerm, Network, Recipe, Run
 from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo import Recipe, Run
-from ecgzoo.training.batches import TrainingRecords
-from ecgzoo.training.checkpoint import load_state
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluation import decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.model import EcgModel
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.checkpoint import load_state
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -73,7 +73,7 @@ def test_a_whole_run(tiny: str, tmp_path: Path) -> None:
 
 def test_the_best_epoch_is_kept(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, epochs=4))
-    model = run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)
+    model = run.train("baseline", Network("xresnet1d18", ("I",)))
     lines = log(tmp_path / "run" / "baseline")
     best = max(line["val_macro_auc"] for line in lines)
     rows = run.cohort.rows([9])
@@ -84,7 +84,7 @@ def test_the_best_epoch_is_kept(tiny: str, tmp_path: Path) -> None:
 
 def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny: str, tmp_path: Path) -> None:
     options = {"student_arguments": ("drop_rate=0.1",), "weights_dtype": "float16", "test_folds": "", "compare": False}
-    report = ecgzoo.distill(recipe(tmp_path, losses=("bce=1",), root=None, **options))
+    report = ecgzoo.distill(recipe(tmp_path, losses=("bce=1", "mkd=0.1"), root=None, **options))
     assert report.values["judged"] == "validation"
     assert "validation folds 9" in str(report.table().title)
     student = ecgzoo.load_pretrained(tmp_path / "run" / "student")
@@ -101,37 +101,38 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(tiny:
     assert decision_points(scores.y_true[:, 0], scores.y_score[:, 0]) == config.thresholds["CD"]
     local = {"root", "output", "pretrain_folder", "resume", "tracker", "teacher_weights", "compare"}
     assert set(config.training["recipe"]) == {field.name for field in dataclasses.fields(Recipe)} - local
+    assert config.training["recipe"]["losses"] == config.training["losses"] == ["bce=1", "mkd=0.1"]
     teacher = ecgzoo.load_pretrained(tmp_path / "run" / "teacher").weights_source
     assert teacher is not None
     assert config.training["teacher"]["weights_sha256"] == teacher.sha256
 
 
 def test_a_second_task_and_any_lead(tiny: str, tmp_path: Path) -> None:
-    options = {"losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic", "any_lead": 0.7, "compare": False}
-    run = Run(recipe(tmp_path, student_leads=("V2",), **options), distils=False)
+    options = {"losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic", "transforms": ("any_lead=0.7",)}
+    run = Run(recipe(tmp_path, student_leads=("V2",), **options))
     fine = load_cohort(tiny, None, "diagnostic")
     assert run.auxiliary is not None
     assert run.auxiliary.shape == (len(run.train_rows), len(fine.classes))
     for row in range(0, len(run.train_rows), 50):
         record = run.cohort.record_ids[run.train_rows[row]]
         assert (run.auxiliary[row] == fine.labels[fine.record_ids == record][0]).all()
-    student = run.train("student", "xresnet1d18", ("V2",), run.recipe.losses, None)
+    student = run.train("student", Network("xresnet1d18", ("V2",)), run.recipe.loss_terms)
     assert student.num_classes == 5
     first, last = log(tmp_path / "run" / "student")
     assert last["aux"] < first["aux"]
     with pytest.raises(RecipeError, match="--aux-task"):
         Run(recipe(tmp_path, losses=("bce=1", "aux=1"), output=str(tmp_path / "other")))
-    with pytest.raises(RecipeError, match="any_lead is 0.5"):
-        recipe(tmp_path, any_lead=0.5, student_leads=("I", "II"))
+    with pytest.raises(RecipeError, match=r"AnyLead: amount is 1\.5"):
+        Run(recipe(tmp_path, transforms=("any_lead=1.5",), output=str(tmp_path / "other")))
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"epochs": 3, "compare": False, "ema_decay": 0.9}
     ecgzoo.distill(recipe(tmp_path, output=str(tmp_path / "whole"), **fields))
 
-    from ecgzoo.training import engine
+    from ecgzoo.training import state as module
 
-    save, count = engine.save_state, [0]
+    save, count = module.save_state, [0]
 
     def save_then_stop(*arguments: object) -> None:
         save(*arguments)
@@ -139,7 +140,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monke
         if count[0] in (2, 5):  # in the teacher's second epoch, then, after resuming, in the student's second
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "save_state", save_then_stop)
+    monkeypatch.setattr(module, "save_state", save_then_stop)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             ecgzoo.distill(recipe(tmp_path, resume=True, **fields))
@@ -163,22 +164,23 @@ def test_another_recipe_in_the_folder_is_refused(tiny: str, tmp_path: Path) -> N
 
 def test_a_checkpoint_of_another_shape_is_refused(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path))
-    run.train("a", "xresnet1d18", ("I",), ("bce=1",), None)
+    run.train("a", Network("xresnet1d18", ("I",)))
     (tmp_path / "run" / "a" / "config.json").unlink()
     with pytest.raises(EcgZooError, match=r"checkpoint\.safetensors does not fit"):
-        run.train("a", "xresnet1d34", ("I",), ("bce=1",), None)
+        run.train("a", Network("xresnet1d34", ("I",)))
 
 
 def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path))
-    run.train("teacher", "xresnet1d18", ("I", "II", "V2"), ("bce=1",), None)
+    run.train("teacher", Network("xresnet1d18", ("I", "II", "V2")))
     folder = tmp_path / "run" / "teacher"
     before = (folder / "model.safetensors").read_bytes()
-    given = recipe(tmp_path, output=str(tmp_path / "given"), teacher_weights=str(folder), compare=False)
+    losses = ("bce=1", "mkd=1", "clt=0.8,critic=infonce")
+    given = recipe(tmp_path, output=str(tmp_path / "given"), teacher_weights=str(folder), compare=False, losses=losses)
     second = Run(given)
     teacher = second.teacher()
     weights = {name: value.clone() for name, value in teacher.state_dict().items()}
-    second.train("student", "xresnet1d18", ("I",), ("bce=1", "mkd=1", "clt=0.8,critic=infonce"), teacher)
+    second.train("student", Network("xresnet1d18", ("I",)), second.recipe.loss_terms, teacher)
     assert all(torch.equal(value, weights[name]) for name, value in teacher.state_dict().items())
     assert (folder / "model.safetensors").read_bytes() == before
     assert not (tmp_path / "given" / "teacher").exists()
@@ -201,7 +203,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
     wanted = recipe(tmp_path, epochs=1, aggregation="max", stride_s=0.5, student_leads=("V5", "II"), batch_size=16)
     run = Run(wanted)
     teacher = ecgzoo.create_teacher("xresnet1d18", ("V2", "I"))
-    student = run.train("student", "xresnet1d18", wanted.student_leads, ("bce=2", "mkd=0.5"), teacher)
+    student = run.train("student", wanted.student_network, (LossTerm("bce", 2), LossTerm("mkd", 0.5)), teacher)
 
     signals = run.cohort.signals()[run.train_rows] / 1000.0
     config = student.config
@@ -223,7 +225,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
 def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path) -> None:
     def train(name: str, **fields: object) -> list[dict]:
         run = Run(recipe(tmp_path, output=tmp_path / name, **{"epochs": 2, **fields}))
-        run.train("b", "xresnet1d18", ("I",), ("bce=1",), None)
+        run.train("b", Network("xresnet1d18", ("I",)))
         return log(tmp_path / name / "b")
 
     plain = train("plain")
@@ -243,25 +245,28 @@ def test_compiled_training_follows_the_plain_one(tiny: str, tmp_path: Path) -> N
     lines = {}
     for compiled in (False, True):
         run = Run(recipe(tmp_path, output=tmp_path / str(compiled), compile=compiled, epochs=1, opt="sgd"))
-        run.train("b", "resnet1d18", ("I",), ("bce=1",), None)
+        run.train("b", Network("resnet1d18", ("I",)))
         (lines[compiled],) = log(tmp_path / str(compiled) / "b")
     assert lines[True]["bce"] == pytest.approx(lines[False]["bce"], rel=1e-3)
 
 
 def test_an_arm_of_ones_own_is_reported(tiny: str, tmp_path: Path) -> None:
-    run = Run(recipe(tmp_path, epochs=1, losses=("bce=1",)), distils=False)
-    arms = {name: run.train(name, "xresnet1d18", ("I",), ("bce=1",), None) for name in ("baseline", "mine")}
+    run = Run(recipe(tmp_path, epochs=1, losses=("bce=1",)))
+    arms = {name: run.train(name, Network("xresnet1d18", ("I",))) for name in ("baseline", "mine")}
     report = run.report(arms)
     assert set(report.values["paired"]) == {"mine-baseline"}
     assert report.table().row_count == 3
 
 
 def test_a_recipe_without_a_teacher_is_refused_one(tiny: str, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="give a teacher"):
-        Run(recipe(tmp_path, losses=("mkd=1",)), distils=False)
     with pytest.raises(RecipeError, match="leave out --teacher-weights"):
-        Run(recipe(tmp_path, losses=("bce=1",), teacher_weights="x"), distils=False)
+        Run(recipe(tmp_path, losses=("bce=1",), teacher_weights="x"))
     assert not (tmp_path / "run").exists()
+    run = Run(recipe(tmp_path, losses=("mkd=1",)))
+    assert run.distills
+    with pytest.raises(RecipeError, match="give a teacher"):
+        run.student()
+    assert not (tmp_path / "run" / "student").exists()
 
 
 def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
@@ -308,7 +313,7 @@ def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeyp
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="lower --lr"):
-        Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", "xresnet1d18", ("I",), ("bce=1",), None)
+        Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", Network("xresnet1d18", ("I",)))
 
 
 def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path) -> None:
@@ -319,7 +324,7 @@ def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path)
 
 def test_cosine_from_timm_and_bf16(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, sched="cosine", precision="bf16", opt="sgd"))
-    run.train("baseline", "xresnet1d18", ("I",), ("bce=1",), None)
+    run.train("baseline", Network("xresnet1d18", ("I",)))
     rates = [line["lr"] for line in log(tmp_path / "run" / "baseline")]
     assert rates == pytest.approx([0.005, 0.0], abs=1e-3)  # half-way down the cosine, and its end
 
@@ -403,17 +408,17 @@ def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: P
 
 def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     own = load_synthetic(num_records=700, seed=5)
-    run = Run(recipe(tmp_path, normalization="window_z", epochs=1, losses=("bce=1",)), distils=False, cohort=own)
+    run = Run(recipe(tmp_path, normalization="window_z", epochs=1, losses=("bce=1",)), cohort=own)
     assert run.cohort is own
-    student = run.train("student", "xresnet1d18", ("I",), ("bce=1",), None)
+    student = run.train("student", Network("xresnet1d18", ("I",)))
     assert student.config.training["data_fingerprint"] == own.fingerprint
     assert student.config.normalization.kind == "window_z"
     assert "each window's own mean" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
     with pytest.raises(RecipeError, match="clt needs to know which record it sees"):
-        Run(recipe(tmp_path, mixup=0.2, output=str(tmp_path / "other")), cohort=own)
+        Run(recipe(tmp_path, transforms=("mixup=0.2",), output=str(tmp_path / "other")), cohort=own)
     with pytest.raises(RecipeError, match="aux_task 'diagnostic' is of tiny, not of the given cohort"):
         Run(recipe(tmp_path, aux_task="diagnostic"), cohort=own)
-    with pytest.raises(RecipeError, match="mixup is -1"):
-        recipe(tmp_path, mixup=-1)
+    with pytest.raises(RecipeError, match="transform 'mixup=-1'"):
+        recipe(tmp_path, transforms=("mixup=-1",))
     with pytest.raises(RecipeError, match="normalization is 'none'"):
         recipe(tmp_path, normalization="none")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.errors import WeightsError
+from ecgzoo.training.checkpoint import load_state, save_state
 
 
 def test_a_tree_of_tensors_and_values_comes_back(tmp_path) -> None:

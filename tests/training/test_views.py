@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from ecgzoo.training.views import any_lead, windowed_view
 
 import ecgzoo
-from ecgzoo.training.views import any_lead, windowed_view
 
 
 def test_each_crop_is_one_lead_of_the_same_record() -> None:

@@ -5,7 +5,8 @@ import sys
 from accelerate import PartialState
 from safetensors.torch import save_file
 
-from ecgzoo.training import Recipe, engine, run
+from ecgzoo import Recipe, distill
+from ecgzoo.training import distiller
 
 recipe = Recipe(
     data="tiny",
@@ -22,16 +23,16 @@ recipe = Recipe(
     precision=sys.argv[2],
 )
 kept = []
-create_loss = engine.create_loss
+create_loss = distiller.create_loss
 
 
-def keep(*arguments: object) -> object:
-    kept.append(create_loss(*arguments))
+def keep(*given: object, **arguments: object) -> object:
+    kept.append(create_loss(*given, **arguments))
     return kept[-1]
 
 
-engine.create_loss = keep
-run.distill(recipe)
+distiller.create_loss = keep
+distill(recipe)
 state = PartialState()
 clt = {name: value.clone().contiguous() for name, value in kept[-1].state_dict().items()}
 save_file(clt, f"{recipe.output}/clt-{state.process_index}-of-{state.num_processes}.safetensors")

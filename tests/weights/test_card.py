@@ -84,6 +84,6 @@ def test_a_config_that_makes_no_card_leaves_the_folder_as_it_was(model: EcgModel
 def test_a_card_of_random_weights_is_short() -> None:
     from ecgzoo.weights.card import render_card
 
-    card = render_card(ecgzoo.create_student("xresnet1d18").config)
+    card = render_card(ecgzoo.create_student("xresnet1d18").config, "folder")
     assert "Measured" not in card
     assert "medical device" in card

@@ -163,3 +163,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomic(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_of_0_1_0_is_read(tmp_path: Path) -> None:
+    """``config_1_0.json`` is the packaged student's own, as 0.1.0 wrote it."""
+    now = Path(ecgzoo.__file__).parent / "weights" / "packaged" / "xresnet1d18.ptbxl_super_i"
+    (tmp_path / "model.safetensors").write_bytes((now / "model.safetensors").read_bytes())
+    old = json.loads(Path(__file__).with_name("config_1_0.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert old["schema_version"] == "1.0"
+    model, packaged = ecgzoo.load_pretrained(tmp_path), ecgzoo.load_pretrained(now)
+    assert model.config == packaged.config
+    assert model.config.schema_version == "1.1"
+    x = torch.randn(2, 1, 500)
+    assert torch.equal(model(x), packaged(x))
+    old["normalisation"] = {"kind": "record_z"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert ecgzoo.load_pretrained(tmp_path).config.normalization.kind == "window_z"
+    (tmp_path / "config.json").write_text(json.dumps({**old, "leeds": 1}))
+    with pytest.raises(WeightsError, match="unknown field 'leeds'"):
+        ecgzoo.load_pretrained(tmp_path)

@@ -11,7 +11,8 @@ def main(folder: str, tag: str) -> None:
     model = load_pretrained(folder)
     if model.config.training.get("revision", "dirty").endswith("dirty"):
         sys.exit(f"{folder} was trained from code that is in no commit; commit it and train again")
-    print(save_pretrained(model, Path(__file__).parent / f"{model.config.architecture}.{tag}"))
+    name = f"{model.config.architecture}.{tag}"
+    print(save_pretrained(model, Path(__file__).parent / name, source=name))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What ecgzoo finds through the entry point: one spec a loss. Imports no torch."""
 
-from ecgzoo import hookimpl
-from ecgzoo.specs import LossSpec
+from ecgzoo import LossSpec, hookimpl
 
 
 @hookimpl

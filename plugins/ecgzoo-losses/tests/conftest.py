@@ -32,7 +32,7 @@ def make(infos: tuple[ModelInfo, ModelInfo]) -> Callable[..., Loss]:
 
     def build(name: str, **params: object) -> Loss:
         torch.manual_seed(7)
-        return create_loss(name, *infos, DataInfo(tuple("ABCD"), torch.zeros(3, CLASSES)), params).double()
+        return create_loss(name, *infos, DataInfo(tuple("ABCD"), torch.zeros(3, CLASSES)), **params).double()
 
     return build
 

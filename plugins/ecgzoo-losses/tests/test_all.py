@@ -2,17 +2,26 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
 
-from ecgzoo import create_loss, create_student, create_teacher, registry
-from ecgzoo.errors import RecipeError
-from ecgzoo.losses.contract import Batch, DataInfo, View
+from ecgzoo import (
+    Batch,
+    DataInfo,
+    Distiller,
+    RecipeError,
+    View,
+    create_loss,
+    create_student,
+    create_teacher,
+    registry,
+)
+from ecgzoo.backbones.fold import folded
 from ecgzoo.testing import assert_loss_conforms
 from ecgzoo_losses.plugin import ecgzoo_losses
 
+PARTS = ("logits", "embedding", "features")
 NAMES = [spec.name for spec in ecgzoo_losses()]
 
 
@@ -71,19 +80,20 @@ def test_without_a_teacher_it_is_refused(infos, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_bfloat16_under_autocast_it_is_that_of_the_rounded_numbers(make, draw, name: str) -> None:
-    loss, (student, teacher, batch) = make(name).float(), draw(6)
-    halves = [View(*(part.bfloat16() for part in vars(view).values())) for view in (student, teacher)]
-    rounded = [View(*(part.float() for part in vars(view).values())) for view in halves]
-    batch = replace(batch, labels=batch.labels.float())
-    expected = loss(*rounded, batch)
-    leaves = View(*(part.requires_grad_() for part in vars(halves[0]).values()))
+def test_in_a_distiller_in_bfloat16_it_is_that_of_the_rounded_views(name: str) -> None:
+    torch.manual_seed(0)
+    student, teacher = create_student("xresnet1d18").eval(), create_teacher("resnet1d_wang")
+    signals, labels = torch.randn(6, 12, 250), (torch.rand(6, 5) < 0.5).float()
+    loss = create_loss(name, student.info, teacher.info, DataInfo(tuple("ABCDE"), labels))
+    distiller, batch = Distiller(student, teacher, {name: (1.0, loss)}), Batch(labels, torch.arange(6))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = loss(leaves, halves[1], batch)
+        value, _ = distiller(signals[:, :1], signals, batch)
+        views = [student.view(signals[:, :1]), folded(teacher).view(signals)]
+    assert views[0].logits.dtype == torch.bfloat16
     assert value.dtype == torch.float32
-    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert value.item() == pytest.approx(loss(*(view.full_precision() for view in views), batch).item(), rel=1e-5)
     value.backward()
-    assert all(part.grad.isfinite().all() for part in vars(leaves).values() if part.grad is not None)
+    assert all(part.grad.isfinite().all() for part in student.parameters() if part.grad is not None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,14 +102,14 @@ def test_in_bfloat16_under_autocast_it_is_that_of_the_rounded_numbers(make, draw
 def test_a_degenerate_batch_gives_finite_values_and_gradients(make, draw, name: str, records: int, case: str) -> None:
     loss, (student, teacher, batch) = make(name), draw(records)
     if case in ("zeros", "ones"):  # of the student: constant rows, embeddings that coincide
-        student = View(*(torch.full_like(part, float(case == "ones")) for part in vars(student).values()))
+        student = View(*(torch.full_like(getattr(student, part), float(case == "ones")) for part in PARTS))
     else:
         batch = Batch(torch.full_like(batch.labels, float(case == "all labels")), batch.index)
-    leaves = View(*(part.requires_grad_() for part in vars(student).values()))
-    value = loss(leaves, teacher, batch)
+    leaves = [getattr(student, part).requires_grad_() for part in PARTS]
+    value = loss(View(*leaves), teacher, batch)
     value.backward()
     assert value.isfinite()
-    gradients = [tensor.grad for tensor in (*vars(leaves).values(), *loss.parameters()) if tensor.grad is not None]
+    gradients = [tensor.grad for tensor in (*leaves, *loss.parameters()) if tensor.grad is not None]
     assert gradients
     assert all(gradient.abs().max() < 1e3 for gradient in gradients)
 

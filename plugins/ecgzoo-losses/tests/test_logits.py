@@ -79,7 +79,7 @@ def test_dkd_is_exact_at_large_logits(make, draw, dtype: torch.dtype) -> None:
     s = replace(student, logits=torch.tensor([[50.0, 0.0, 60.0, 0.0]], dtype=dtype))
     t = replace(teacher, logits=torch.tensor([[-50.0, 0.0, 0.0, 60.0]], dtype=dtype))
     labels = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
-    value = make("dkd", beta=1, temperature=1)(s, t, Batch(labels, None))
+    value = make("dkd", beta=1, temperature=1)(s.full_precision(), t.full_precision(), Batch(labels, None))
     assert value.item() == pytest.approx(50 + 60, rel=1e-6)
 
 
@@ -174,7 +174,7 @@ class Counting(Loss):
     requires = frozenset({"student.logits", "teacher.logits"})
 
     def __init__(self, student, teacher, data, *, temperature: float) -> None:
-        super().__init__()
+        super().__init__(student, teacher, data)
         self.updates = 0
 
     def forward(self, student, teacher, batch):
@@ -186,7 +186,7 @@ class Counting(Loss):
 
 
 def test_logit_std_hands_on_memory_and_extras(make, draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecgzoo_losses.logit_std.create_loss", lambda name, *args: Counting(*args[:-1], **args[-1]))
+    monkeypatch.setattr("ecgzoo_losses.logit_std.create_loss", lambda name, *given, **named: Counting(*given, **named))
     loss = make("logit_std", of="counting")
     loss(*draw(3))
     loss.after_backward()

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from ecgzoo import hookimpl
-from ecgzoo.specs import BackboneSpec
+from ecgzoo import BackboneSpec, hookimpl
 
 
 @hookimpl

@@ -1,0 +1,90 @@
+"""The Distiller: what it hands to a loss, what of the teacher it holds, and when the teacher runs."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+import ecgzoo
+from ecgzoo import Batch, DataInfo, Distiller, EcgModel, Loss, RecipeError, View
+from ecgzoo.training.distiller import create_losses
+
+LABELS = torch.eye(5)[torch.arange(8) % 5]
+DATA, BATCH = DataInfo(tuple("ABCDE"), LABELS), Batch(LABELS, torch.arange(8))
+
+
+@pytest.fixture
+def student() -> EcgModel:
+    torch.manual_seed(0)
+    return ecgzoo.create_student("xresnet1d18", drop_rate=0.0).eval()
+
+
+@pytest.fixture
+def teacher() -> EcgModel:
+    torch.manual_seed(1)
+    return ecgzoo.create_teacher("xresnet1d18", ("I", "II"))
+
+
+class Spy(Loss):
+    """Keeps what it is handed."""
+
+    requires = frozenset({"student.logits", "student.embedding", "teacher.features"})
+    seen: tuple[View, View, bool]
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        self.seen = (student, teacher, torch.is_autocast_enabled("cpu"))
+        return student.logits.mean()
+
+
+def test_a_loss_gets_full_precision_outside_autocast(student: EcgModel, teacher: EcgModel) -> None:
+    spy = Spy(student.info, teacher.info, DATA)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, parts = Distiller(student, teacher, {"spy": (2.0, spy)})(
+            torch.randn(8, 1, 250), torch.randn(8, 2, 250), BATCH
+        )
+    of_student, of_teacher, autocast = spy.seen
+    assert not autocast
+    assert of_student.logits.dtype == of_student.embedding.dtype == of_teacher.features.dtype == torch.float32
+    assert of_student.features.dtype == torch.bfloat16  # no loss reads it, so nothing is cast
+    assert of_student.computed_in == torch.bfloat16
+    assert total.item() == pytest.approx(2 * parts["spy"].item())
+    assert parts["loss"].item() == pytest.approx(total.item())
+
+
+def test_a_loss_that_requires_a_teacher_cannot_go_without(student: EcgModel, teacher: EcgModel) -> None:
+    with pytest.raises(RecipeError, match=r"Spy requires .*teacher\.features.*; give a teacher"):
+        Spy(student.info, None, DATA)
+    spy = Spy(student.info, teacher.info, DATA)
+    with pytest.raises(RecipeError, match="give a teacher"):
+        Distiller(student, None, {"spy": (1.0, spy)})(torch.randn(8, 1, 250), torch.randn(8, 2, 250), BATCH)
+
+
+def test_the_teacher_is_no_part_of_what_is_trained_and_saved(student: EcgModel, teacher: EcgModel) -> None:
+    before = copy.deepcopy(teacher.state_dict())
+    losses = create_losses(("bce=1", "mkd=0.5", "clt=0.8,critic=infonce"), student, teacher, DATA)
+    distiller = Distiller(student, teacher, losses).train()
+    names = {name.split(".")[0] for name in distiller.state_dict()}
+    assert names == {"student", "terms"}
+    own = {id(parameter) for parameter in teacher.parameters()}
+    assert not own & {id(parameter) for parameter in distiller.parameters()}
+    total, _ = distiller(torch.randn(8, 1, 250), torch.randn(8, 2, 250), BATCH)
+    total.backward()
+    distiller.after_backward()
+    assert losses["clt"][1].bank.visited.all()
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert not distiller._teacher[0].training
+    distiller.double()
+    assert distiller._teacher[0].mean_mv.dtype == torch.float64  # it moves with the module
+
+
+def test_a_teacher_that_no_loss_requires_never_runs(
+    student: EcgModel, teacher: EcgModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distiller = Distiller(student, teacher, create_losses(("bce=1",), student, teacher, DATA))
+    view, ran = EcgModel.view, []
+    monkeypatch.setattr(EcgModel, "view", lambda self, x: (ran.append(self.config.leads), view(self, x))[1])
+    distiller.view = student.view
+    distiller(torch.randn(8, 1, 250), torch.empty(8, 0, 250), BATCH)
+    assert ran == [("I",)]
