@@ -42,8 +42,8 @@ def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) 
             torch.randn(BATCH, DIM, dtype=dtype, requires_grad=True),
             torch.randn(BATCH, DIM, dtype=dtype),
         )
-        views = [View(e[:, :CLASSES], e, e[..., None]).full_precision() for e in (student, teacher)]
-        clt(*views, Batch(labels[index], index)).backward()
+        seen, taught = (View(e[:, :CLASSES], e, e[..., None]).full_precision() for e in (student, teacher))
+        clt(seen, taught, Batch(labels[index], index)).backward()
         clt.after_backward()
 
     return step

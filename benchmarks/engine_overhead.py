@@ -71,10 +71,9 @@ def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float
             view = None
             if teacher is not None:
                 with torch.no_grad():
-                    view = teacher.view(twelve)
-            seen = student.view(one)
-        views = [view.full_precision(("logits", "embedding")) if view else None for view in (seen, view)]
-        values = [weight * loss(*views, batch) for weight, loss in built.values()]
+                    view = teacher.view(twelve).full_precision(("logits", "embedding"))
+            seen = student.view(one).full_precision(("logits", "embedding"))
+        values = [weight * loss(seen, view, batch) for weight, loss in built.values()]
         torch.stack(values).sum().backward()
         optimizer.step()
         optimizer.zero_grad()

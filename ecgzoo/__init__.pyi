@@ -1,5 +1,7 @@
 # Every public name, once: from where a user, a script or a plugin imports it. Read at run time too (lazy_loader).
 from .cli.recipe import run_recipe as run_recipe
+from .config import ModelConfig as ModelConfig
+from .config import Normalization as Normalization
 from .create import create_loss as create_loss
 from .create import create_model as create_model
 from .create import create_student as create_student
@@ -38,6 +40,7 @@ from .specs import RecipeSpec as RecipeSpec
 from .specs import TransformSpec as TransformSpec
 from .specs import WeightsSpec as WeightsSpec
 from .training.distiller import Distiller as Distiller
+from .training.distiller import create_losses as create_losses
 from .training.recipe import Network as Network
 from .training.recipe import Recipe as Recipe
 from .training.report import Report as Report

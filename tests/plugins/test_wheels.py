@@ -128,6 +128,20 @@ def test_the_recipe_runs_with_pieces_of_plugins(python: Path, tmp_path: Path) ->
     assert results
 
 
+def test_recipes_come_with_the_wheel(python: Path, tmp_path: Path) -> None:
+    listed = call(python, "-m", "ecgzoo", "recipe", "list").splitlines()
+    assert {line.split()[0] for line in listed} == {"mvkt", "mvkt_plus", "kd", "teacher", "baseline"}
+    mine = tmp_path / "mine.py"
+    call(python, "-m", "ecgzoo", "recipe", "copy", "kd", mine)
+    assert mine.read_bytes() == (ROOT / "recipes" / "kd.py").read_bytes()
+    short = ["--epochs", "1", "--batch-size", "512", "--no-compare"]
+    cache = {"ECGZOO_CACHE": os.environ["ECGZOO_CACHE"]}
+    call(python, mine, *short, "--output", tmp_path / "copied", **cache)
+    call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **cache)
+    logs = [(tmp_path / run / "student" / "log.jsonl").read_text().split('"seconds"')[0] for run in ("copied", "run")]
+    assert logs[0] == logs[1]
+
+
 def test_five_broken_wheels_break_nothing(python: Path, tmp_path: Path) -> None:
     folders = []
     for name, (_, source) in BROKEN.items():

@@ -1,0 +1,27 @@
+"""examples/own_loop.py: short, and step for step the engine's own training."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+import ecgzoo
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "own_loop.py"
+
+
+def test_it_takes_the_engines_steps(tiny: str, tmp_path: Path) -> None:
+    teacher = ecgzoo.create_teacher("xresnet1d18", pretrained="ptbxl_super_12")
+    recipe = ecgzoo.Recipe(data=tiny, epochs=2, precision="fp32", output=tmp_path / "run")
+    run = ecgzoo.Run(recipe)
+    run.student(teacher)
+    log = (tmp_path / "run" / "student" / "log.jsonl").read_text().splitlines()
+
+    _, means = runpy.run_path(str(SCRIPT))["train"](run.cohort, teacher)
+    assert means == pytest.approx([json.loads(line)["loss"] for line in log], rel=1e-6)
+    assert len(means) == 2
+
+
+def test_it_is_at_most_60_lines() -> None:
+    assert len(SCRIPT.read_text().splitlines()) <= 60
