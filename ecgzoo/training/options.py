@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ecgzoo.errors import RecipeError
 
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -23,7 +25,7 @@ class Option:
         scope: ``recipe`` is published with the weights; ``run`` is not, but fixed for a run; ``machine`` may change
             between a run and its resumption.
         pretraining: whether pretrained weights depend on it.
-        above, at_least, below, at_most: bounds of a number.
+        above, at_least, below: bounds of a number.
         convert: applied to what is given, before it is checked.
         metavar: of the flag.
     """
@@ -35,36 +37,24 @@ class Option:
     above: float = -math.inf
     at_least: float = -math.inf
     below: float = math.inf
-    at_most: float = math.inf
     convert: Callable[[Any], Any] | None = None
     metavar: str | None = None
 
     def problem(self, value: Any, hint: Any) -> str | None:
         """What is wrong with `value`, whose declared type is `hint`; None if nothing is."""
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            return f"expected {' or '.join(get_args(hint))}"
-        if hint is bool and not isinstance(value, bool):
-            return "expected True or False"
-        if hint is int and (isinstance(value, bool) or not isinstance(value, int)):
-            return "it must be a whole number"
-        if hint is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            return "it must be a number"
-        if hint is str and not isinstance(value, str):
-            return "it must be text"
-        if hint in (int, float):
-            inside = self.above < value < self.below and self.at_least <= value <= self.at_most
-            return None if inside and math.isfinite(value) else f"it must {self._range()}"
-        return None
-
-    def _range(self) -> str:
-        if self.below == self.at_most == math.inf:
-            return "be positive" if self.above == 0 else "not be negative" if self.at_least == 0 else "be finite"
-        low = f"[{self.at_least:g}" if math.isfinite(self.at_least) else f"({self.above:g}"
-        high = f"{self.at_most:g}]" if math.isfinite(self.at_most) else f"{self.below:g})"
-        return f"be in {low}, {high}"
+        if get_origin(hint) is Literal:
+            return None if value in get_args(hint) else f"expected {' or '.join(get_args(hint))}"
+        accepted = (int, float) if hint is float else hint
+        if hint in KINDS and (not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool)):
+            return f"it must be {KINDS[hint]}"
+        if hint not in (int, float) or (self.above < value < self.below and value >= self.at_least):
+            return None
+        if self.below < math.inf:
+            return f"it must be in [{self.at_least:g}, {self.below:g})"
+        return "it must be positive" if self.above == 0 else "it must not be negative"
 
 
-def option(default: Any, help: str, section: str, **said: Any) -> Any:
+def option(default: Any, section: str, help: str, **said: Any) -> Any:
     """A dataclass field with its `Option`; `said` are further attributes of it."""
     return dataclasses.field(default=default, metadata={"option": Option(help=help, section=section, **said)})
 
@@ -94,23 +84,22 @@ def check(instance: Any) -> None:
 
 
 def add_flags(parser: ArgumentParser, default: Any) -> None:
-    """A flag for every field of `default`, a section of the help for every section."""
-    hints, sections = get_type_hints(type(default)), {}
-    for name, declared in options(default).items():
-        if declared.section not in sections:
-            sections[declared.section] = parser.add_argument_group(declared.section)
+    """A flag for every field of `default`, in its section of the help."""
+    declarations, hints = options(default), get_type_hints(type(default))
+    sections = {
+        name: parser.add_argument_group(name) for name in dict.fromkeys(d.section for d in declarations.values())
+    }
+    for name, declared in declarations.items():
         value, hint = getattr(default, name), hints[name]
-        kind: dict[str, Any]
+        kind: dict[str, Any] = {"metavar": declared.metavar or "TEXT"}
         if hint is bool:
             kind = {"action": BooleanOptionalAction}
         elif get_origin(hint) is Literal:
             kind = {"choices": get_args(hint)}
         elif isinstance(value, (tuple, dict)):
-            kind = {"nargs": "*", "metavar": declared.metavar}
+            kind["nargs"] = "*"
         elif hint in (int, float):
             kind = {"type": hint, "metavar": "N" if hint is int else "X"}
-        else:
-            kind = {"metavar": declared.metavar or "TEXT"}
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
         text = declared.help + ("" if shown in (None, "", {}) else f" (default: {shown})")
         flag = f"--{name.replace('_', '-')}"

@@ -57,135 +57,102 @@ class Recipe:
         RecipeError: a value that its declaration does not allow, folds that overlap, or terms that repeat.
     """
 
-    data: str = option("synthetic", "registered data set", "data")
+    data: str = option("synthetic", "data", "registered data set")
     root: str | Path | None = option(
-        None, "folder that holds its files; the synthetic cohort needs none", "data", scope="machine", convert=_path
+        None, "data", "folder of its files; the synthetic cohort needs none", scope="machine", convert=_path
     )
-    task: str = option("superdiagnostic", "label set", "data")
-    aux_task: str | None = option(None, "a second task whose labels the loss aux learns from", "data")
-    train_folds: str = option("1-8", "folds to learn from, such as 1-7,9", "data", pretraining=True)
-    val_folds: str = option("9", "folds on which the best epoch is chosen", "data")
+    task: str = option("superdiagnostic", "data", "label set")
+    aux_task: str | None = option(None, "data", "a second task whose labels the loss aux learns from")
+    train_folds: str = option("1-8", "data", "folds to learn from, such as 1-7,9", pretraining=True)
+    val_folds: str = option("9", "data", "folds on which the best epoch is chosen")
     test_folds: str = option(
-        "10",
-        "folds of the final table, never read before it; empty for none: the table is then of the validation folds, on "
-        "which the epoch was chosen, and says so",
-        "data",
+        "10", "data", "folds of the final table, read last; empty for none: the table is then of the validation folds"
     )
     transforms: Sequence[TransformTerm | Mapping[str, Any] | str] = option(
         (),
-        "changes of the training crops, name=amount[,argument=value...], such as gain=0.3 noise=0.05; `ecgzoo list "
-        "--kind transform` shows them",
         "data",
+        "changes of the training crops, name=amount[,argument=value...]; see `ecgzoo list --kind transform`",
         convert=_transforms,
         metavar="NAME=AMOUNT",
     )
     normalization: Literal["mv_global", "window_z"] = option(
-        "mv_global",
-        "mv_global, by mean and deviation of the training records, or window_z, by each window's own",
-        "data",
-        pretraining=True,
+        "mv_global", "data", "by mean and deviation of the training records, or by each window's own", pretraining=True
     )
-    window_s: float = option(
-        2.5, "seconds of a training crop and of an evaluation window", "data", above=0, pretraining=True
-    )
-    stride_s: float = option(1.25, "seconds between evaluation windows", "data", above=0)
-    aggregation: Literal["mean", "max"] = option("mean", "how a record's probability comes from its windows'", "data")
+    window_s: float = option(2.5, "data", "seconds of a crop and of an evaluation window", above=0, pretraining=True)
+    stride_s: float = option(1.25, "data", "seconds between evaluation windows", above=0)
+    aggregation: Literal["mean", "max"] = option("mean", "data", "of a record's windows into its probability")
 
-    teacher: str = option("xresnet1d18", "backbone", "teacher")
-    teacher_leads: tuple[str, ...] = option(LEADS_12, "its leads", "teacher", convert=resolve_leads, metavar="LEAD")
+    teacher: str = option("xresnet1d18", "teacher", "backbone")
+    teacher_leads: tuple[str, ...] = option(LEADS_12, "teacher", "its leads", convert=resolve_leads, metavar="LEAD")
     teacher_arguments: Mapping[str, Any] | Sequence[str] = option(
-        (), "the backbone's own arguments, name=value", "teacher", convert=parse_arguments, metavar="NAME=VALUE"
+        (), "teacher", "the backbone's own arguments, name=value", convert=parse_arguments, metavar="NAME=VALUE"
     )
     teacher_weights: str | Path | None = option(
-        None,
-        "a trained teacher, as ecgzoo.load_pretrained takes it; without it, one is trained first",
-        "teacher",
-        scope="run",
-        convert=_path,
+        None, "teacher", "a trained one, as load_pretrained takes it; else one is trained", scope="run", convert=_path
     )
 
-    student: str = option("xresnet1d18", "backbone", "student")
-    student_leads: tuple[str, ...] = option(("I",), "its leads", "student", convert=resolve_leads, metavar="LEAD")
+    student: str = option("xresnet1d18", "student", "backbone")
+    student_leads: tuple[str, ...] = option(("I",), "student", "its leads", convert=resolve_leads, metavar="LEAD")
     student_arguments: Mapping[str, Any] | Sequence[str] = option(
         (),
-        "the backbone's own arguments, name=value, such as drop_rate=0",
         "student",
+        "the backbone's own arguments, such as drop_rate=0",
         convert=parse_arguments,
         metavar="NAME=VALUE",
     )
     losses: Sequence[LossTerm | Mapping[str, Any] | str] = option(
         (LossTerm("bce", 1), LossTerm("mkd", 1), LossTerm("clt", 0.8)),
-        "terms of the student's objective, name=weight[,argument=value...]; a teacher takes part if one needs it",
         "student",
+        "its objective, name=weight[,argument=value...]; a teacher takes part if one of them requires it",
         convert=_losses,
         metavar="NAME=WEIGHT",
     )
     pretrain_epochs: int = option(
         0,
-        "epochs before all others, in which a student of one lead, distilled or not, sees pairs of leads and no label, "
-        "in batches of 256",
         "student",
+        "epochs before all others, in which a student of one lead sees pairs of leads and no label",
         at_least=0,
         pretraining=True,
     )
-    compare: bool = option(True, "train the student on labels alone too, for comparison", "student", scope="run")
+    compare: bool = option(True, "student", "train it on labels alone too, for comparison", scope="run")
 
-    epochs: int = option(15, "passes over the training records, for each network", "optimization", above=0)
-    batch_size: int = option(64, "records per step, over all processes together", "optimization", above=0)
-    lr: float = option(1e-2, "peak learning rate", "optimization", above=0, pretraining=True)
+    epochs: int = option(15, "optimization", "passes over the training records, for each network", above=0)
+    batch_size: int = option(64, "optimization", "records per step, over all processes together", above=0)
+    lr: float = option(1e-2, "optimization", "peak learning rate", above=0, pretraining=True)
     weight_decay: float = option(
-        1e-2, "of all weights but biases and normalization", "optimization", at_least=0, pretraining=True
+        1e-2, "optimization", "of all weights but biases and normalization", at_least=0, pretraining=True
     )
-    opt: str = option("adamw", "optimizer, any name that timm knows", "optimization", pretraining=True)
-    sched: str = option(
-        "onecycle", "onecycle, or a schedule that timm knows, such as cosine", "optimization", pretraining=True
-    )
-    clip_grad: float = option(1.0, "largest norm of the gradient; 0 for no limit", "optimization", at_least=0)
+    opt: str = option("adamw", "optimization", "optimizer, any name that timm knows", pretraining=True)
+    sched: str = option("onecycle", "optimization", "onecycle, or a schedule that timm knows", pretraining=True)
+    clip_grad: float = option(1.0, "optimization", "largest norm of the gradient; 0 for no limit", at_least=0)
     ema_decay: float = option(
-        0.0,
-        "average the weights over steps with this decay and use the average; 0 for the weights themselves",
-        "optimization",
-        at_least=0,
-        below=1,
+        0.0, "optimization", "decay of averaged weights, which are then used; 0 for none", at_least=0, below=1
     )
-    patience: int = option(
-        0, "stop after so many epochs without a better validation AUC; 0 for never", "optimization", at_least=0
-    )
+    patience: int = option(0, "optimization", "epochs without a better validation AUC; 0 for no limit", at_least=0)
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",
-        "of the networks' forward pass; auto is bf16 where the machine has instructions for it, else fp32",
         "optimization",
+        "of the forward pass; auto is bf16 where the machine has it, else fp32",
         pretraining=True,
     )
-    compile: bool = option(
-        False, "run the student through torch.compile, which needs a C++ compiler and a while to start", "optimization"
-    )
-    seed: int = option(
-        0, "of weights, crops, order, dropout and bootstrap", "optimization", at_least=0, pretraining=True
-    )
+    compile: bool = option(False, "optimization", "run the student through torch.compile, which needs a C++ compiler")
+    seed: int = option(0, "optimization", "of weights, crops, order and bootstrap", at_least=0, pretraining=True)
 
-    output: str | Path = option("runs/mvkt", "folder of the run", "output", scope="machine", convert=_path)
-    resume: bool = option(False, "continue the run in that folder, if there is one", "output", scope="machine")
+    output: str | Path = option("runs/mvkt", "output", "folder of the run", scope="machine", convert=_path)
+    resume: bool = option(False, "output", "continue the run in that folder, if there is one", scope="machine")
     pretrain_folder: str | Path | None = option(
         None,
-        "where pretrained weights are kept, so that runs which differ in lead, losses or teacher alone start from the "
-        "same, one after the other; in output if not given",
         "output",
+        "where pretrained weights are kept and shared; in output if not given",
         scope="machine",
         convert=_path,
     )
-    weights_dtype: Literal["float32", "float16"] = option(
-        "float32", "of the published files; float16 halves them, and figures are those of the rounded weights", "output"
-    )
+    weights_dtype: Literal["float32", "float16"] = option("float32", "output", "of the published files")
     tracker: str | None = option(
-        None, "also log to this tracker of accelerate, such as tensorboard", "output", scope="machine"
+        None, "output", "also log to this tracker of accelerate, such as tensorboard", scope="machine"
     )
     requires: Sequence[str] = option(
-        (),
-        "distributions that it needs, such as ecgzoo-tcn>=1; checked before anything runs",
-        "output",
-        convert=_several,
-        metavar="DISTRIBUTION",
+        (), "output", "distributions that it needs, such as ecgzoo-tcn>=1", convert=_several, metavar="DISTRIBUTION"
     )
 
     def __post_init__(self) -> None:

@@ -1,11 +1,10 @@
 """The grammar of ``--losses`` and ``--transforms``: ``name=number[,argument=value…]``."""
 
-import dataclasses
 import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from ecgzoo.errors import RecipeError
@@ -20,7 +19,7 @@ class LossTerm:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return term_text(self)
+        return _text(self)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class TransformTerm:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return term_text(self)
+        return _text(self)
 
 
 Term = TypeVar("Term", LossTerm, TransformTerm)
@@ -44,37 +43,22 @@ def parse_term(kind: type[Term], given: Any) -> Term:
     Raises:
         RecipeError: another form, or a number that is not positive.
     """
-    number = dataclasses.fields(kind)[1].name
-    what = "loss term" if kind is LossTerm else "transform"
-    if isinstance(given, Mapping):
-        try:
-            given = kind(**given)
-        except TypeError as error:
-            raise RecipeError(
-                f"{what} {dict(given)}: expected name={number}, as fields of a mapping too ({error})"
-            ) from error
-    if isinstance(given, kind):
-        term, text = given, str(given)
-    else:
-        text = str(given)
-        (name, _, first), *others = (part.partition("=") for part in re.split(r",(?=\w+=)", text))
-        term = kind(name, _number(first), {key: literal(value) for key, _, value in others})
-    well_formed = isinstance(term.name, str) and re.fullmatch(r"[\w.:-]+", term.name)
-    value = getattr(term, number)
-    if not well_formed or isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise RecipeError(
-            f"{what} {text!r}: expected name={number} with a positive {number}, then ,argument=value; "
-            + ("for example clt=0.8,critic=infonce" if kind is LossTerm else "for example noise=0.05,share=0.5")
-        )
+    number = fields(kind)[1].name
+    refusal = RecipeError(
+        f"{'loss term' if kind is LossTerm else 'transform'} {str(given)!r}: expected name={number} with a positive "
+        f"{number}, then ,argument=value; for example clt=0.8,critic=infonce or noise=0.05,share=0.5"
+    )
+    try:
+        if isinstance(given, str):
+            (name, _, first), *others = (part.partition("=") for part in re.split(r",(?=\w+=)", given))
+            given = {"name": name, number: float(first), "arguments": {key: literal(text) for key, _, text in others}}
+        term = given if isinstance(given, kind) else kind(**given)
+        named, value = re.fullmatch(r"[\w.:-]+", term.name), asdict(term)[number]
+        if not named or isinstance(value, bool) or not 0 < value < math.inf:
+            raise refusal
+    except (TypeError, ValueError) as error:
+        raise refusal from error
     return term
-
-
-def term_text(term: LossTerm | TransformTerm) -> str:
-    """What `parse_term` reads back."""
-    number = dataclasses.astuple(term)[1]
-    number = int(number) if isinstance(number, float) and number.is_integer() else number
-    arguments = "".join(f",{name}={value_text(value)}" for name, value in term.arguments.items())
-    return f"{term.name}={number}{arguments}"
 
 
 def parse_arguments(given: Any) -> dict[str, Any]:
@@ -86,7 +70,7 @@ def parse_arguments(given: Any) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return dict(given)
     if isinstance(given, str) or not all(re.fullmatch(r"\w+=.+", str(text)) for text in given):
-        raise RecipeError(f"arguments {given!r}: expected a mapping, or texts name=value, such as drop_rate=0")
+        raise RecipeError(f"found {given!r}; expected a mapping, or texts name=value, such as drop_rate=0")
     return {name: literal(value) for name, _, value in (str(text).partition("=") for text in given)}
 
 
@@ -98,14 +82,9 @@ def literal(text: str) -> Any:
         return text
 
 
-def value_text(value: Any) -> str:
-    """What `literal` reads back."""
-    plain = isinstance(value, str) and literal(value) == value
-    return value if plain else json.dumps(value)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def _text(term: LossTerm | TransformTerm) -> str:
+    """What `parse_term` reads back."""
+    name, number, arguments = asdict(term).values()
+    shown = {key: value if literal(str(value)) == value else json.dumps(value) for key, value in arguments.items()}
+    number = int(number) if float(number).is_integer() else number
+    return ",".join([f"{name}={number}", *(f"{key}={value}" for key, value in shown.items())])
