@@ -34,7 +34,8 @@ class Feed:
         seed: int,
     ) -> None:
         self.records, self.leads, self.seed = records, leads, seed
-        numbered = list(enumerate(transforms))
+        # from 1: numpy takes (seed, epoch, 0, 0) for (seed, epoch), which the order of the records is drawn from
+        numbered = list(enumerate(transforms, start=1))
         self.for_both = [(number, transform) for number, transform in numbered if transform.sees == "both"]
         self.for_student = [(number, transform) for number, transform in numbered if transform.sees == "student"]
         self.student_leads = student.config.leads

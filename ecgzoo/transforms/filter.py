@@ -30,7 +30,8 @@ class Filter(SignalTransform):
     def __init__(
         self, data: DataInfo, amount: float, *, low_hz: float = 0.5, high_hz: float = 40.0, order: int = 2
     ) -> None:
-        super().__init__(data, amount, share=min(amount, 1.0))
+        super().__init__(data, amount)
+        self.share = self.amount
         if not (0 < low_hz < high_hz and order >= 1):
             raise RecipeError(
                 f"filter: low_hz={low_hz}, high_hz={high_hz}, order={order}; expected 0 < low_hz < high_hz, order >= 1"

@@ -12,7 +12,8 @@ class Polarity(SignalTransform):
     most = 1.0
 
     def __init__(self, data: DataInfo, amount: float) -> None:
-        super().__init__(data, amount, share=min(amount, 1.0))
+        super().__init__(data, amount)
+        self.share = self.amount
 
     def changed(self, crops: Crops) -> Tensor:
         """Millivolts ``[B, leads, T]``."""

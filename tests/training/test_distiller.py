@@ -8,7 +8,7 @@ from torch import Tensor
 
 import ecgzoo
 from ecgzoo import Batch, DataInfo, Distiller, EcgModel, Loss, RecipeError, View
-from ecgzoo.training.distiller import create_losses
+from ecgzoo.training.distiller import create_losses, windowed_view
 
 LABELS = torch.eye(5)[torch.arange(8) % 5]
 DATA, BATCH = DataInfo(tuple("ABCDE"), LABELS), Batch(LABELS, torch.arange(8))
@@ -88,3 +88,16 @@ def test_a_teacher_that_no_loss_requires_never_runs(
     distiller.view = student.view
     distiller(torch.randn(8, 1, 250), torch.empty(8, 0, 250), BATCH)
     assert ran == [("I",)]
+
+
+@pytest.mark.parametrize("samples", [200, 250, 500, 610])
+def test_a_teacher_sees_windows_of_its_own_length(samples: int) -> None:
+    torch.manual_seed(0)
+    teacher = ecgzoo.create_teacher("xresnet1d18", ("I", "II"), 3).eval()
+    crops = torch.randn(4, 2, samples)
+    starts = {200: [0], 250: [0], 500: [0, 250], 610: [0, 250, 360]}[samples]
+    parts = [teacher.view(crops[:, :, start : start + 250]) for start in starts]
+    found = windowed_view(teacher, crops)
+    torch.testing.assert_close(found.logits, sum(part.logits for part in parts) / len(parts))
+    torch.testing.assert_close(found.embedding, sum(part.embedding for part in parts) / len(parts))
+    torch.testing.assert_close(found.features, torch.cat([part.features for part in parts], dim=2))
