@@ -58,6 +58,9 @@ def test_each_crop_is_one_lead_of_the_same_record(apply: Callable[..., torch.Ten
     assert (same.sum(2) == 1).all()
     expected = torch.full((5, 5), 0.6 / 5) + 0.4 * torch.eye(5)
     torch.testing.assert_close(same.float().mean(0), expected, atol=0.03, rtol=0)
+    # each place is shown a lead of its own choice
+    together = (same[:, 0] & same[:, 1]).any(1).float().mean().item()
+    assert together == pytest.approx(0.6 / 5, abs=0.03)
     # a share of the records, not of the leads: the others keep all five
     untouched = same.diagonal(dim1=1, dim2=2).all(1).float().mean().item()
     assert untouched == pytest.approx(0.4, abs=0.03)
