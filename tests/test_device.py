@@ -1,7 +1,8 @@
 """One device, proved without one: under fake tensors of a GPU, a tensor that was left on the CPU fails.
 
 What is built outside the mode is real and on the CPU, as in a run; ``.to(GPU)`` inside it leaves shapes and devices.
-Numbers are not there: the few places that read one are given one. Nor is a backward pass.
+Numbers are not there: the few places that read one are given one. Nor is a backward pass. Not seen: a tensor on the CPU
+that one on the GPU indexes, which a real device refuses.
 """
 
 from dataclasses import replace
