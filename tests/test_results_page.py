@@ -32,7 +32,7 @@ def test_the_page_is_not_typed(page: ModuleType) -> None:
 
 
 def test_the_grid_runs_the_recipe_of_its_name(page: ModuleType) -> None:
-    plus = runpy.run_path(str(PROJECT / "recipes" / "mvkt_plus.py"))["PLUS"]
+    plus = runpy.run_path(str(PROJECT / "recipes" / "mvkt_plus.py"))["RECIPE"]
     arm = dataclasses.replace(sys.modules["grid"].COMMON, **page.ARMS["mvkt plus"])
     others = ("data", "train_folds", "val_folds", "test_folds", "output", "compare", "aux_task")
     for field in dataclasses.fields(plus):
