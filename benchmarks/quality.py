@@ -27,6 +27,7 @@ from ecgzoo.signal.quality import Quality, assess
 
 STUDENT = "xresnet1d18.ptbxl_super_i"
 WINDOWS_S = (2.5, 5.0)  # with a stride of half a window
+STATEMENTS = ("SR", "AFIB", "PVC", "STACH", "CLBBB", "CRBBB", "PACE")  # is any disease refused?
 AF_WINDOW_S = 5.0  # the student's
 DRAWS = 2000
 
@@ -112,7 +113,7 @@ def ptbxl(root: Path, fold: int) -> list[dict[str, Any]]:
         x = damage(clean)
         rate_hz = RATE_HZ * x.shape[1] / clean.shape[1]
         found = {window_s: assess_all(x, rate_hz, window_s, "I") for window_s in WINDOWS_S}
-        at_model = x if rate_hz == RATE_HZ else resample_poly(x, RATE_HZ, rate_hz, axis=1)
+        at_model = x if rate_hz == RATE_HZ else resample_poly(x, round(RATE_HZ / rate_hz), 1, axis=1)
         row: dict[str, Any] = {"question": f"lead I, {name}: refused", "aim": aim, "n": len(x)}
         row |= {f"{w} s": refused(q) for w, q in found.items()} | {"findings without it": has_findings(model, at_model)}
         rows.append(row)
@@ -120,6 +121,14 @@ def ptbxl(root: Path, fold: int) -> list[dict[str, Any]]:
             guess = f"{name.split()[0]} given as millivolts?"
             named = {f"{w} s": float(np.mean([guess in (q.unreadable or "") for q in found[w]])) for w in WINDOWS_S}
             rows.append({"question": f"lead I, {name}: named", "aim": ">= 0.98", "n": len(x)} | named)
+    codes = load_ptbxl(root, "all")
+    of_fold = codes.labels[codes.folds == fold].astype(bool)
+    clean_codes = codes.store[codes.positions[codes.folds == fold]] / 1e3
+    for statement in STATEMENTS:
+        some = clean_codes[of_fold[:, codes.classes.index(statement)]]
+        found = {w: assess_all(some[:, 0], RATE_HZ, w, "I") for w in WINDOWS_S}
+        row = {"question": f"lead I, clean, {statement}: refused", "aim": "", "n": len(some)}
+        rows.append(row | {f"{w} s": refused(found[w]) for w in found})
     for lead in ("I", "II"):
         for sign, aim in ((1, "<= 0.03"), (-1, ">= 0.80")):
             found = {w: assess_all(sign * signals[:, LEADS_12.index(lead)], RATE_HZ, w, lead) for w in WINDOWS_S}
