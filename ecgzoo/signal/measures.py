@@ -20,6 +20,7 @@ class Stretch:
     Attributes:
         peaks: int64, ascending, the beats at `rate`.
         beats: the same in samples as given.
+        usual: height in 5-20 Hz, mV, that half of its parts have.
         alike: by beat, see `likeness`.
     """
 
@@ -34,6 +35,9 @@ class Stretch:
         self.rate = rate_hz / self.step  # 100 to 200 Hz, or what was given if less
         self.slow = uniform_filter1d(self.given, self.step)[:: self.step]
         self.band = sosfiltfilt(_band_filter(self.rate), self.slow)
+        short = round(1.25 * self.rate)  # holds a beat at 25 a minute in most; an impulse now and then is in few
+        heights = np.ptp(self.band[: len(self.band) // short * short].reshape(-1, short), axis=1)
+        self.usual = float(np.median(heights))
         self.peaks = find_beats(self.band, self.rate)
         self.beats = self.peaks * self.step
         self.alike = likeness(self.band, self.peaks, self.rate)
@@ -74,7 +78,7 @@ class Stretch:
             "flat": share(_runs(still, round(0.2 * self.given_rate))),
             "height": height,
             "clipped": share(_runs(still & at_end, max(2, round(0.02 * self.given_rate)))),
-            "impulsive": narrow[windows].max(1) / np.maximum(height, 1e-9),
+            "impulsive": narrow[windows].max(1) / np.maximum(np.minimum(height, self.usual), 1e-9),
             "wander": np.ptp(baseline[windows], axis=1),
             "mains": np.max([*hum, np.zeros(len(starts))], axis=0) / np.maximum(height, 1e-9),
             "peaked": np.median(kurtosis, axis=1),
@@ -93,8 +97,9 @@ class Stretch:
         around = np.arange(-35, 50) / 100  # seconds
         beat = np.median(np.interp(middle + around * self.rate, np.arange(len(level)), level), axis=0)
         parts = [beat[(around > begin - 0.001) & (around < end - 0.001)].mean() for begin, end in PARTS_S.values()]
-        of_height: np.ndarray = np.array(parts) / max(float(np.abs(beat).max()), 1e-12)
-        return np.sign(of_height) * np.sqrt(np.abs(of_height))
+        of_height = np.array(parts) / max(float(np.abs(beat).max()), 1e-12)
+        roots: np.ndarray = np.sign(of_height) * np.sqrt(np.abs(of_height))
+        return roots
 
 
 def filled(signal: np.ndarray, missing: np.ndarray) -> np.ndarray:
