@@ -69,7 +69,7 @@ def _wrong_size(height_mv: float) -> str:
     ratio = max(height_mv, 1e-12) / TYPICAL_MV
     known = min(_UNITS, key=lambda unit: abs(math.log(ratio / unit)))
     guess = f": {_UNITS[known]} given as millivolts?" if 0.1 < ratio / known < 10 else ""
-    times = float(f"{known if guess else ratio:.1g}")
+    times = float(f"{known if guess else ratio:.2g}")
     return f"about {max(times, 1 / times):.7g} times too {'large' if ratio > 1 else 'small'}{guess}"
 
 

@@ -103,7 +103,7 @@ DEFECTS: dict[str, tuple[Callable[[np.ndarray], None], str, str]] = {  # what is
     "microvolts": (scaled(1e3), "large", "about 1000 times too large: microvolts given as millivolts?"),
     "nanovolts": (scaled(1e6), "large", "about 1000000 times too large: nanovolts given as millivolts?"),
     "volts": (scaled(1e-3), "small", "about 1000 times too small: volts given as millivolts?"),
-    "a strange amplifier": (scaled(25), "large", "about 40 times too large"),
+    "a strange amplifier": (scaled(25), "large", "about 35 times too large"),
     "noise": (noise, "alike", "no beats that repeat"),
     "a sine": (only_sine, "peaked", "no complexes stand out"),
 }
