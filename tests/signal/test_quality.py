@@ -12,11 +12,12 @@ from hypothesis.extra import numpy as hnp
 
 from ecgzoo.errors import SignalError
 from ecgzoo.signal import LEADS_12, read_record
+from ecgzoo.signal.measures import likeness
 from ecgzoo.signal.quality import CHECKS, LOWEST_RATE_HZ, USABLE, Quality, assess
 
 WAVES = {"P": (-0.16, 0.12, 0.025), "Q": (-0.03, -0.1, 0.01), "R": (0, 1.0, 0.011), "S": (0.03, -0.2, 0.01)}
 WAVES |= {"T": (0.26, 0.3, 0.05)}  # seconds from the beat, mV, seconds of width
-FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
+FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def ecg(
@@ -171,6 +172,48 @@ def test_little_clean_among_much_noise_is_found() -> None:
     assert found.unreadable is None, "half a minute is enough"
 
 
+def test_half_of_the_windows_of_a_short_recording_must_be_usable() -> None:
+    signal = ecg()
+    signal[0, 1300:] = 0
+    found = quality(signal)
+    assert found.usable.tolist() == [True, False, False]
+    assert "2 of 3 windows cannot be read" in (found.unreadable or "")
+
+
+def test_beats_of_a_long_recording_are_all_there_once() -> None:
+    beats = quality(ecg(200)).beats_s
+    np.testing.assert_allclose(np.diff(beats), 60 / 70, atol=0.03)
+    assert len(beats) == pytest.approx(200 * 70 / 60, abs=2)
+
+
+def test_a_tall_t_wave_is_no_beat() -> None:
+    signal = ecg()
+    for beat in quality(signal).beats_s[:-1]:
+        signal[0] += 0.5 * np.exp(-(((np.arange(2500) / 250 - beat - 0.28) / 0.02) ** 2) / 2)
+    assert quality(signal).heart_rate_bpm == pytest.approx(70, abs=1)
+
+
+def test_an_impulse_does_not_hide_itself_in_a_short_window() -> None:
+    signal = ecg()
+    signal[0, 1250:1253] += 8
+    found = assess(signal, 250, window_s=2.5, starts_s=[3.75, 7.0])
+    assert found.usable.tolist() == [False, True]
+    assert "impulses" in found.reasons[0][0]
+
+
+def test_a_short_window_is_judged_by_what_is_around_it() -> None:
+    signal = ecg(30)
+    signal[0, 2600:3000] = 0  # 10.4 s to 12 s
+    assert assess(signal, 250, window_s=0.5, starts_s=[9.0, 9.2, 12.8, 13.0]).usable.tolist() == [True] * 4
+    assert not assess(signal, 250, window_s=0.5, starts_s=[10.0, 11.5, 12.2]).usable.any()
+
+
+def test_a_beat_is_not_its_own_company() -> None:
+    noise = np.random.default_rng(3).normal(size=1000)
+    assert likeness(noise, np.array([200, 500]), 100).max() < 0.8
+    assert likeness(np.tile(noise[:300], 3), np.array([100, 400, 700]), 100).min() > 0.999
+
+
 def test_units_are_a_note_and_the_reason() -> None:
     found = quality(ecg() * 1e3, leads=("I",))
     assert found.unreadable is not None
@@ -245,7 +288,7 @@ def test_of_twelve_leads_three_may_be_bad_and_are_named() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    signal=hnp.arrays(np.float32, st.tuples(st.integers(0, 2), st.integers(0, 400)), elements=FLOATS),
+    signal=hnp.arrays(np.float64, st.tuples(st.integers(0, 2), st.integers(0, 400)), elements=FLOATS),
     rate_hz=st.floats(1, 150),
     window_s=st.floats(0.01, 20),
 )
@@ -262,11 +305,12 @@ def test_any_input_gets_a_finite_answer(signal: np.ndarray, rate_hz: float, wind
 
 
 @settings(max_examples=15, deadline=None)
-@given(constant=st.sampled_from([0.0, 1.0, -3e38, np.nan, np.inf]), samples=st.integers(500, 3000))
+@given(constant=st.sampled_from([0.0, 1.0, -1e300, np.nan, np.inf]), samples=st.integers(500, 3000))
 def test_nothing_but_one_value_is_unreadable(constant: float, samples: int) -> None:
     found = quality(np.full((1, samples), constant), window_s=2)
     assert found.unreadable
     assert any(word in found.unreadable for word in ("flat", "missing"))
+    assert {len(reasons) for reasons in found.reasons if "flat" in reasons[0]} <= {1}, "the rest follows from it"
     assert found.heart_rate_bpm is None
     assert len(found.beats_s) == 0
 
@@ -298,7 +342,7 @@ def test_what_is_no_request_is_refused() -> None:
 
 
 def test_real_recordings_are_readable_and_their_ruins_are_not(test_data: Path) -> None:
-    headers = sorted((test_data / "ptbxl-small").rglob("*.hea"))[:200]
+    headers = sorted((test_data / "ptbxl-small").rglob("*.hea"))[:120]
     noise_mv = np.random.default_rng(0)
     refused, noted = [], []
     for header in headers:
