@@ -189,7 +189,7 @@ def test_beats_of_a_long_recording_are_all_there_once() -> None:
 def test_a_tall_t_wave_is_no_beat() -> None:
     signal = ecg()
     for beat in quality(signal).beats_s[:-1]:
-        signal[0] += 0.5 * np.exp(-(((np.arange(2500) / 250 - beat - 0.28) / 0.02) ** 2) / 2)
+        signal[0] += 0.75 * np.exp(-(((np.arange(2500) / 250 - beat - 0.28) / 0.02) ** 2) / 2)
     assert quality(signal).heart_rate_bpm == pytest.approx(70, abs=1)
 
 
@@ -302,6 +302,13 @@ def test_any_input_gets_a_finite_answer(signal: np.ndarray, rate_hz: float, wind
     assert [bool(reasons) for reasons in found.reasons] == (found.index < USABLE).tolist()
     assert found.unreadable or found.usable.any()
     assert np.isfinite(found.beats_s).all()
+
+
+def test_the_largest_floats_do_not_overflow() -> None:
+    with np.errstate(all="raise", under="ignore"):
+        found = quality(ecg() * 1e300, leads=("I",))
+    assert all(np.isfinite(values).all() for values in found.scores.values())
+    assert not found.usable.any()
 
 
 @settings(max_examples=15, deadline=None)
