@@ -94,7 +94,7 @@ CHECKS = {
     # kurtosis in 5-20 Hz (Li, Mark, Clifford 2008): a sine has 1.5, noise 3, the median is 13. p0.5 is 3.3, but of left
     # bundle branch blocks (I) and flutter (II) p5 is 3.5 and 2.7, so the limit lies below noise, which `alike` refuses
     "peaked": Check("peaked", 2.6, 13.0, lambda v: f"no complexes stand out (kurtosis {v:.1f})", log=True),
-    # mean likeness of its beats to others (after Orphanidou et al. 2015); white noise has 0.49, at most 0.61; p0.5 is
+    # mean likeness of its beats to others (after Orphanidou et al. 2015); white noise has 0.49, p99.9 0.61; p0.5 is
     # 0.73, of fibrillation 0.69; the median is 0.98. No beats: 0
     "alike": Check("alike", 0.68, 0.98, lambda v: f"no beats that repeat (correlation {v:.2f})"),
 }
