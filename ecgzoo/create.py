@@ -6,7 +6,7 @@ from typing import Any
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
-from ecgzoo.data import Cohort
+from ecgzoo.data import Cohort, check_cohort
 from ecgzoo.errors import DataError, RecipeError, RegistryError, WeightsError, did_you_mean
 from ecgzoo.losses.contract import NEEDS, DataInfo, Loss, ModelInfo
 from ecgzoo.model import EcgModel
@@ -167,7 +167,8 @@ def load_cohort(name: str, root: str | Path | None = None, task: str | None = No
 
     Raises:
         RegistryError: no data set has this name, or its factory fails.
-        DataError: no such task, a folder that is missing or not wanted, or files that cannot be read.
+        DataError: no such task, a folder that is missing or not wanted, files that cannot be read, or a cohort that is
+            not as `Cohort` says.
     """
     found = registry.get("dataset", name)
     spec = found.spec
@@ -181,4 +182,10 @@ def load_cohort(name: str, root: str | Path | None = None, task: str | None = No
         cohort = make(None if root is None else Path(root), task)
     if not isinstance(cohort, Cohort):
         raise RegistryError(f"{found}: its factory made a {type(cohort).__name__}, which is no Cohort")
+    try:
+        check_cohort(cohort)
+        if cohort.task != task:
+            raise DataError(f"its task is {cohort.task!r}, expected {task!r}. Name the task that was asked for.")
+    except DataError as error:
+        raise DataError(f"{found} gave a cohort that cannot be used: {error}") from error
     return cohort

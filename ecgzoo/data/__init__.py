@@ -1,6 +1,6 @@
 """Data sets and their cache; each gives a `Cohort`. Imports no torch."""
 
-from ecgzoo.data.cohort import Cohort, parse_folds
+from ecgzoo.data.cohort import Cohort, check_cohort, parse_folds
 from ecgzoo.specs import DatasetSpec
 
 SPECS = (
@@ -19,4 +19,4 @@ SPECS = (
     ),
 )
 
-__all__ = ["SPECS", "Cohort", "parse_folds"]
+__all__ = ["SPECS", "Cohort", "check_cohort", "parse_folds"]

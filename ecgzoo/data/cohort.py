@@ -1,20 +1,24 @@
 """Cohort: labelled records of one length, what every data set gives and everything downstream reads."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ecgzoo.errors import DataError
+from ecgzoo.signal.leads import LEADS_12, known_lead
 
 MICROVOLTS_PER_MILLIVOLT = 1000.0
+_RECORDS_LOOKED_AT = 50
+_USUAL_SPAN_UV = (50, 20_000)  # of a lead, from its lowest to its highest sample
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort:
-    """Labelled records of one rate and length.
+    """Labelled records of one rate and length; `check_cohort` holds them to what is said here.
 
     Attributes:
         name: the data set, as registered.
@@ -26,7 +30,7 @@ class Cohort:
         positions: int64 ``[N]``, where in `store` each record is.
         labels: uint8 multi-hot ``[N, C]``.
         folds: int16 ``[N]``.
-        patients: int64 ``[N]``; no patient is in two folds.
+        patients: int64 ``[N]``; no patient, and no recording, is in two folds.
         record_ids: int64 ``[N]``, ascending.
         fingerprint: hash of what the cohort was made from.
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
@@ -112,3 +116,108 @@ def parse_folds(text: str) -> tuple[int, ...]:
             raise DataError(f"folds {text!r}: expected numbers and ranges, such as 1-7,9")
         folds.update(range(low, high + 1))
     return tuple(sorted(folds))
+
+
+def check_cohort(cohort: Cohort) -> None:
+    """Refuse a cohort that breaks the contract of `Cohort`: it would train well and predict nonsense.
+
+    Cheap for a large store: of the signals, a few records are read.
+
+    Raises:
+        DataError: the first thing that is wrong, what was expected, and what to do.
+    """
+    if not isinstance(cohort, Cohort):
+        raise DataError(f"expected an ecgzoo.Cohort, got a {type(cohort).__name__}. Build one from your records.")
+    if fault := next(_faults(cohort), None):
+        raise DataError(f"{cohort.name}/{cohort.task}: {fault}")
+
+
+def _faults(cohort: Any) -> Iterator[str]:
+    """What is wrong, in one sentence each; a check relies on those before it, so only the first is to be believed.
+
+    The cohort is `Any` because a stranger's may hold anything.
+    """
+    for name in ("name", "task", "fingerprint"):
+        value = getattr(cohort, name)
+        if not isinstance(value, str) or not value:
+            what = "; no fingerprint of what it was made from" if name == "fingerprint" else ""
+            yield f"{name} is {value!r}, expected text{what}. Say what these records are."
+    yield from _names_at_fault(cohort)
+    rate_hz, store = cohort.rate_hz, cohort.store
+    if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, float)) or not 0 < rate_hz < math.inf:
+        yield f"rate_hz is {rate_hz!r}, expected samples a second as a positive number. Give the rate of the store."
+    if not isinstance(store, np.ndarray) or store.dtype != np.int16:
+        found = getattr(store, "dtype", type(store).__name__)
+        yield f"the store is {found}, expected int16 microvolts. Multiply millivolts by 1000, round, and convert."
+    if store.ndim != 3 or 0 in store.shape:
+        yield f"the store has shape {store.shape}, expected [records, leads, samples], none of them 0. Reshape it."
+    if store.shape[1] != len(cohort.leads):
+        yield (
+            f"the store has {store.shape[1]} channels, not one a lead: expected {len(cohort.leads)}, for "
+            f"{', '.join(cohort.leads)}. Name the leads of the store, in channel order."
+        )
+    yield from _columns_at_fault(cohort)
+    rows = np.linspace(0, len(cohort) - 1, min(len(cohort), _RECORDS_LOOKED_AT)).astype(np.int64)
+    span = float(np.median(np.ptp(cohort.signals(rows).astype(np.int32), axis=2)))
+    least, most = _USUAL_SPAN_UV
+    if not least < span < most:
+        yield (
+            f"leads typically span {span:g}, which is no ECG in microvolts: expected {least} to {most:,}. "
+            "Check the gain and the unit."
+        )
+
+
+def _names_at_fault(cohort: Any) -> Iterator[str]:
+    for field_name in ("classes", "leads"):
+        names = getattr(cohort, field_name)
+        if not isinstance(names, tuple) or not names or not all(isinstance(name, str) and name for name in names):
+            yield f"{field_name} are {names!r}, expected a tuple of one name or more. Write ('A', 'B')."
+    classes, leads = cohort.classes, cohort.leads
+    if list(classes) != sorted(set(classes)):
+        yield (
+            f"classes {', '.join(classes)} unsorted: expected different names in alphabetical order. "
+            "Sort them, and the columns of labels with them."
+        )
+    for lead in leads:
+        known = known_lead(lead)
+        if known is None:
+            yield f"lead {lead!r} is unknown, expected some of {', '.join(LEADS_12)}. Leave out other channels."
+        if known != lead:
+            yield f"lead {lead!r} is spelt {known!r} in ecgzoo. Rename it."
+    if len(set(leads)) != len(leads):
+        yield f"a lead is named twice in {', '.join(leads)}, expected different leads. Keep one channel of each."
+
+
+def _columns_at_fault(cohort: Any) -> Iterator[str]:
+    """Faults of the per-record arrays of a cohort whose names and store are sound."""
+    positions, labels, folds, ids = cohort.positions, cohort.labels, cohort.folds, cohort.record_ids
+    if not isinstance(positions, np.ndarray) or not positions.size:
+        yield f"no records: positions are {positions!r}. Give a 1-D array of where in the store each record is."
+    columns = {"positions": (), "labels": (len(cohort.classes),), "folds": (), "patients": (), "record_ids": ()}
+    optional = {name: () for name in ("sexes", "ages") if getattr(cohort, name) is not None}
+    for name, one in {**columns, **optional}.items():
+        column, shape = getattr(cohort, name), (len(positions), *one)
+        if not isinstance(column, np.ndarray) or column.shape != shape:
+            found = f"has shape {column.shape}" if isinstance(column, np.ndarray) else f"is a {type(column).__name__}"
+            yield f"{name} {found}, expected an array of shape {shape}. Give one row for each record."
+        if column.dtype.kind not in ("iuf" if name == "ages" else "iu"):
+            yield f"{name} are {column.dtype}, expected integers. Convert them."
+    if not ((labels == 0) | (labels == 1)).all():
+        yield "labels are not 0 and 1 alone. Give 1 where a record has the class, else 0."
+    if positions.min() < 0 or positions.max() >= len(cohort.store):
+        yield (
+            f"positions from {positions.min()} to {positions.max()} reach beyond the store's {len(cohort.store)} "
+            "records. Count its records from 0."
+        )
+    if not (ids[1:] > ids[:-1]).all():
+        yield "record_ids do not ascend. Sort the records by id, each id once."
+    for what, values in (("a patient", cohort.patients), ("a recording of the store", positions)):
+        order = np.lexsort((folds, values))
+        value, fold = values[order], folds[order]
+        if (split := np.flatnonzero((value[1:] == value[:-1]) & (fold[1:] != fold[:-1]))).size:
+            k = split[0]
+            yield f"{what} is in two folds: {value[k]} in {fold[k]} and {fold[k + 1]}. Put all of its records in one."
+    if cohort.sexes is not None and not np.isin(cohort.sexes, (-1, 0, 1)).all():
+        yield "sexes are not 0 (male), 1 (female) and -1 (unknown) alone. Translate their codes."
+    if cohort.ages is not None and ((cohort.ages < 0) | np.isinf(cohort.ages)).any():
+        yield "ages are negative or infinite, expected years. Give NaN where the age is unknown."

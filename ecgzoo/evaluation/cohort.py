@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ecgzoo.data import Cohort
+from ecgzoo.data import Cohort, check_cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, SignalError
 from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
@@ -69,9 +69,10 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     """Score the records of `folds`; ``.evaluation()`` of the result holds the figures (docs/method.md §5).
 
     Raises:
-        DataError: a fold without records, or labels that are not the model's.
+        DataError: a fold without records, labels that are not the model's, or a cohort that is not as `Cohort` says.
         SignalError: leads or rate do not fit.
     """
+    check_cohort(cohort)
     if model.config.classes != cohort.classes:
         raise DataError(
             f"the model's classes are {', '.join(model.config.classes) or '(none: it was never trained)'}; those of "

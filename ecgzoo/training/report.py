@@ -145,7 +145,7 @@ def make_report(
             "simulated": cohort.simulated,
             "data_fingerprint": cohort.fingerprint,
             "notes": list(cohort.notes),
-            "task": recipe.task,
+            "task": cohort.task,
             "folds": list(first.folds),
             "judged": "test" if recipe.test_folds else "validation",
             "records": len(first.y_true),

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 
 from ecgzoo.config import Normalization
 from ecgzoo.create import create_model, create_transform, load_cohort
-from ecgzoo.data import Cohort, parse_folds
+from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluation import CohortScores
 from ecgzoo.evaluation.calibrate import calibrate
@@ -45,6 +45,7 @@ class Run:
         cohort: the records, instead of those that the recipe's data, root and task name; it has no second task.
 
     Attributes:
+        recipe: as given, with the precision that was chosen and the name and task of a given cohort.
         distills: whether a teacher takes part, which follows from what the losses require.
 
     Raises:
@@ -57,6 +58,9 @@ class Run:
             raise RecipeError(
                 f"aux_task {recipe.aux_task!r} is of {recipe.data}, not of the given cohort; leave it out"
             )
+        if cohort is not None:
+            check_cohort(cohort)
+            recipe = dataclasses.replace(recipe, data=cohort.name, root=None, task=cohort.task)  # what is published
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
         self.recipe, self.folder = recipe, Path(recipe.output)
@@ -151,7 +155,7 @@ class Run:
             model.config,
             classes=self.cohort.classes,
             class_info=self.cohort.class_info,
-            task=recipe.task,
+            task=self.cohort.task,
             rate_hz=self.cohort.rate_hz,
             window_s=recipe.window_s,
             stride_s=recipe.stride_s,

@@ -422,3 +422,34 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
         recipe(tmp_path, transforms=("mixup=-1",))
     with pytest.raises(RecipeError, match="normalization is 'none'"):
         recipe(tmp_path, normalization="none")
+
+
+def test_a_cohort_of_another_task_is_published_as_what_it_is(tmp_path: Path) -> None:
+    own = load_synthetic(task="diagnostic", num_records=700, seed=5)
+    wanted = recipe(tmp_path, root="elsewhere", epochs=1, losses=("bce=1",), compare=False)
+    report = ecgzoo.distill(wanted, cohort=own)
+    config = ecgzoo.load_pretrained(tmp_path / "run" / "student").config
+    assert config.task == config.training["recipe"]["task"] == report.values["task"] == "diagnostic"
+    assert config.training["data"] == config.training["recipe"]["data"] == "synthetic"
+    assert "task diagnostic" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
+    Run(dataclasses.replace(wanted, resume=True), cohort=own)
+    other = load_synthetic(num_records=700, seed=5)
+    with pytest.raises(RecipeError, match="already holds another recipe"):
+        Run(dataclasses.replace(wanted, resume=True), cohort=other)
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "reason"),
+    [
+        ("store", lambda cohort: cohort.store / 1000, "float64, expected int16 microvolts"),
+        ("store", lambda cohort: cohort.store[:, :2], "2 channels.*expected 12"),
+        ("labels", lambda cohort: cohort.labels[:, 0], "labels has shape"),
+        ("patients", lambda cohort: cohort.patients * 0, "a patient is in two folds"),
+    ],
+)
+def test_a_cohort_that_breaks_its_contract_is_refused(tmp_path: Path, field: str, change, reason: str) -> None:
+    own = load_synthetic(num_records=60)
+    own = dataclasses.replace(own, **{field: change(own)})
+    with pytest.raises(DataError, match=reason):
+        ecgzoo.distill(recipe(tmp_path), cohort=own)
+    assert not (tmp_path / "run").exists()
