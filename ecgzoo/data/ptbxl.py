@@ -44,6 +44,8 @@ _SUPERCLASSES = {
 
 _DATABASE, _STATEMENTS, _RECORDS = "ptbxl_database.csv", "scp_statements.csv", "records100"
 _DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr")
+# what ast.literal_eval, int and float raise for a cell of another form
+_UNREADABLE = (ValueError, OverflowError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError)
 _OLDEST = 89  # years; PTB-XL writes 300 for whoever is older
 _STATEMENT_COLUMNS = ("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _LAYOUT = (
@@ -85,7 +87,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         file_digest(root / _STATEMENTS),
         tree_digest(root / _RECORDS),
     )
-    store = open_store(key, lambda folder: _build(folder, root))
+    store = open_store(key, lambda folder: _build(folder, root), _record_type(len(statements)))
 
     classes = tuple(sorted({name for name in statements.values() if name}))
     class_of = np.zeros((len(statements), len(classes)), np.float32)
@@ -110,15 +112,13 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         patients=store.table["patients"][kept],
         record_ids=store.table["record_ids"][kept],
         # of contents alone, so that it is the same wherever the same files lie
-        fingerprint=store_key(
-            task, file_digest(root / _DATABASE), file_digest(root / _STATEMENTS), store.info["signals_sha256"]
-        ),
+        fingerprint=store_key(task, file_digest(root / _DATABASE), file_digest(root / _STATEMENTS), store.digest),
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
         class_info={name: _class_info(name, statements, descriptions) for name in classes},
         license="CC-BY-4.0",
         notes=(
-            *store.info["notes"],
+            *store.notes,
             *(
                 [f"Records left out for want of a label of task {task}: {left_out} of {len(labels)}."]
                 if left_out
@@ -161,7 +161,13 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(f"{path}: no column {', '.join(map(repr, missing))}. {_LAYOUT}")
-            yield from reader
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(
+                        f"{path}: line {reader.line_num} has other than {len(reader.fieldnames or ())} fields. "
+                        f"Restore the file. {_LAYOUT}"
+                    )
+                yield row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}). {_LAYOUT}") from error
 
@@ -185,18 +191,21 @@ def _read_database(path: Path) -> list[_Row]:
     for cells in _read_csv(path, _DATABASE_COLUMNS):
         try:
             codes = ast.literal_eval(cells["scp_codes"])
-            rows.append(
-                _Row(
-                    record_id=int(cells["ecg_id"]),
-                    patient=int(float(cells["patient_id"])),  # the file writes 15709.0
-                    sex=int(float(cells["sex"] or -1)),
-                    age=min(float(cells["age"] or "nan"), _OLDEST + 1),
-                    fold=int(cells["strat_fold"]),
-                    file=cells["filename_lr"] or "",
-                    codes=tuple(codes.keys()),
-                )
+            row = _Row(
+                record_id=int(cells["ecg_id"]),
+                patient=int(float(cells["patient_id"])),  # the file writes 15709.0
+                sex=int(float(cells["sex"] or -1)),
+                age=min(float(cells["age"] or "nan"), _OLDEST + 1),
+                fold=int(cells["strat_fold"]),
+                file=cells["filename_lr"],
+                codes=tuple(codes.keys()),
             )
-        except (ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
+            if row.sex not in (-1, 0, 1) or row.age < 0 or not 0 < row.fold < 100:
+                raise ValueError(f"sex {row.sex}, age {row.age:g} or fold {row.fold} is none of PTB-XL's")
+            if max(abs(row.record_id), abs(row.patient)) >= 2**63:
+                raise ValueError("a number that is too large")
+            rows.append(row)
+        except _UNREADABLE as error:
             raise DataError(f"{path}: row of ecg_id {cells['ecg_id']!r} cannot be read ({error}). {_LAYOUT}") from error
     rows.sort(key=lambda row: row.record_id)
     fold_of: dict[int, int] = {}
@@ -243,8 +252,23 @@ class _Oddities:
         ]
 
 
-def _build(folder: Path, root: Path) -> None:
-    """Fill the store with all records, whatever their statements."""
+def _record_type(num_statements: int) -> np.dtype:
+    """What the store holds of a record."""
+    return np.dtype(
+        [
+            ("signals", np.int16, (len(LEADS_12), SAMPLES)),
+            ("record_ids", np.int64),
+            ("patients", np.int64),
+            ("folds", np.int16),
+            ("sexes", np.int8),
+            ("ages", np.float32),
+            ("statements", np.uint8, (num_statements,)),
+        ]
+    )
+
+
+def _build(folder: Path, root: Path) -> list[str]:
+    """Fill the store with all records, whatever their statements; what is odd about them comes back."""
     rows = _read_database(root / _DATABASE)
     codes = list(_read_statements(root / _STATEMENTS, None, None)[0])
     unknown = sorted({code for row in rows for code in row.codes} - set(codes))
@@ -253,15 +277,17 @@ def _build(folder: Path, root: Path) -> None:
         raise DataError(f"{root / _DATABASE}: {found}. {_LAYOUT}")
     oddities = _Oddities()
     write_signals(folder, _read_signals(root, rows, oddities), (len(rows), len(LEADS_12), SAMPLES))
-    table: dict[str, np.ndarray] = {
-        "record_ids": np.array([row.record_id for row in rows], np.int64),
-        "patients": np.array([row.patient for row in rows], np.int64),
-        "folds": np.array([row.fold for row in rows], np.int16),
-        "sexes": np.array([row.sex for row in rows], np.int8),
-        "ages": np.array([row.age for row in rows], np.float32),
-        "statements": np.array([[code in row.codes for code in codes] for row in rows], np.uint8),
+    columns = {
+        "record_ids": [row.record_id for row in rows],
+        "patients": [row.patient for row in rows],
+        "folds": [row.fold for row in rows],
+        "sexes": [row.sex for row in rows],
+        "ages": [row.age for row in rows],
+        "statements": [[code in row.codes for code in codes] for row in rows],
     }
-    write_table(folder, table, {"notes": oddities.notes(), "signals_sha256": file_digest(folder / "signals.npy")})
+    record = _record_type(len(codes))
+    write_table(folder, {name: np.array(column, record[name].base) for name, column in columns.items()})
+    return oddities.notes()
 
 
 def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator[np.ndarray]:

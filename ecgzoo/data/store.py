@@ -1,21 +1,32 @@
-"""The cache of decoded recordings: one folder per store, memory-mapped, written whole or not at all."""
+"""The cache of decoded recordings: one folder per store, memory-mapped, written whole or not at all, and verified.
 
+A store is ``signals.npy``, one array a column, and ``info.json`` with the sha256 of each. Columns are compared with it
+whenever the store is opened; the signals, which may be gigabytes, when their file has changed since it last was.
+"""
+
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.errors import DataError
+from ecgzoo.errors import DataError, EcgZooWarning
+from ecgzoo.files import write_json
 
-_FORMAT = "ecgzoo store 1"  # goes into every key: a change of layout or of how records are read counts it up
+_FORMAT = "ecgzoo store 2"  # goes into every key: a change of layout or of how records are read counts it up
+_UNFINISHED = ".ecgzoo-unfinished-"
+_DEAD_AFTER_S = 3600  # a build writes every few milliseconds; one that has been quiet for so long was killed
+_OTHERS_MAY_WRITE = 0o022
+_HEADER_BYTES = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +36,14 @@ class Store:
     Attributes:
         signals: int16 microvolts ``[N, leads, samples]``, a read-only memory map.
         table: arrays of ``N`` rows by name.
-        info: what else was kept, JSON values.
+        notes: what the build had to say.
+        digest: sha256 of all arrays.
     """
 
     signals: np.ndarray
     table: dict[str, np.ndarray]
-    info: dict[str, Any]
+    notes: tuple[str, ...]
+    digest: str
 
 
 def cache_root() -> Path:
@@ -84,24 +97,35 @@ def to_microvolts(millivolts: np.ndarray) -> np.ndarray:
 def write_signals(folder: Path, records: Iterable[np.ndarray], shape: tuple[int, int, int]) -> None:
     """Write int16 `records`, each ``shape[1:]``, one after another into the store that is being built in `folder`."""
     with open(folder / "signals.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
+        file.write(_header(np.dtype(("<i2", shape[1:])), shape[0]))
         for record in records:
             file.write(record.astype("<i2", order="C", copy=False).tobytes())
 
 
-def write_table(folder: Path, table: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
-    """Write the per-record arrays and the JSON `info` into the store that is being built in `folder`."""
-    for name, array in table.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    (folder / "info.json").write_text(json.dumps(dict(info), indent=1), encoding="utf-8")
+def write_table(folder: Path, table: Mapping[str, np.ndarray]) -> None:
+    """Write the per-record arrays into the store that is being built in `folder`."""
+    for name, column in table.items():
+        header = _header(np.dtype((column.dtype, column.shape[1:])), len(column))
+        (folder / f"{name}.npy").write_bytes(header + column.tobytes())
 
 
-def open_store(key: str, build: Callable[[Path], None]) -> Store:
+def _header(kind: np.dtype, rows: int) -> bytes:
+    """What an npy file of so many rows begins with, always 128 bytes: it can be compared and need not be parsed."""
+    text = f"{{'descr': {kind.base.str!r}, 'fortran_order': False, 'shape': {(rows, *kind.shape)}, }}"
+    return b"\x93NUMPY\x01\x00v\x00" + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
+
+
+def open_store(key: str, build: Callable[[Path], Iterable[str]], record: np.dtype) -> Store:
     """The store `key` of the cache, built first when it is not there.
 
-    `build` gets an empty folder and fills it with ``write_signals`` and ``write_table``. The folder takes its place
-    in one rename when all is on disk, so a build that fails leaves nothing behind, and of two builds at once one wins
-    and both callers read it.
+    `build` gets an empty folder, fills it with ``write_signals`` and ``write_table``, and gives notes back. The folder
+    takes its place in one rename when all is on disk, so a build that fails leaves nothing behind, and of two builds at
+    once one wins and both callers read it. What a killed build left is removed by a later one.
+
+    Args:
+        key: as `store_key` makes it.
+        build: called when the store is not there.
+        record: one record, a structured type: its ``signals``, and its row of each column.
 
     Raises:
         DataError: the cache cannot be written, or the store is damaged.
@@ -110,41 +134,124 @@ def open_store(key: str, build: Callable[[Path], None]) -> Store:
     if not folder.is_dir():
         _build(folder, build)
     try:
-        arrays = {
-            path.stem: np.load(path, mmap_mode="r" if path.stem == "signals" else None, allow_pickle=False)
-            for path in folder.glob("*.npy")
-        }
-        info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-        signals = arrays.pop("signals")
-        if any(len(array) != len(signals) for array in arrays.values()):
-            raise ValueError("arrays of different length")
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        _warn_of_others(folder)
+        return _read(folder, record)
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{folder}: this store is damaged ({error}). Delete the folder; the next call builds it again."
         ) from error
-    return Store(signals, arrays, info)
 
 
-def _build(folder: Path, build: Callable[[Path], None]) -> None:
-    unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+def _read(folder: Path, record: np.dtype) -> Store:
+    kinds = {name: kind for name, (kind, *_) in (record.fields or {}).items()}
+    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    if not isinstance(info, dict) or not isinstance(digests := info.get("sha256"), dict):
+        raise ValueError("info.json holds no digests")
+    if digests.keys() != kinds.keys() or not all(isinstance(digest, str) for digest in digests.values()):
+        raise ValueError(f"info.json holds digests of {', '.join(digests) or 'nothing'}; expected {', '.join(kinds)}")
+    notes = info.get("notes")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError("info.json holds no notes")
+
+    path = folder / "signals.npy"
+    state = _state(path)
+    if _verified_state(folder) != state:
+        if file_digest(path) != digests["signals"]:
+            raise ValueError("signals.npy is not what was built")
+        _remember_verified(folder, state)
+    with open(path, "rb") as file:
+        rows = _rows("signals", kinds["signals"], file.read(_HEADER_BYTES), state[0])
+    signals = np.memmap(path, kinds["signals"].base, "r", _HEADER_BYTES, (rows, *kinds["signals"].shape))
+    table: dict[str, np.ndarray] = {}
+    for name in kinds.keys() - {"signals"}:
+        content, kind = (folder / f"{name}.npy").read_bytes(), kinds[name]
+        if hashlib.sha256(content).hexdigest() != digests[name]:
+            raise ValueError(f"{name}.npy is not what was built")
+        if _rows(name, kind, content[:_HEADER_BYTES], len(content)) != rows:
+            raise ValueError(f"{name}.npy has another number of records than signals.npy")
+        table[name] = np.frombuffer(content, kind.base, offset=_HEADER_BYTES).reshape(rows, *kind.shape)
+    digest = store_key(*(f"{name} {digests[name]}" for name in sorted(digests)))
+    return Store(signals, table, tuple(notes), digest)
+
+
+def _rows(name: str, kind: np.dtype, header: bytes, size: int) -> int:
+    """How many rows of `kind` a file of `size` bytes holds: its size and its header must say the same."""
+    rows, rest = divmod(size - _HEADER_BYTES, kind.itemsize)
+    if rest or rows < 1 or header != _header(kind, rows):
+        raise ValueError(f"{name}.npy, {size} bytes, is not an array of {kind.base} {list(kind.shape)} a record")
+    return rows
+
+
+def _state(path: Path) -> list[int]:
+    """What changes when a file does; the third cannot be set back."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _verified_state(folder: Path) -> object:
+    """The state of the signals when they were last verified; whatever cannot be read is no such state."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return json.loads((folder / "verified.json").read_text(encoding="utf-8"))
+    return None
+
+
+def _remember_verified(folder: Path, state: list[int]) -> None:
+    with contextlib.suppress(OSError):  # a cache that can only be read is verified each time
+        write_json(folder / "verified.json", state)
+
+
+def _warn_of_others(folder: Path) -> None:
+    """Warn if others may change the store: its digests may then be theirs, too."""
+    for path in (folder.parent, folder):
+        mode = path.stat().st_mode
+        if os.name == "posix" and mode & _OTHERS_MAY_WRITE:
+            warnings.warn(
+                f"{path}: others may write to this cache folder (mode {mode & 0o777:o}) and change what is learnt from "
+                f"it; run: chmod go-w {path}",
+                EcgZooWarning,
+                stacklevel=1,  # from here, wherever the call comes from: Python then says it once
+            )
+            return
+
+
+def _build(folder: Path, build: Callable[[Path], Iterable[str]]) -> None:
+    root = folder.parent
+    unfinished = root / f"{_UNFINISHED}{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
-        unfinished.mkdir(parents=True)
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _sweep(root)
+        unfinished.mkdir(mode=0o755)
     except OSError as error:
-        raise _unwritable(folder.parent, error) from error
+        raise _unwritable(root, error) from error
     try:
-        build(unfinished)
+        notes = list(build(unfinished))
+        digests = {path.stem: file_digest(path) for path in sorted(unfinished.glob("*.npy"))}
+        write_json(unfinished / "info.json", {"notes": notes, "sha256": digests})
         for path in unfinished.iterdir():
+            path.chmod(0o644)
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
+        _remember_verified(unfinished, _state(unfinished / "signals.npy"))
         try:
             os.rename(unfinished, folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process was first; its store holds the same
                 raise
     except OSError as error:
-        raise _unwritable(folder.parent, error) from error
+        raise _unwritable(root, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed builds left; nothing in it has changed for an hour."""
+    for unfinished in root.glob(f"{_UNFINISHED}*"):
+        try:
+            changed = max(path.stat().st_mtime for path in (unfinished, *unfinished.iterdir()))
+        except OSError:
+            continue  # it is being renamed or removed
+        if time.time() - changed > _DEAD_AFTER_S:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _unwritable(root: Path, error: OSError) -> DataError:

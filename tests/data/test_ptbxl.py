@@ -170,6 +170,14 @@ def test_fingerprint_follows_the_files(root):
     np.testing.assert_array_equal(cohort.signals()[0], limb_consistent(99))
 
 
+def test_a_store_with_rolled_folds_is_refused(root, cache):
+    load_ptbxl(root)
+    (store,) = cache.iterdir()
+    np.save(store / "folds.npy", np.roll(np.load(store / "folds.npy"), 1))
+    with pytest.raises(DataError, match=r"this store is damaged \(folds\.npy is not what was built\)"):
+        load_ptbxl(root)
+
+
 def test_oddities_are_reported(root):
     flat, breach, rounding, invalid = (limb_consistent(k) for k in (1, 2, 4, 7))
     flat[10] = -3
@@ -216,6 +224,11 @@ def rename_column(root):
     path.write_text(path.read_text().replace("strat_fold", "fold"))
 
 
+def cut_statements(root):
+    path = root / "scp_statements.csv"
+    path.write_text(path.read_text().rstrip()[:-4])
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
@@ -251,6 +264,10 @@ def rename_column(root):
         (lambda root: write_database(root, [(1, 10, 1, {"XYZ": 0.0})]), r"XYZ are not in scp_statements\.csv"),
         (lambda root: write_database(root, [(1, 10, 1, "not a dict")]), "row of ecg_id '1' cannot be read"),
         (lambda root: write_database(root, [(1, "x", 1, {"SR": 0.0})]), "row of ecg_id '1' cannot be read"),
+        (lambda root: write_database(root, [(1, 10, 1, "[" * 10_000)]), "row of ecg_id '1' cannot be read"),
+        (lambda root: write_database(root, [(1, 10, 99_999, {"SR": 0.0})]), "row of ecg_id '1' cannot be read.*fold"),
+        (lambda root: write_database(root, [(1, 10**19, 1, {"SR": 0.0})]), "row of ecg_id '1' .*too large"),
+        (cut_statements, r"scp_statements\.csv: line 8 has other than 7 fields"),
         (lambda root: write_database(root, [RECORDS[1], RECORDS[1]]), "ecg_id 1 occurs twice"),
         (
             lambda root: write_database(root, [(1, 10, 1, {"NORM": 0.0}), (2, 10, 3, {"NORM": 0.0})]),
