@@ -57,10 +57,10 @@ def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
 def day() -> tuple[float, float]:
     """Seconds and MB of a day's recording; run in a process of its own."""
     model, small = student("xresnet1d18"), record(10, 250)
-    model.predict(small)
+    model.predict(small, insist=True)
     long = record(24 * 3600, 250)
     start = time.perf_counter()
-    grown = peak_growth_mb(lambda: model.predict(long))
+    grown = peak_growth_mb(lambda: model.predict(long, insist=True))
     return time.perf_counter() - start, grown + long.signal.nbytes / 2**20
 
 

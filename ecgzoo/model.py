@@ -1,7 +1,9 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +17,14 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.signal import Record, read_record
+from ecgzoo.signal.quality import assess
 from ecgzoo.signal.windows import window_starts
 
 Finding = Literal["present", "absent", "uncertain"]
 _MARKS = {"present": "*", "uncertain": "?"}
 
 LEAST_DEVIATION_MV = 0.01  # a flat window is not blown up into noise
+LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
 BACKBONE_ATTRIBUTES = (
     "forward_features",
@@ -59,11 +63,16 @@ class Prediction:
     Attributes:
         source: the record, as `Record.source` names it.
         classes: class names.
-        probabilities: float ``[C]``, aggregated over the record's windows, calibrated where the model is.
-        findings: by label, ``present``, ``absent`` or ``uncertain``; only of labels with thresholds.
-        windows: how many windows were seen.
+        probabilities: float ``[C]``, aggregated over the windows that were read, calibrated where the model is; empty
+            if the record is unreadable.
+        findings: by class, ``present``, ``absent`` or ``uncertain``; only of classes with thresholds.
+        windows: how many windows were read.
         leads: the leads that were used.
-        notes: what was done to the signal before the model saw it.
+        quality: median signal quality of all windows, from 0 to 1 (`ecgzoo.signal.quality`).
+        unreadable: why the record gets no finding; None if it does.
+        windows_left_out: how many windows were not read, since their quality was too low.
+        heart_rate_bpm: of the windows that were read; None if it is not sure.
+        notes: what was found in the signal, and what was done to it before the model saw it.
     """
 
     source: str
@@ -71,21 +80,29 @@ class Prediction:
     probabilities: tuple[float, ...]
     windows: int
     leads: tuple[str, ...]
+    quality: float
     findings: Mapping[str, Finding] = field(default_factory=dict)
+    unreadable: str | None = None
+    windows_left_out: int = 0
+    heart_rate_bpm: float | None = None
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, probabilities by label."""
         values = dataclasses.asdict(self)
         del values["classes"]
-        return {**values, "probabilities": dict(zip(self.classes, self.probabilities, strict=True))}
+        return {**values, "probabilities": self._by_class() if self.probabilities else None}
+
+    def _by_class(self) -> dict[str, float]:
+        return dict(zip(self.classes, self.probabilities, strict=True))
 
     def __str__(self) -> str:
-        ranked = sorted(zip(self.classes, self.probabilities, strict=True), key=lambda pair: -pair[1])
+        ranked = sorted(self._by_class().items() if self.probabilities else (), key=lambda pair: -pair[1])
         scores = "  ".join(
             f"{label} {probability:.3f}{_MARKS.get(self.findings.get(label, 'absent'), '')}"
             for label, probability in ranked
         )
+        scores = f"unreadable: {self.unreadable}" if self.unreadable else scores
         notes = "".join(f"\n  note: {note}" for note in self.notes)
         return f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}{notes}"
 
@@ -214,14 +231,19 @@ class EcgModel(nn.Module):
         return [leads.index(lead) for lead in self.config.leads]
 
     @torch.no_grad()
-    def score(self, signals_mv: Tensor) -> Tensor:
+    def score(self, signals_mv: Tensor, starts: np.ndarray | None = None) -> Tensor:
         """Probabilities ``[B, C]`` of whole records ``[B, leads, T]``: windows, sigmoid, aggregation. Eval mode only.
+
+        Args:
+            signals_mv: at the model's rate.
+            starts: first samples of the windows to read; all windows if not given.
 
         Raises:
             SignalError: the records are shorter than a window.
         """
         config, records = self.config, len(signals_mv)
-        starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records")
+        if starts is None:
+            starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records")
         at_once = max(1, WINDOWS_AT_ONCE // max(records, 1))
         total = torch.zeros(records, config.num_classes, device=signals_mv.device)
         for some in np.split(starts, range(at_once, len(starts), at_once)):
@@ -244,48 +266,69 @@ class EcgModel(nn.Module):
                 found[label] = "uncertain" if points["lower"] <= probability < points["upper"] else certain
         return found
 
-    def predict(self, record: Record | str | Path) -> Prediction:
+    def predict(self, record: Record | str | Path, *, insist: bool = False) -> Prediction:
         """Apply the model to one record or WFDB file: its own leads by name, rate, normalization and windows.
 
+        Windows whose signal quality is too low (`ecgzoo.signal.quality`) take no part. Where too few are left, the
+        answer is that the record is unreadable, with the reason and no probability.
+
+        Args:
+            record: the recording, or where it is.
+            insist: read every window of an unreadable record all the same; a note says so.
+
         Raises:
-            SignalError: unreadable, a lead is missing, invalid or flat samples, too short.
+            SignalError: no recording, a lead is missing, or it is shorter than a window.
             WeightsError: the model was never trained.
         """
-        if not self.config.classes:
+        config = self.config
+        if not config.classes:
             raise WeightsError(
-                f"{self.config.architecture} has random weights and no labels, so its output means nothing; "
+                f"{config.architecture} has random weights and no classes, so its output means nothing; "
                 "create it with pretrained=, or train it"
             )
         if not isinstance(record, Record):
             record = read_record(record)
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
-        record = record.select(self.config.leads)
-        notes = [*record.notes, *record.problems()]
-        if broken and broken not in notes:
-            notes.append(broken)
-        if record.rate_hz != self.config.rate_hz:
-            notes.append(f"resampled from {record.rate_hz:g} to {self.config.rate_hz:g} Hz")
-        if np.isnan(record.signal).any():
-            raise SignalError(f"{record.source}: NaN samples; repair them with record.interpolate_invalid() if few")
-        record = record.resample(self.config.rate_hz)
-        if flat := record.flat_leads():
-            raise SignalError(f"{record.source}: lead {', '.join(flat)} is flat (electrode off?); record it again")
-        config, was_training = self.config, self.training
-        starts = window_starts(record.signal.shape[1], config.window, config.stride, record.source)
-        self.eval()
-        try:
-            probabilities = self.score(torch.from_numpy(record.signal)[None].to(self.device))[0]
-        finally:
-            self.train(was_training)
-        values = probabilities.double().tolist()
+        record = record.select(config.leads)
+        notes = [*record.problems(), *([broken] if broken else [])]
+        samples = math.ceil(record.signal.shape[1] * config.rate_hz / record.rate_hz)
+        starts = window_starts(samples, config.window, config.stride, record.source)
+        quality = assess(
+            record.signal,
+            record.rate_hz,
+            window_s=config.window / config.rate_hz,
+            starts_s=starts / config.rate_hz,
+            leads=config.leads,
+        )
+        unreadable = quality.unreadable
+        if record.rate_hz < LOWEST_SHARE_OF_RATE * config.rate_hz:
+            unreadable = f"{record.rate_hz:g} Hz is too low for a model of {config.rate_hz:g} Hz"
+        notes += quality.notes
+        values: list[float] = []
+        read = np.zeros(0, np.int64)
+        if insist or not unreadable:
+            read = starts if unreadable else starts[quality.usable]
+            if unreadable:
+                notes.append(f"unreadable, and read on demand: {unreadable}")
+            record = record.interpolate_invalid()
+            if record.rate_hz != config.rate_hz:
+                notes.append(f"resampled from {record.rate_hz:g} to {config.rate_hz:g} Hz")
+            signal = torch.from_numpy(record.resample(config.rate_hz).signal)[None].to(self.device)
+            # a copy, since to switch this one to eval mode would switch it under another thread's feet
+            network = deepcopy(self).eval() if self.training else self
+            values = network.score(signal, read)[0].double().tolist()
         return Prediction(
             source=record.source,
             classes=config.classes,
             probabilities=tuple(values),
-            windows=len(starts),
+            windows=len(read),
             leads=config.leads,
-            findings=self.findings(values),
-            notes=tuple(notes),
+            quality=float(np.median(quality.index)),
+            findings=self.findings(values) if values else {},
+            unreadable=None if values else unreadable,
+            windows_left_out=len(starts) - len(read),
+            heart_rate_bpm=quality.heart_rate_bpm,
+            notes=tuple(dict.fromkeys([*record.notes, *notes])),
         )
 
 

@@ -165,7 +165,7 @@ def test_a_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeTensor, "tolist", lambda self: [0.5] * len(self))
     with fake():
         model.to(GPU)
-        found = model.predict(Record(signal, model.config.leads, 100.0, "a record"))
+        found = model.predict(Record(signal, model.config.leads, 100.0, "a record"), insist=True)
     assert found.probabilities == (0.5,) * 5
 
 

@@ -1,6 +1,7 @@
 """EcgModel and the create functions."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -22,8 +23,12 @@ def trained(leads: tuple[str, ...] = ("II",), **config: object) -> EcgModel:
 
 
 def record(leads: tuple[str, ...] = ecgzoo.LEADS_12, seconds: float = 10, rate_hz: float = 100, seed: int = 0):
-    signal = np.random.default_rng(seed).normal(0, 0.3, (len(leads), int(seconds * rate_hz))).astype(np.float32)
-    return ecgzoo.Record(signal, leads, rate_hz, "test")
+    """Beats of another size in every lead, and a little noise."""
+    random, time = np.random.default_rng(seed), np.arange(int(seconds * rate_hz)) / rate_hz % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beat = sum(size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves)
+    signal = random.uniform(0.6, 1.4, (len(leads), 1)) * beat + random.normal(0, 0.02, (len(leads), len(time)))
+    return ecgzoo.Record(signal.astype(np.float32), leads, rate_hz, "test")
 
 
 def test_leads_are_a_number_or_names() -> None:
@@ -106,14 +111,63 @@ def test_what_cannot_be_predicted_is_an_error() -> None:
         model.predict(record(("I", "V1")))
     with pytest.raises(SignalError, match="test: 200 samples are fewer"):
         model.predict(record(seconds=2))
-    flat, broken = record().signal.copy(), record().signal.copy()
-    flat[1], broken[1, 5] = 0.5, np.nan
-    with pytest.raises(SignalError, match="flat"):
-        model.predict(ecgzoo.Record(flat, ecgzoo.LEADS_12, 100, "flat"))
-    with pytest.raises(SignalError, match="interpolate_invalid"):
-        model.predict(ecgzoo.Record(broken, ecgzoo.LEADS_12, 100, "broken"))
     with pytest.raises(WeightsError, match="random weights"):
         ecgzoo.create_student("xresnet1d18").predict(record())
+
+
+def test_what_cannot_be_read_is_an_answer_of_its_own() -> None:
+    model = trained(thresholds={"MI": {"f1": 0.1, "screening": 0.1, "lower": 0.1, "upper": 0.2}})
+    flat = record()
+    flat.signal[1] = 0.5
+    found = model.predict(flat)
+    assert (found.probabilities, found.findings, found.windows, found.windows_left_out) == ((), {}, 0, 7)
+    assert "flat for 100%" in str(found.unreadable)
+    assert "unreadable: 7 of 7 windows" in str(found)
+    assert found.to_dict()["probabilities"] is None
+    assert found.quality == 0
+    on_demand = model.predict(flat, insist=True)
+    assert on_demand.unreadable is None
+    assert on_demand.windows == 7
+    assert on_demand.findings
+    assert any("read on demand: 7 of 7 windows" in note for note in on_demand.notes)
+    slow = model.predict(record(rate_hz=60))
+    assert slow.unreadable == "60 Hz is too low for a model of 100 Hz"
+
+
+def test_windows_that_cannot_be_read_take_no_part() -> None:
+    model, whole = trained(), record(("II",), seconds=20)
+    half = whole.signal.copy()
+    half[:, :800] = 0
+    found = model.predict(ecgzoo.Record(half, ("II",), 100, "half"))
+    starts = np.arange(0, 1751, 125)
+    read = starts[starts >= 800]
+    assert set(range(800, 1751)) >= set(read)
+    assert found.windows >= len(read)
+    assert found.windows + found.windows_left_out == len(starts)
+    with torch.no_grad():
+        used = torch.from_numpy(half)[None]
+        expected = model.score(used, starts[-found.windows :])[0]
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-6)
+
+
+def test_a_missing_sample_is_repaired_and_said() -> None:
+    broken = record()
+    broken.signal[1, 5] = np.nan
+    found = trained().predict(broken)
+    assert np.isfinite(found.probabilities).all()
+    assert "Lead II: 1 invalid samples interpolated." in found.notes
+
+
+def test_threads_do_not_disturb_each_other_or_a_model_in_training() -> None:
+    model = trained()
+    expected = model.predict(record()).probabilities
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: model.predict(record()).probabilities, range(32)))
+    assert set(found) == {expected}
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_mislabelled_limb_leads_are_reported_though_one_lead_is_used() -> None:

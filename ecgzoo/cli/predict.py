@@ -1,8 +1,11 @@
 """``ecgzoo predict``: a model on one recording."""
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+
+UNREADABLE = 3  # exit status
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -11,12 +14,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
+    parser.add_argument("--insist", action="store_true", help="read a record that is unreadable all the same")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(given: Namespace) -> None:
-    """Apply a model to a recording. Research use only."""
+    """Apply a model to a recording. Research use only.
+
+    The exit status is 3 for a recording that is unreadable: no heartbeat can be seen in enough of it.
+    """
     from ecgzoo.weights import load_pretrained
 
-    prediction = load_pretrained(given.model).predict(given.record)
+    prediction = load_pretrained(given.model).predict(given.record, insist=given.insist)
     print(json.dumps(prediction.to_dict(), indent=2) if given.json else prediction)
+    if prediction.unreadable:
+        sys.exit(UNREADABLE)

@@ -29,9 +29,17 @@ def student(tiny: str, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    signal = np.random.default_rng(0).normal(0, 0.3, (2500, 2))
-    wfdb.wrsamp("rec", fs=250, units=["mV"] * 2, sig_name=["MLII", "I"], p_signal=signal, write_dir=str(tmp_path))
-    return tmp_path / "rec"
+    time = np.arange(2500) / 250 % 0.8
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beats = sum(size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves)
+    noise = np.random.default_rng(0).normal(0, 0.3, (2500, 2))
+    write("noise", noise, tmp_path)
+    return write("rec", beats[:, None] + noise / 15, tmp_path)
+
+
+def write(name: str, signal: np.ndarray, folder: Path) -> Path:
+    wfdb.wrsamp(name, fs=250, units=["mV"] * 2, sig_name=["MLII", "I"], p_signal=signal, write_dir=str(folder))
+    return folder / name
 
 
 def test_list_shows_what_there_is_and_from_where() -> None:
@@ -82,6 +90,11 @@ def test_predict(student: Path, recording: Path) -> None:
     python = ecgzoo.create_student("xresnet1d18", pretrained=student).predict(recording)
     assert out["probabilities"] == pytest.approx(python.to_dict()["probabilities"], abs=1e-6)
     assert "7 windows" in ecgzoo_command("predict", str(recording), "--model", str(student))
+    noise = ("predict", str(recording.with_name("noise")), "--model", str(student))
+    done = subprocess.run([sys.executable, "-m", "ecgzoo", *noise], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3
+    assert "unreadable: 7 of 7 windows cannot be read" in done.stdout
+    assert "read on demand" in ecgzoo_command(*noise, "--insist")
     assert "absent.hea" in ecgzoo_command(
         "predict", str(recording.with_name("absent")), "--model", str(student), status=2
     )
