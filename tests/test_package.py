@@ -36,7 +36,7 @@ LAYERS = {
     "model": {"errors", "config", "signal", "losses", "registry"},
     "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
-    "evaluation": {"errors", "data", "model", "signal"},
+    "evaluation": {"config", "errors", "data", "model", "signal"},
     "training": {*TRAINING, "registry", "signal", "transforms", "weights"},
     "testing": {"errors", "specs", "plugins", "registry", "losses", "transforms", "signal", "data", "model", "create"},
 }

@@ -44,6 +44,7 @@ def run(given: Namespace) -> None:
             "folds": list(scores.folds),
             "seed": given.seed,
             **figures.to_dict(),
+            "notes": list(scores.notes),
             "provenance": provenance(),
         }
         print(json.dumps(values, indent=2))

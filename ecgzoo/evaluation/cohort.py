@@ -1,15 +1,17 @@
 """Apply a model to the records of a cohort, window by window, and measure it."""
 
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from rich.progress import track
 
-from ecgzoo.data import Cohort, check_cohort
+from ecgzoo.config import ModelConfig
+from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.errors import DataError, SignalError
+from ecgzoo.errors import DataError, EcgZooWarning, SignalError
 from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
 from ecgzoo.model import EcgModel
 
@@ -27,6 +29,7 @@ class CohortScores:
         patients: ``[n]``.
         classes: names of the columns.
         subgroups: which records are of women, of men, of the young and of the old, bool ``[n]`` by name.
+        notes: why the figures are no measure of new records, if they are not.
     """
 
     folds: tuple[int, ...]
@@ -35,6 +38,7 @@ class CohortScores:
     patients: np.ndarray
     classes: tuple[str, ...]
     subgroups: Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = ()
 
     def evaluation(self, seed: int = 0, num_resamples: int = 1000) -> Evaluation:
         """Every figure, with intervals from resampled patients."""
@@ -68,6 +72,8 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
 def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bool = False) -> CohortScores:
     """Score the records of `folds`; ``.evaluation()`` of the result holds the figures (docs/method.md §5).
 
+    An `EcgZooWarning`, and a note in the result, say so if the model was trained or chosen on some of these folds.
+
     Raises:
         DataError: a fold without records, labels that are not the model's, or a cohort that is not as `Cohort` says.
         SignalError: leads or rate do not fit.
@@ -81,7 +87,29 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         )
     folds = tuple(sorted(set(folds)))
     rows = cohort.rows(folds)
-    return cohort_scores(cohort, folds, rows, score_rows(model, cohort, rows, progress))
+    notes = tuple(
+        f"the model was {what} on fold {', '.join(map(str, sorted(seen & set(folds))))} of {cohort.name}: "
+        "these figures are not those of new records"
+        for what, seen in zip(("trained", "chosen"), seen_folds(model.config, cohort), strict=True)
+        if seen & set(folds)
+    )
+    for note in notes:
+        warnings.warn(note, EcgZooWarning, stacklevel=2)
+    return replace(cohort_scores(cohort, folds, rows, score_rows(model, cohort, rows, progress)), notes=notes)
+
+
+def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]:
+    """The folds of `cohort` on which a model was trained, and those on which it was chosen; none of another data set.
+
+    Raises:
+        DataError: it was trained on this data set, and its config does not say on which folds.
+    """
+    training = config.training
+    if cohort.name != training.get("data") and cohort.fingerprint != training.get("data_fingerprint"):
+        return set(), set()
+    if not {"train_folds", "val_folds"} <= training.keys():
+        raise DataError(f"the model's config does not say on which folds of {cohort.name} it was trained")
+    return set(parse_folds(training["train_folds"])), set(parse_folds(training["val_folds"]))
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:

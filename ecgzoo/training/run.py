@@ -17,7 +17,7 @@ from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluation import CohortScores
 from ecgzoo.evaluation.calibrate import calibrate
-from ecgzoo.evaluation.cohort import cohort_scores
+from ecgzoo.evaluation.cohort import cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -198,13 +198,10 @@ class Run:
                 f"{self.cohort.title} has {', '.join(self.cohort.classes)} at {self.cohort.rate_hz:g} Hz. "
                 "Give a teacher of this task, or none to train one."
             )
-        training = teacher.config.training
-        if self.cohort.name == training.get("data") or self.cohort.fingerprint == training.get("data_fingerprint"):
-            if not {"train_folds", "val_folds"} <= training.keys():
-                raise RecipeError(f"{folder} does not say on which folds of {self.cohort.name} it was trained")
-            seen = {*parse_folds(training["train_folds"]), *parse_folds(training["val_folds"])}
-            if recipe.test_folds and (shared := seen & set(recipe.judged_folds)):
-                raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
+        trained, chosen = seen_folds(teacher.config, self.cohort)
+        seen = trained | chosen if recipe.test_folds else trained  # everything is chosen on the validation folds
+        if shared := seen & set(recipe.judged_folds):
+            raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
         return teacher
 
     def train(

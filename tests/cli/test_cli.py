@@ -70,6 +70,16 @@ def test_evaluate_agrees_with_the_recipes_table(student: Path) -> None:
     assert "macro AUC" in ecgzoo_command("evaluate", "--model", str(student), "--data", "tiny", "--folds", "10")
 
 
+def test_evaluate_says_when_the_model_has_seen_the_records(student: Path) -> None:
+    command = [sys.executable, "-m", "ecgzoo", "evaluate", "--model", str(student), "--data", "tiny", "--json"]
+    for folds, what in (("1-8", "trained on fold 1, 2, 3, 4, 5, 6, 7, 8"), ("9", "chosen on fold 9")):
+        done = subprocess.run([*command, "--folds", folds], capture_output=True, text=True, timeout=120)
+        assert done.stderr.startswith(f"warning: the model was {what} of synthetic: these figures are not")
+        assert what in json.loads(done.stdout)["notes"][0]
+    done = subprocess.run([*command, "--folds", "10"], capture_output=True, text=True, timeout=120)
+    assert (done.stderr, json.loads(done.stdout)["notes"]) == ("", [])
+
+
 def test_evaluate_says_what_cannot_be(student: Path, tmp_path: Path) -> None:
     model = ("--model", str(student))
     assert "fold 12" in ecgzoo_command("evaluate", *model, "--data", "tiny", "--folds", "12", status=2)

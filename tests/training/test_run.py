@@ -194,6 +194,8 @@ def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tm
     given = {"teacher_weights": tmp_path / "run" / "teacher", "output": tmp_path / "second"}
     with pytest.raises(RecipeError, match="on fold 9"):
         Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="9", **given))
+    with pytest.raises(RecipeError, match="on fold 8"):  # without test folds, the validation folds judge
+        Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="", **given))
 
 
 def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
