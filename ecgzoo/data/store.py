@@ -14,6 +14,7 @@ import numpy as np
 
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError
+from ecgzoo.files import open_regular, read_json
 
 _FORMAT = "ecgzoo store 1"  # goes into every key: a change of layout or of how records are read counts it up
 
@@ -49,7 +50,7 @@ def store_key(*parts: str) -> str:
 def file_digest(path: Path) -> str:
     """sha256 of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -110,12 +111,13 @@ def open_store(key: str, build: Callable[[Path], None]) -> Store:
     if not folder.is_dir():
         _build(folder, build)
     try:
-        arrays = {
-            path.stem: np.load(path, mmap_mode="r" if path.stem == "signals" else None, allow_pickle=False)
-            for path in folder.glob("*.npy")
-        }
-        info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-        signals = arrays.pop("signals")
+        # mapped, so that one that announces more than it holds is refused before it takes memory
+        mapped = {path.stem: _mapped(path) for path in folder.glob("*.npy")}
+        info = read_json(folder / "info.json")
+        if not isinstance(info, dict):
+            raise ValueError("info.json is no object")
+        signals = mapped.pop("signals")
+        arrays = {name: np.array(array) for name, array in mapped.items()}
         if any(len(array) != len(signals) for array in arrays.values()):
             raise ValueError("arrays of different length")
     except (OSError, ValueError, EOFError, KeyError) as error:
@@ -123,6 +125,12 @@ def open_store(key: str, build: Callable[[Path], None]) -> Store:
             f"{folder}: this store is damaged ({error}). Delete the folder; the next call builds it again."
         ) from error
     return Store(signals, arrays, info)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    open_regular(path).close()
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
