@@ -94,7 +94,7 @@ def literal(text: str) -> Any:
     """The JSON value that `text` is, else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
