@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.markup import escape
 from rich.progress import track
 
 from ecgzoo.data import Cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.errors import DataError, SignalError
+from ecgzoo.errors import DataError, SignalError, printable
 from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
 from ecgzoo.model import EcgModel
 
@@ -48,6 +49,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
 
     Raises:
         SignalError: the cohort lacks one of the model's leads, or has another rate.
+        WeightsError: the model gives probabilities that are not finite.
     """
     if cohort.rate_hz != model.config.rate_hz:
         raise SignalError(
@@ -60,7 +62,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     chunks = [rows[i : i + RECORDS_AT_ONCE] for i in range(0, len(rows), RECORDS_AT_ONCE)]
     scores = [
         model.score(torch.from_numpy(cohort.signals(chunk)[:, positions]).to(device) / MICROVOLTS_PER_MILLIVOLT).cpu()
-        for chunk in track(chunks, f"score {cohort.title}", transient=True, disable=not progress)
+        for chunk in track(chunks, f"score {escape(printable(cohort.title))}", transient=True, disable=not progress)
     ]
     return torch.cat(scores).double().numpy() if scores else np.empty((0, model.num_classes))
 
@@ -71,6 +73,7 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     Raises:
         DataError: a fold without records, or labels that are not the model's.
         SignalError: leads or rate do not fit.
+        WeightsError: the model gives probabilities that are not finite.
     """
     if model.config.classes != cohort.classes:
         raise DataError(
