@@ -25,6 +25,7 @@ _GAINS = (1e-3, 1e12)  # digital units a millivolt, of the coarsest and the fine
 
 # What a header may take, before it is parsed: WFDB's own lines have 255 characters, and its records 32 signals.
 _HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
+_BLOCK = 1 << 18  # samples that are scaled at a time
 _MOST_COMPRESSED = (2_000_000, 50)  # samples of a compressed file: so many at least, and so many a byte
 
 # Format: bytes of a sample on disk (None: compressed), and the digital value that stands for an invalid sample.
@@ -114,7 +115,7 @@ def read_record(path: str | Path) -> Record:
     digital = _read_samples(header)
     notes = _verify_checksums(header, digital)
 
-    rows, names = [], []
+    kept: list[tuple[_Channel, np.ndarray]] = []
     for channel, samples in zip(channels, digital, strict=True):
         problem = None
         if channel.units.casefold() not in _UNITS_PER_MILLIVOLT:
@@ -138,15 +139,17 @@ def read_record(path: str | Path) -> Record:
             )
         if channel.gain is None:
             notes.append(f"Channel {channel.name}: no gain in the header, WFDB's default of 200 per mV taken.")
-        rows.append(_to_millivolts(channel, samples))
-        names.append(channel.name)
-    if not rows:
+        kept.append((channel, samples))
+    if not kept:
         _fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
-    if len({len(row) for row in rows}) > 1:
+    if len({len(samples) for _, samples in kept}) > 1:
         _fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
-    return Record(
-        np.stack(rows), tuple(names), header.rate_hz * reference.frame, str(header.path.with_suffix("")), tuple(notes)
-    )
+    millivolts = np.empty((len(kept), len(kept[0][1])), np.float32)
+    for row, (channel, samples) in zip(millivolts, kept, strict=True):
+        _to_millivolts(channel, samples, row)
+    names = tuple(channel.name for channel, _ in kept)
+    source = str(header.path.with_suffix(""))
+    return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
 
 
 def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
@@ -243,7 +246,9 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
             _fail(path, f"changes while it is read ({error}). Try again.", error)
         start = 0
         for channel in channels:
-            digital[id(channel)] = frames[:, start : start + channel.frame].ravel()
+            # a column is no copy
+            columns = frames[:, start] if channel.frame == 1 else frames[:, start : start + channel.frame].ravel()
+            digital[id(channel)] = columns
             start += channel.frame
     return [digital[id(channel)] for channel in header.channels]
 
@@ -324,9 +329,12 @@ def _per_millivolt(channel: _Channel) -> float:
     return (channel.gain or _DEFAULT_GAIN) * _UNITS_PER_MILLIVOLT[channel.units.casefold()]
 
 
-def _to_millivolts(channel: _Channel, samples: np.ndarray) -> np.ndarray:
-    millivolts = (samples.astype(np.float64) - channel.baseline) / _per_millivolt(channel)
+def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, in blocks: double precision for a day's recording at once would take four times its file."""
     invalid = _FORMATS[channel.format][1]
-    if invalid is not None:
-        millivolts[samples == invalid] = np.nan
-    return millivolts.astype(np.float32)
+    for start in range(0, len(samples), _BLOCK):
+        block = samples[start : start + _BLOCK]
+        millivolts = (block.astype(np.float64) - channel.baseline) / _per_millivolt(channel)
+        if invalid is not None:
+            millivolts[block == invalid] = np.nan
+        out[start : start + _BLOCK] = millivolts

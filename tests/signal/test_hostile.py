@@ -142,6 +142,20 @@ def test_a_header_of_a_hundred_megabytes(tmp_path: Path) -> None:
     assert "more than 1048576 bytes" in refused(path, megabytes=5)
 
 
+def test_reading_takes_the_file_and_its_millivolts_and_little_more(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-2000, 2000, (2_000_000, 3), dtype="<i2")
+    samples.tofile(tmp_path / "rec.dat")
+    (tmp_path / "rec.hea").write_text(
+        "rec 3 500 2000000\n" + "".join(f"rec.dat 16 1000/mV 16 0 0 0 0 V{k}\n" for k in (1, 2, 3))
+    )
+    tracemalloc.start()
+    signal = read_record(tmp_path / "rec").signal
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(signal, (samples.T / 1000).astype(np.float32))
+    assert peak - signal.nbytes < 2 * samples.nbytes + 10 * 2**20
+
+
 def test_names_are_shown_without_their_control_characters(tmp_path: Path) -> None:
     said = refused(write(tmp_path, GOOD.replace("/mV", "/\x1b[2Jm\u202e").replace(" I\n", " \x1b]0;II\u202e\n")))
     assert "\\x1b" in said
