@@ -1,7 +1,6 @@
 """ModelConfig: everything beside its weights that a model needs to be used, as it stands in ``config.json``."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, Literal
 
 from ecgzoo.errors import SignalError, WeightsError, did_you_mean
 from ecgzoo.signal import LEADS_12, resolve_leads
+from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ
 
 SCHEMA_VERSION = "1.1"
 RENAMED_SINCE_1_0 = {
@@ -17,7 +17,9 @@ RENAMED_SINCE_1_0 = {
     "normalisation": "normalization",
     "licence": "license",
 }
-LONGEST_WINDOW_S, FASTEST_HZ = 3600, 100_000
+LONGEST_WINDOW_S = 3600
+LEAST_SCALE, LARGEST_SCALE = 1e-6, 1e6  # of `std_mv` in mV: beyond, single precision overflows
+LARGEST_TEMPERATURE = 1e6
 THRESHOLDS = ("f1", "screening", "lower", "upper")
 INTENDED_USE = (
     "Research on single-lead and multi-lead ECG classification. Not a medical device: not for diagnosis, monitoring or "
@@ -103,6 +105,10 @@ class ModelConfig:
                 raise WeightsError(f"{name} is {value!r}; expected an object")
         if not isinstance(self.architecture, str):
             raise WeightsError(f"architecture is {self.architecture!r}; expected a name")
+        for name, none in (("license", False), ("intended_use", False), ("task", True), ("calibrated_on", True)):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (none and value is None):
+                raise WeightsError(f"{name} is {value!r}; expected text")
         if len(set(self.classes)) < len(self.classes) or not all(isinstance(name, str) for name in self.classes):
             raise WeightsError(f"classes {self.classes}: expected distinct names")
         if self.units != "mV" or self.normalization.kind not in ("mv_global", "window_z"):
@@ -120,8 +126,10 @@ class ModelConfig:
             raise WeightsError(f"aggregation is {self.aggregation!r}; expected 'mean' or 'max'")
         if self.weights_dtype not in ("float32", "float16"):
             raise WeightsError(f"weights_dtype is {self.weights_dtype!r}; expected 'float32' or 'float16'")
-        if not 0 < self.temperature < math.inf:
-            raise WeightsError(f"temperature is {self.temperature}; it must be positive")
+        if not 0 < self.temperature <= LARGEST_TEMPERATURE:
+            raise WeightsError(
+                f"temperature is {self.temperature}; it must be positive, and at most {LARGEST_TEMPERATURE:g}"
+            )
         for name in ("class_info", "thresholds"):
             if unknown := set(getattr(self, name)) - set(self.classes):
                 raise WeightsError(f"{name} of {min(unknown)}, which is not one of {', '.join(self.classes) or 'none'}")
@@ -129,17 +137,17 @@ class ModelConfig:
             if set(points) != set(THRESHOLDS) or not all(0 <= point <= 1 for point in points.values()):
                 raise WeightsError(f"thresholds of {label} are {dict(points)}; expected {THRESHOLDS}, each from 0 to 1")
         mean_mv, std_mv = self.normalization.mean_mv, self.normalization.std_mv
-        if not (0 < std_mv < math.inf and math.isfinite(mean_mv) and 0 < self.rate_hz < math.inf):
+        if not (LEAST_SCALE <= std_mv <= LARGEST_SCALE and abs(mean_mv) <= LARGEST_SCALE):
             raise WeightsError(
-                f"mean_mv={mean_mv}, std_mv={std_mv}, rate_hz={self.rate_hz}: must be finite, the last two positive"
+                f"mean_mv={mean_mv}, std_mv={std_mv}: expected a mean of at most {LARGEST_SCALE:g} mV and a deviation "
+                f"of {LEAST_SCALE:g} to {LARGEST_SCALE:g} mV"
             )
-        if not (0 < self.stride_s <= self.window_s <= LONGEST_WINDOW_S and self.rate_hz <= FASTEST_HZ) or not (
-            1 <= self.stride <= self.window
-        ):
+        if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
+            raise WeightsError(f"rate_hz={self.rate_hz}: expected {SLOWEST_HZ} to {FASTEST_HZ} Hz")
+        if not 0 < self.stride_s <= self.window_s <= LONGEST_WINDOW_S or not 1 <= self.stride <= self.window:
             raise WeightsError(
                 f"window_s={self.window_s}, stride_s={self.stride_s} at {self.rate_hz:g} Hz: the stride must be at "
-                f"least a sample, and no longer than the window; the window at most {LONGEST_WINDOW_S} s, the rate at "
-                f"most {FASTEST_HZ} Hz"
+                f"least a sample, and no longer than the window; the window at most {LONGEST_WINDOW_S} s"
             )
 
     @property
@@ -200,7 +208,7 @@ class ModelConfig:
                 fields[name] = tuple(fields.get(name, ()))
             fields["normalization"] = Normalization(**fields.get("normalization", {}))
             return cls(**{**fields, "schema_version": SCHEMA_VERSION})
-        except (TypeError, ValueError, SignalError, WeightsError) as error:
+        except (TypeError, ValueError, OverflowError, SignalError, WeightsError) as error:
             raise WeightsError(f"{source}: {error}; write it with save_pretrained") from error
 
 

@@ -4,11 +4,33 @@ Every message says what was found, what was expected and what to do next.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and other formats, surrogates, line and paragraph ends
+_LONGEST_MESSAGE = 3000
+
+
+def printable(text: object) -> str:
+    """`text` in one line that a terminal shows as it is: what would move the cursor, or turn the line, is escaped."""
+    said = str(text)
+    if said.isascii() and said.isprintable():
+        return said
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in said
+    )
 
 
 class EcgZooError(Exception):
-    """Base of every error that ecgzoo raises on purpose."""
+    """Base of every error that ecgzoo raises on purpose. Its text is one printable line, whatever a file says."""
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        if len(said) > _LONGEST_MESSAGE:  # both ends stay: where it is, and what to do
+            half = _LONGEST_MESSAGE // 2
+            said = f"{said[:half]} … {said[-half:]}"
+        return printable(said)
 
 
 class EcgZooWarning(UserWarning):
@@ -42,7 +64,7 @@ class WeightsError(EcgZooError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the closest known spellings of `name`, or all of a short list."""
     candidates = sorted(known)
-    close = difflib.get_close_matches(name, candidates, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name[:100], candidates, n=3, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(candidates)}." if candidates else "None are registered."

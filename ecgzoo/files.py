@@ -1,24 +1,103 @@
-"""Nothing lost: files are written aside, synced and renamed, so a reader meets the old one or the new one, whole."""
+"""Nothing lost: files are written aside, synced and renamed, so a reader meets the old one or the new one, whole.
 
+Nothing hostile: what is read is a regular file, and JSON is bounded before it takes memory.
+"""
+
+import errno
+import hashlib
 import json
 import os
-import tempfile
+import platform
+import re
+import secrets
+import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+JSON_BYTES = 4 << 20
+JSON_CONTAINERS = 250_000  # lists and objects, each of which takes some 70 bytes for the two it is written in
+STALE_S = 86_400.0
+
+_TEMPORARY = re.compile(r"\..+\.ecgzoo-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,9})-[0-9a-f]{8}")
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """`path`, opened to be read; a pipe or a device is refused rather than waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file; its ``strerror`` says what is wrong.
+    """
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 # the caller closes it
+    except ValueError as error:  # a zero byte, or what the system's encoding has not
+        raise OSError(errno.EINVAL, "a name that no file can have", str(path)) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_bytes(path: str | Path, at_most: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: as `open_regular`; or it has more than `at_most` bytes.
+    """
+    with open_regular(path) as file:
+        if at_most is None:
+            return file.read()
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
+        raise OSError(errno.EFBIG, f"it has more than {at_most} bytes", str(path))
+    return content
+
+
+def read_json(path: str | Path) -> Any:
+    """The JSON value in a regular file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or too large or too deep.
+    """
+    return parse_json(read_bytes(path, JSON_BYTES))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The JSON value that `text` is.
+
+    Raises:
+        ValueError: it is no JSON, or too large or too deep.
+    """
+    containers = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if len(text) > JSON_BYTES or containers > JSON_CONTAINERS:
+        raise ValueError(f"more than {JSON_BYTES} bytes, or than {JSON_CONTAINERS} lists and objects")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary sibling of `path`, then sync it and rename it into place."""
+    """Let `write` fill a temporary sibling of `path`, then sync it and rename it into place.
+
+    Permissions are those of any new file: the process's umask holds. Siblings that dead processes left are removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    sweep(path.parent, path.name)
+    temporary = path.with_name(f".{path.name}.ecgzoo-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # less the umask
     try:
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp's files are the owner's alone
+        temporary.chmod(mode)  # whatever `write` put in its place
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -27,6 +106,43 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files in `folder`, of `name` or of all, whose process is dead or that are a day old."""
+    try:
+        found = [path for path in folder.iterdir() if name is None or path.name.startswith(f".{name}.ecgzoo-")]
+    except OSError:
+        return
+    for path in found:
+        match = _TEMPORARY.fullmatch(path.name)
+        try:
+            if match and (_is_dead(match) or time.time() - path.lstat().st_mtime > STALE_S):
+                path.unlink(missing_ok=True)
+        except OSError:
+            continue
+
+
+def _is_dead(match: re.Match[str]) -> bool:
+    """Whether the process that wrote it ran here and is gone; one of another machine cannot be asked."""
+    if os.name != "posix" or match["machine"] != _machine():
+        return False
+    try:
+        os.kill(int(match["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _machine() -> str:
+    """Names this machine and its process numbers, which a container has of its own."""
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        numbers = ""
+    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
 
 
 def write_text(path: Path, text: str) -> None:

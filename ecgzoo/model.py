@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import RegistryError, SignalError, WeightsError
+from ecgzoo.errors import RegistryError, SignalError, WeightsError, printable
 from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.signal import Record, read_record
 from ecgzoo.signal.quality import assess
@@ -103,8 +103,8 @@ class Prediction:
             for label, probability in ranked
         )
         scores = f"unreadable: {self.unreadable}" if self.unreadable else scores
-        notes = "".join(f"\n  note: {note}" for note in self.notes)
-        return f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}{notes}"
+        notes = "".join(f"\n  note: {printable(note)}" for note in self.notes)
+        return printable(f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}") + notes
 
 
 class EcgModel(nn.Module):
@@ -239,7 +239,8 @@ class EcgModel(nn.Module):
             starts: first samples of the windows to read; all windows if not given.
 
         Raises:
-            SignalError: the records are shorter than a window.
+            SignalError: the records are shorter than a window, or hold samples that are not finite.
+            WeightsError: a probability is not finite.
         """
         config, records = self.config, len(signals_mv)
         if starts is None:
@@ -255,7 +256,7 @@ class EcgModel(nn.Module):
                 total += probabilities.sum(1) / len(starts)
         if config.temperature != 1:
             total = (total.double().logit(eps=1e-7) / config.temperature).sigmoid().float()
-        return total
+        return _finite(total, signals_mv, config.architecture)
 
     def findings(self, probabilities: Sequence[float]) -> dict[str, Finding]:
         """What calibrated `probabilities` ``[C]`` mean by the model's thresholds (`ModelConfig.thresholds`)."""
@@ -330,6 +331,27 @@ class EcgModel(nn.Module):
             heart_rate_bpm=quality.heart_rate_bpm,
             notes=tuple(dict.fromkeys([*record.notes, *notes])),
         )
+
+
+def _finite(probabilities: Tensor, signals_mv: Tensor, name: str) -> Tensor:
+    """`probabilities` ``[B, C]``, refused unless all are numbers: NaN is no finding.
+
+    Raises:
+        SignalError: the signals that they come from hold NaN or infinity.
+        WeightsError: they do not.
+    """
+    if probabilities.isfinite().all():
+        return probabilities
+    record = int((~probabilities.isfinite()).any(dim=1).nonzero()[0])
+    if not signals_mv[record].isfinite().all():
+        raise SignalError(
+            f"record {record} holds NaN or infinity; repair it with interpolate_invalid(), or leave it out"
+        )
+    peak = signals_mv[record].abs().max().item()
+    raise WeightsError(
+        f"{name} gives no finite probability for record {record}, of {peak:.3g} mV at most: the weights are damaged, "
+        "or the units wrong. If the record is in millivolts, fetch or train the weights again."
+    )
 
 
 def _check_backbone(found: registry.Registered, network: object, num_leads: int, num_classes: int) -> None:

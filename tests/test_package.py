@@ -27,7 +27,7 @@ LAYERS = {
     "registry": {*BASE, "plugins"},
     "builtins": {"specs", "hookspecs", "backbones", "losses", "transforms", "data", "recipes"},
     "recipes": {"specs"},
-    "signal": {"errors"},
+    "signal": {"errors", "files"},
     "data": {*BASE, "signal", "files"},
     "backbones": BASE,
     "losses": BASE,

@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ecgzoo.cli.messages import cell
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What it takes."""
@@ -50,16 +52,17 @@ def run(given: Namespace) -> None:
         print(json.dumps(values, indent=2))
         return
     table = Table(
-        "figure", "value", title=f"{given.model} on {cohort.title}, folds {given.folds}, {figures.records} records"
+        *("figure", "value"),
+        title=f"{cell(given.model)} on {cell(cohort.title)}, folds {given.folds}, {figures.records} records",
     )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():
-        table.add_row(f"AUC {name}", "—" if auc is None else f"{auc:.4f}")
+        table.add_row(f"AUC {cell(name)}", "—" if auc is None else f"{auc:.4f}")
     table.add_row("macro average precision", f"{figures.macro_average_precision:.4f}")
     table.add_row("Fmax", f"{figures.fmax:.4f}")
     table.add_row("Brier score", f"{figures.brier:.4f}")
     table.add_row("calibration error", f"{figures.ece:.4f}")
     for name, group in figures.subgroups.items():
         interval = "{:.4f} to {:.4f}".format(*group["ci"])
-        table.add_row(f"macro AUC, {name}", f"{group['macro_auc']:.4f} ({interval}), {group['records']} records")
+        table.add_row(f"macro AUC, {cell(name)}", f"{group['macro_auc']:.4f} ({interval}), {group['records']} records")
     Console().print(table)

@@ -18,9 +18,10 @@ def run(given: Namespace) -> None:
     from ecgzoo import registry
     from ecgzoo.create import create_model
     from ecgzoo.weights import load_pretrained
+    from ecgzoo.weights.resolve import is_folder
 
     name = given.name
-    is_weights = ":" in name.split("::")[-1] or Path(name).is_dir() or registry.has("weights", name)
+    is_weights = ":" in name.split("::")[-1] or is_folder(Path(name)) or registry.has("weights", name)
     model = load_pretrained(name) if is_weights else create_model(name, given.leads, given.num_classes)
     values = {
         "weights_source": dataclasses.asdict(model.weights_source) if model.weights_source else None,

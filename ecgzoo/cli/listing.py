@@ -3,10 +3,10 @@
 from argparse import ArgumentParser, Namespace
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from ecgzoo import registry
+from ecgzoo.cli.messages import cell
 from ecgzoo.plugins import KINDS
 
 
@@ -28,5 +28,5 @@ def run(given: Namespace) -> None:
             what = found.spec.summary
             if found.spec.deprecated_by:
                 what += f" (deprecated: use {found.spec.deprecated_by})"
-            table.add_row(shown, *map(escape, (name, f"{found.distribution} {found.version}", what)))
+            table.add_row(shown, *map(cell, (name, f"{found.distribution} {found.version}", what)))
     Console().print(table)

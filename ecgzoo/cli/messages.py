@@ -2,7 +2,14 @@
 
 import warnings
 
-from ecgzoo.errors import EcgZooWarning
+from rich.markup import escape
+
+from ecgzoo.errors import EcgZooWarning, printable
+
+
+def cell(text: object) -> str:
+    """`text` as rich shows it as it is, in one printable line."""
+    return escape(printable(text))
 
 
 def show_our_warnings_in_one_line() -> None:
@@ -13,7 +20,7 @@ def show_our_warnings_in_one_line() -> None:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         if issubclass(category, EcgZooWarning):
-            return f"warning: {message}\n"
+            return f"warning: {printable(message)}\n"
         return default(message, category, filename, lineno, line)
 
     warnings.formatwarning = one_line

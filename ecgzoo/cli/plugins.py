@@ -6,10 +6,11 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from ecgzoo import registry
+from ecgzoo.cli.messages import cell
+from ecgzoo.errors import printable
 from ecgzoo.plugins import KINDS, load_plugins
 
 
@@ -47,19 +48,20 @@ def run(given: Namespace) -> None:
             f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
             for kind in dict.fromkeys(kind for kind, _ in plugin.provides)
         ]
-        cells = (plugin.distribution, plugin.version, plugin.entry, "\n".join(provides) or "nothing")
-        table.add_row(*map(escape, cells))
+        source = map(cell, (plugin.distribution, plugin.version, plugin.entry))
+        table.add_row(*source, "\n".join(map(cell, provides)) or "nothing")
     for failure in loaded.failures:
         cells = (failure.distribution, failure.version, failure.entry, f"failed at {failure.phase}")
-        table.add_row(*map(escape, cells), style="red")
+        table.add_row(*map(cell, cells), style="red")
     console = Console()
     console.print(table)
     for failure in loaded.failures:
-        console.print(f"left out: {failure}", markup=False, soft_wrap=True)
+        console.print(f"left out: {printable(failure)}", markup=False, soft_wrap=True)
     for conflict in conflicts:
         keeps = f"{conflict.kept} keeps the bare name" if conflict.kept else "several plugins provide the bare name"
+        refused = f"{conflict.refused}::{conflict.name}"
         console.print(
-            f"{conflict.kind} {conflict.name} of {conflict.refused} is {conflict.refused}::{conflict.name}; {keeps}",
+            printable(f"{conflict.kind} {conflict.name} of {conflict.refused} is {refused}; {keeps}"),
             markup=False,
             soft_wrap=True,
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from accelerate import PartialState
 from rich.console import Console
 
-from ecgzoo.cli.messages import show_our_warnings_in_one_line
+from ecgzoo.cli.messages import cell, show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 from ecgzoo.training.options import add_flags
 from ecgzoo.training.recipe import Recipe
@@ -40,7 +40,7 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
     if PartialState().is_main_process:
         console = Console()
         console.print(report.table())
-        console.print(f"weights, results.json and plots are in {recipe.output}")
+        console.print(f"weights, results.json and plots are in {cell(recipe.output)}")
     PartialState().destroy_process_group()
 
 

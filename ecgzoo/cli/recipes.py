@@ -5,7 +5,7 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from pathlib import Path
 
 from ecgzoo import registry
-from ecgzoo.errors import EcgZooError, RecipeError
+from ecgzoo.errors import EcgZooError, RecipeError, printable
 from ecgzoo.files import write_text
 
 
@@ -23,7 +23,7 @@ def run(given: Namespace) -> None:
     """
     if given.name == "list":
         for name in registry.names("recipe"):
-            print(f"{name:20} {registry.lookup('recipe', name).spec.summary}")
+            print(f"{name:20} {printable(registry.lookup('recipe', name).spec.summary)}")
     elif given.name == "copy":
         copy(*given.flags) if len(given.flags) == 2 else _refuse()
     else:
@@ -53,9 +53,9 @@ def copy(name: str, file: str) -> None:
         raise RecipeError(f"{target} exists; choose another name")
     try:
         write_text(target, Path(module.origin).read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise RecipeError(f"{target} cannot be written ({error})") from error
-    print(f"{target} is a copy of {found}; change it and run it: python {target}")
+    print(printable(f"{target} is a copy of {found}; change it and run it: python {target}"))
 
 
 def _refuse() -> None:

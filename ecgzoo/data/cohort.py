@@ -14,6 +14,8 @@ from ecgzoo.signal.leads import LEADS_12, known_lead
 MICROVOLTS_PER_MILLIVOLT = 1000.0
 _RECORDS_LOOKED_AT = 50
 _USUAL_SPAN_UV = (50, 20_000)  # of a lead, from its lowest to its highest sample
+LAST_FOLD = 2**15 - 1  # `Cohort.folds` is int16
+_LONGEST_FOLDS = 1000  # characters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,14 +108,16 @@ def parse_folds(text: str) -> tuple[int, ...]:
     """The folds that ``1-7,9`` stands for, ascending.
 
     Raises:
-        DataError: another form.
+        DataError: another form, or a fold beyond `LAST_FOLD`.
     """
     folds: set[int] = set()
+    if not isinstance(text, str) or len(text) > _LONGEST_FOLDS:
+        raise DataError(f"folds {str(text)[:80]!r}: expected at most {_LONGEST_FOLDS} characters, such as 1-7,9")
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,5})(?:-(\d{1,5}))?\s*", part)
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if low > high:
-            raise DataError(f"folds {text!r}: expected numbers and ranges, such as 1-7,9")
+        if not low <= high <= LAST_FOLD:
+            raise DataError(f"folds {text!r}: expected numbers and ranges up to {LAST_FOLD}, such as 1-7,9")
         folds.update(range(low, high + 1))
     return tuple(sorted(folds))
 

@@ -5,6 +5,7 @@ Label sets and folds follow the benchmark of Strodthoff et al. 2021 (doi:10.1109
 
 import ast
 import csv
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.store import file_digest, open_store, store_key, to_microvolts, tree_digest, write_signals, write_table
 from ecgzoo.errors import DataError, SignalError, did_you_mean
+from ecgzoo.files import open_regular
 from ecgzoo.signal import LEADS_12, Record, read_record
 
 RATE_HZ = 100.0
@@ -77,16 +79,15 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         raise DataError(f"PTB-XL is read from files: say where its folder is. {_LAYOUT}")
     root = Path(root)
     for name in (_DATABASE, _STATEMENTS, _RECORDS):
-        if not (root / name).exists():
+        if not (root / name).exists() or (root / name).is_dir() != (name == _RECORDS):
             raise DataError(f"{root / name}: not found. {_LAYOUT}")
     member, class_column = _TASKS[task]
     statements, descriptions = _read_statements(root / _STATEMENTS, member, class_column)
-    key = store_key(
-        "ptbxl with sex and age",
-        file_digest(root / _DATABASE),
-        file_digest(root / _STATEMENTS),
-        tree_digest(root / _RECORDS),
-    )
+    try:
+        digests = file_digest(root / _DATABASE), file_digest(root / _STATEMENTS)
+        key = store_key("ptbxl with sex and age", *digests, tree_digest(root / _RECORDS))
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error}). {_LAYOUT}") from error
     store = open_store(key, lambda folder: _build(folder, root), _record_type(len(statements)))
 
     classes = tuple(sorted({name for name in statements.values() if name}))
@@ -112,7 +113,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         patients=store.table["patients"][kept],
         record_ids=store.table["record_ids"][kept],
         # of contents alone, so that it is the same wherever the same files lie
-        fingerprint=store_key(task, file_digest(root / _DATABASE), file_digest(root / _STATEMENTS), store.digest),
+        fingerprint=store_key(task, *digests, store.digest),
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
         class_info={name: _class_info(name, statements, descriptions) for name in classes},
@@ -156,7 +157,7 @@ def _read_statements(
 
 def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open_regular(path) as content, io.TextIOWrapper(content, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
@@ -204,6 +205,8 @@ def _read_database(path: Path) -> list[_Row]:
                 raise ValueError(f"sex {row.sex}, age {row.age:g} or fold {row.fold} is none of PTB-XL's")
             if max(abs(row.record_id), abs(row.patient)) >= 2**63:
                 raise ValueError("a number that is too large")
+            if not all(isinstance(code, str) for code in row.codes):
+                raise ValueError("a statement is no text")
             rows.append(row)
         except _UNREADABLE as error:
             raise DataError(f"{path}: row of ecg_id {cells['ecg_id']!r} cannot be read ({error}). {_LAYOUT}") from error
@@ -217,7 +220,7 @@ def _read_database(path: Path) -> list[_Row]:
                 f"{path}: patient {row.patient} is in folds {fold_of[row.patient]} and {row.fold}; PTB-XL keeps a "
                 f"patient in one. Restore the file. {_LAYOUT}"
             )
-        if Path(row.file).parts[:1] != (_RECORDS,):
+        if Path(row.file).parts[:1] != (_RECORDS,) or ".." in Path(row.file).parts:
             raise DataError(f"{path}: expected filename_lr below {_RECORDS}/, got {row.file!r}. {_LAYOUT}")
     return rows
 

@@ -6,7 +6,6 @@ whenever the store is opened; the signals, which may be gigabytes, when their fi
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -20,7 +19,7 @@ import numpy as np
 
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, EcgZooWarning
-from ecgzoo.files import write_json
+from ecgzoo.files import open_regular, read_json, write_json
 
 _FORMAT = "ecgzoo store 2"  # goes into every key: a change of layout or of how records are read counts it up
 _UNFINISHED = ".ecgzoo-unfinished-"
@@ -62,7 +61,7 @@ def store_key(*parts: str) -> str:
 def file_digest(path: Path) -> str:
     """sha256 of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -144,7 +143,7 @@ def open_store(key: str, build: Callable[[Path], Iterable[str]], record: np.dtyp
 
 def _read(folder: Path, record: np.dtype) -> Store:
     kinds = {name: kind for name, (kind, *_) in (record.fields or {}).items()}
-    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    info = read_json(folder / "info.json")
     if not isinstance(info, dict) or not isinstance(digests := info.get("sha256"), dict):
         raise ValueError("info.json holds no digests")
     if digests.keys() != kinds.keys() or not all(isinstance(digest, str) for digest in digests.values()):
@@ -159,12 +158,14 @@ def _read(folder: Path, record: np.dtype) -> Store:
         if file_digest(path) != digests["signals"]:
             raise ValueError("signals.npy is not what was built")
         _remember_verified(folder, state)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         rows = _rows("signals", kinds["signals"], file.read(_HEADER_BYTES), state[0])
     signals = np.memmap(path, kinds["signals"].base, "r", _HEADER_BYTES, (rows, *kinds["signals"].shape))
     table: dict[str, np.ndarray] = {}
     for name in kinds.keys() - {"signals"}:
-        content, kind = (folder / f"{name}.npy").read_bytes(), kinds[name]
+        kind = kinds[name]
+        with open_regular(folder / f"{name}.npy") as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != digests[name]:
             raise ValueError(f"{name}.npy is not what was built")
         if _rows(name, kind, content[:_HEADER_BYTES], len(content)) != rows:
@@ -191,13 +192,14 @@ def _state(path: Path) -> list[int]:
 def _verified_state(folder: Path) -> object:
     """The state of the signals when they were last verified; whatever cannot be read is no such state."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        return json.loads((folder / "verified.json").read_text(encoding="utf-8"))
+        return read_json(folder / "verified.json")
     return None
 
 
 def _remember_verified(folder: Path, state: list[int]) -> None:
     with contextlib.suppress(OSError):  # a cache that can only be read is verified each time
         write_json(folder / "verified.json", state)
+        (folder / "verified.json").chmod(0o644)  # whoever may write it decides what is believed
 
 
 def _warn_of_others(folder: Path) -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from rich.markup import escape
 from rich.progress import track
 
 from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
-from ecgzoo.errors import DataError, EcgZooWarning, SignalError
+from ecgzoo.errors import DataError, EcgZooWarning, SignalError, printable
 from ecgzoo.evaluation.summary import Evaluation, evaluate_scores
 from ecgzoo.model import EcgModel
 
@@ -52,6 +53,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
 
     Raises:
         SignalError: the cohort lacks one of the model's leads, or has another rate.
+        WeightsError: the model gives probabilities that are not finite.
     """
     if cohort.rate_hz != model.config.rate_hz:
         raise SignalError(
@@ -64,7 +66,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     chunks = [rows[i : i + RECORDS_AT_ONCE] for i in range(0, len(rows), RECORDS_AT_ONCE)]
     scores = [
         model.score(torch.from_numpy(cohort.signals(chunk)[:, positions]).to(device) / MICROVOLTS_PER_MILLIVOLT).cpu()
-        for chunk in track(chunks, f"score {cohort.title}", transient=True, disable=not progress)
+        for chunk in track(chunks, f"score {escape(printable(cohort.title))}", transient=True, disable=not progress)
     ]
     return torch.cat(scores).double().numpy() if scores else np.empty((0, model.num_classes))
 
@@ -77,6 +79,7 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     Raises:
         DataError: a fold without records, labels that are not the model's, or a cohort that is not as `Cohort` says.
         SignalError: leads or rate do not fit.
+        WeightsError: the model gives probabilities that are not finite.
     """
     check_cohort(cohort)
     if model.config.classes != cohort.classes:

@@ -1,5 +1,6 @@
 """Lead names: the twelve leads, the subsets that models are trained on, and the spellings that files use."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ecgzoo.errors import SignalError, did_you_mean
@@ -54,7 +55,7 @@ def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:
         SignalError: a number without a subset, an unknown lead, a lead named twice, or no lead at all.
     """
     if isinstance(leads, str):
-        leads = int(leads) if leads.strip().isdecimal() else leads.split(",")
+        leads = int(leads) if leads.strip().isdecimal() and len(leads) < 10 else leads.split(",")
     if isinstance(leads, int):
         if leads not in LEAD_SETS:
             counts = ", ".join(map(str, LEAD_SETS))
@@ -63,8 +64,8 @@ def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(leads, Sequence) or not all(isinstance(name, str) for name in leads):
         raise SignalError(f"Expected lead names or their number, got {leads!r}. For example leads=('I', 'II').")
     names = tuple(canonical_lead(name) for name in leads)
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated or not names:
         found = f"{', '.join(repeated)} twice" if repeated else "none"
-        raise SignalError(f"Expected different leads, got {found} in {list(leads)}. Name each lead once.")
+        raise SignalError(f"Expected different leads, got {found} in {list(leads[:20])}. Name each lead once.")
     return names

@@ -7,6 +7,7 @@ volts (it drops what is not ASCII), and takes 4 ms a record. Formats that are pl
 
 import math
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -14,11 +15,18 @@ from typing import NoReturn
 import numpy as np
 
 from ecgzoo.errors import SignalError
+from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import known_lead
-from ecgzoo.signal.record import Record
+from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 
 _UNITS_PER_MILLIVOLT = {"mv": 1.0, "uv": 1e3, "μv": 1e3, "nv": 1e6, "v": 1e-3}  # casefold() turns both micro signs to μ
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
+_GAINS = (1e-3, 1e12)  # digital units a millivolt, of the coarsest and the finest recorder imaginable
+
+# What a header may take, before it is parsed: WFDB's own lines have 255 characters, and its records 32 signals.
+_HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
+_BLOCK = 1 << 18  # samples that are scaled at a time
+_MOST_COMPRESSED = (2_000_000, 50)  # samples of a compressed file: so many at least, and so many a byte
 
 # Format: bytes of a sample on disk (None: compressed), and the digital value that stands for an invalid sample.
 _FORMATS: dict[str, tuple[float | None, int | None]] = {
@@ -41,15 +49,16 @@ _PLAIN_ARRAYS = {"16": "<i2", "32": "<i4", "61": ">i2"}
 
 # https://wfdb.io/spec/header-files.html. What follows the number of samples (time, date) is not needed and not parsed.
 _RECORD_LINE = re.compile(
-    r"""[^\s/]+(?:/(?P<segments>\d+))? \s+ (?P<channels>\d+)
-        (?:\s+ (?P<rate>[^\s/(]+)\S* (?:\s+ (?P<samples>\d+) (?:\s.*)? )? )?""",
+    r"""[^\s/]+(?:/(?P<segments>\d{1,9}))? \s+ (?P<channels>\d{1,9})
+        (?:\s+ (?P<rate>[^\s/(]+)\S* (?:\s+ (?P<samples>\d{1,15}) (?:\s.*)? )? )?""",
     re.VERBOSE,
 )
 _SIGNAL_LINE = re.compile(
-    r"""(?P<file>\S+) \s+ (?P<format>\d+)(?:x(?P<frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?
-        (?:\s+ (?P<gain>[^\s(/]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?
-        (?:\s+ (?P<resolution>\d+) (?:\s+ (?P<zero>[-+]?\d+) (?:\s+ (?P<first>[-+]?\d+)
-        (?:\s+ (?P<checksum>[-+]?\d+) (?:\s+ (?P<block>\d+) (?:\s+ (?P<name>.*))? )? )? )? )? )? )?""",
+    r"""(?P<file>\S+) \s+
+        (?P<format>\d{1,15})(?:x(?P<frame>\d{1,15}))?(?::(?P<skew>\d{1,15}))?(?:\+(?P<offset>\d{1,15}))?
+        (?:\s+ (?P<gain>[^\s(/]+)(?:\((?P<baseline>[-+]?\d{1,15})\))?(?:/(?P<units>\S+))?
+        (?:\s+ (?P<resolution>\d{1,15}) (?:\s+ (?P<zero>[-+]?\d{1,15}) (?:\s+ (?P<first>[-+]?\d{1,15})
+        (?:\s+ (?P<checksum>[-+]?\d{1,15}) (?:\s+ (?P<block>\d{1,15}) (?:\s+ (?P<name>.*))? )? )? )? )? )? )?""",
     re.VERBOSE,
 )
 
@@ -97,10 +106,16 @@ def read_record(path: str | Path) -> Record:
     header = _read_header(Path(path))
     channels = header.channels
     reference = next((channel for channel in channels if known_lead(channel.name)), channels[0])
+    if not SLOWEST_HZ <= header.rate_hz * reference.frame <= FASTEST_HZ:
+        _fail(
+            header.path,
+            f"expected a sampling rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {header.rate_hz * reference.frame:g}. "
+            "Correct the header.",
+        )
     digital = _read_samples(header)
     notes = _verify_checksums(header, digital)
 
-    rows, names = [], []
+    kept: list[tuple[_Channel, np.ndarray]] = []
     for channel, samples in zip(channels, digital, strict=True):
         problem = None
         if channel.units.casefold() not in _UNITS_PER_MILLIVOLT:
@@ -115,17 +130,26 @@ def read_record(path: str | Path) -> Record:
         if problem:
             notes.append(f"Channel {channel.name} left out: {problem}.")
             continue
+        per_millivolt = _per_millivolt(channel)
+        if not _GAINS[0] <= abs(per_millivolt) <= _GAINS[1]:
+            _fail(
+                header.path,
+                f"channel {channel.name} has {per_millivolt:g} digital units per mV; expected {_GAINS[0]:g} to "
+                f"{_GAINS[1]:g}. Correct its gain.",
+            )
         if channel.gain is None:
             notes.append(f"Channel {channel.name}: no gain in the header, WFDB's default of 200 per mV taken.")
-        rows.append(_to_millivolts(channel, samples))
-        names.append(channel.name)
-    if not rows:
+        kept.append((channel, samples))
+    if not kept:
         _fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
-    if len({len(row) for row in rows}) > 1:
+    if len({len(samples) for _, samples in kept}) > 1:
         _fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
-    return Record(
-        np.stack(rows), tuple(names), header.rate_hz * reference.frame, str(header.path.with_suffix("")), tuple(notes)
-    )
+    millivolts = np.empty((len(kept), len(kept[0][1])), np.float32)
+    for row, (channel, samples) in zip(millivolts, kept, strict=True):
+        _to_millivolts(channel, samples, row)
+    names = tuple(channel.name for channel, _ in kept)
+    source = str(header.path.with_suffix(""))
+    return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
 
 
 def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
@@ -137,7 +161,7 @@ def _read_header(path: Path) -> _Header:
         path = path.with_suffix("")
     path = Path(f"{path}.hea")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, _HEADER_BYTES)
     except OSError as error:
         _fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header beside its samples.", error)
     try:
@@ -145,6 +169,8 @@ def _read_header(path: Path) -> _Header:
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # where it is not UTF-8, a lone byte such as the µ of µV
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if max(map(len, lines), default=0) > _LINE_CHARACTERS or len(lines) > _MOST_CHANNELS + 1:
+        _fail(path, f"is no WFDB header; expected {_MOST_CHANNELS} signals of {_LINE_CHARACTERS} characters at most.")
     match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
     if not match:
         _fail(path, f"is no WFDB header; its first line is {lines[0][:80] if lines else ''!r}.")
@@ -200,20 +226,29 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
     for channel in header.channels:
         files.setdefault(channel.file, []).append(channel)
     for name, channels in files.items():
-        _verify_size(header, header.path.with_name(name), channels)
+        try:
+            path = header.path.with_name(name)
+        except ValueError as error:
+            _fail(header.path, f"signal file {name!r} is no file name. Correct the header.", error)
+        _verify_size(header, path, channels)
     if any(channel.format not in _PLAIN_ARRAYS or channel.skew for channel in header.channels):
         return _read_with_wfdb(header)
     digital: dict[int, np.ndarray] = {}
     for name, channels in files.items():
         path = header.path.with_name(name)
         try:
-            samples = np.fromfile(path, _PLAIN_ARRAYS[channels[0].format], offset=channels[0].offset)
+            content = read_bytes(path)
+            samples = np.frombuffer(content, _PLAIN_ARRAYS[channels[0].format], offset=channels[0].offset)
+            frames = samples.reshape(-1, sum(channel.frame for channel in channels))
         except OSError as error:
             _fail(path, f"cannot be read ({error.strerror}). Restore the file.", error)
-        frames = samples.reshape(-1, sum(channel.frame for channel in channels))
+        except ValueError as error:  # it was whole a moment ago
+            _fail(path, f"changes while it is read ({error}). Try again.", error)
         start = 0
         for channel in channels:
-            digital[id(channel)] = frames[:, start : start + channel.frame].ravel()
+            # a column is no copy
+            columns = frames[:, start] if channel.frame == 1 else frames[:, start : start + channel.frame].ravel()
+            digital[id(channel)] = columns
             start += channel.frame
     return [digital[id(channel)] for channel in header.channels]
 
@@ -221,15 +256,30 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
 def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
     """Check a signal file's size against what the header says."""
     try:
-        found = path.stat().st_size
-    except OSError as error:
-        _fail(path, f"cannot be read ({error.strerror}); {header.path.name} names it. Restore the file.", error)
+        status = path.stat()
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        _fail(path, f"cannot be read ({reason}); {header.path.name} names it. Restore the file.", error)
+    if not stat.S_ISREG(status.st_mode):
+        _fail(path, f"is no regular file; {header.path.name} names it. Restore the file.")
+    found = status.st_size
     if len({channel.format for channel in channels}) > 1:
         _fail(header.path, f"gives the signals of {path.name} different formats. Correct the header.")
     per_frame = sum(channel.frame for channel in channels)
     size = _FORMATS[channels[0].format][0]
-    if size is None:
-        return  # compressed: the decoder counts the samples
+    skew = max(channel.skew for channel in channels)
+    if size is None:  # compressed: the decoder counts the samples, but takes memory for as many as are announced
+        if header.frames is None:
+            _fail(header.path, f"gives no number of samples, which {path.name}, a compressed file, needs. Add it.")
+        if (header.frames + skew) * per_frame > max(_MOST_COMPRESSED[0], _MOST_COMPRESSED[1] * found):
+            _fail(
+                header.path,
+                f"announces {header.frames} samples of {len(channels)} signals, skewed by {skew}; the {found} bytes "
+                f"of {path.name} cannot hold them. Fetch both again.",
+            )
+        return
+    if skew * per_frame * size > found:
+        _fail(header.path, f"skews a signal of {path.name} by {skew} samples, more than it holds. Correct the header.")
     offset = channels[0].offset
     if header.frames is None:
         whole, rest = divmod(found - offset, size * per_frame)
@@ -251,6 +301,9 @@ def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
 def _read_with_wfdb(header: _Header) -> list[np.ndarray]:
     import wfdb
 
+    for channel in header.channels:
+        if not channel.file.isascii():  # wfdb would drop what is not ASCII, and read another file
+            _fail(header.path, f"names {channel.file!r}; wfdb reads ASCII names only. Rename the file.")
     try:
         record = wfdb.rdrecord(str(header.path.with_suffix("")), physical=False, smooth_frames=False)
     except Exception as error:  # wfdb lets whatever its parser stumbles over pass through
@@ -272,10 +325,16 @@ def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
     return []
 
 
-def _to_millivolts(channel: _Channel, samples: np.ndarray) -> np.ndarray:
-    per_millivolt = (channel.gain or _DEFAULT_GAIN) * _UNITS_PER_MILLIVOLT[channel.units.casefold()]
-    millivolts = (samples.astype(np.float64) - channel.baseline) / per_millivolt
+def _per_millivolt(channel: _Channel) -> float:
+    return (channel.gain or _DEFAULT_GAIN) * _UNITS_PER_MILLIVOLT[channel.units.casefold()]
+
+
+def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, in blocks: double precision for a day's recording at once would take four times its file."""
     invalid = _FORMATS[channel.format][1]
-    if invalid is not None:
-        millivolts[samples == invalid] = np.nan
-    return millivolts.astype(np.float32)
+    for start in range(0, len(samples), _BLOCK):
+        block = samples[start : start + _BLOCK]
+        millivolts = (block.astype(np.float64) - channel.baseline) / _per_millivolt(channel)
+        if invalid is not None:
+            millivolts[block == invalid] = np.nan
+        out[start : start + _BLOCK] = millivolts

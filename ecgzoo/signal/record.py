@@ -1,6 +1,6 @@
 """Record: one recording in millivolts with named leads and a rate."""
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +14,8 @@ from ecgzoo.signal.leads import known_lead, resolve_leads
 _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
 BLOCK_SAMPLES = 1 << 18  # that are resampled at a time
+SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # no ECG has been recorded beyond
+LARGEST_RISE = 20  # of the rate by resampling: what lies between the samples is not known, and takes memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,11 @@ class Record:
                 f"{self.source}: expected float32 millivolts, got {self.signal.dtype}. "
                 "Scale to millivolts, then .astype(np.float32)."
             )
-        repeated = sorted({name for name in self.leads if self.leads.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(self.leads).items() if count > 1)
         if repeated:
             raise SignalError(f"{self.source}: lead {', '.join(repeated)} occurs twice. Rename or drop one of them.")
-        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SignalError(f"{self.source}: expected a rate above 0 Hz, got {self.rate_hz}.")
+        if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
+            raise SignalError(f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {self.rate_hz}.")
         if np.isinf(self.signal).any():
             raise SignalError(f"{self.source}: holds infinite samples. Mark invalid samples as NaN.")
 
@@ -87,12 +89,16 @@ class Record:
         The duration stays the same to within one sample.
 
         Raises:
-            SignalError: the rate is not a positive number, or NaN samples are left that the filter would spread.
+            SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
+                filter would spread.
         """
         from scipy.signal import resample_poly
 
-        if not (math.isfinite(rate_hz) and rate_hz > 0):
-            raise SignalError(f"{self.source}: expected a rate above 0 Hz, got {rate_hz}.")
+        if not SLOWEST_HZ <= rate_hz <= min(FASTEST_HZ, LARGEST_RISE * self.rate_hz):
+            raise SignalError(
+                f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, and at most {LARGEST_RISE} times "
+                f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or take another model."
+            )
         if rate_hz == self.rate_hz:
             return self
         if np.isnan(self.signal).any():

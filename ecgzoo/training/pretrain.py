@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from ecgzoo.data import Cohort
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import RecipeError, WeightsError
 from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.checkpoint import load_state, save_state
@@ -77,6 +77,8 @@ def pretrain(
     if path.exists():
         state = load_state(path)
         restore(learner, optimizer, state, path)
+        if not isinstance(state.get("epochs"), int):
+            raise WeightsError(f"{path} does not say after which epoch it was written; delete it to start anew")
         done = state["epochs"]
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))

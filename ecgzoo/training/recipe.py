@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from ecgzoo.data import parse_folds
 from ecgzoo.errors import RecipeError
-from ecgzoo.files import write_json
+from ecgzoo.files import read_json, sweep, write_json
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.training.options import check, option, options
 from ecgzoo.training.terms import LossTerm, TransformTerm, parse_arguments, parse_term
@@ -253,7 +253,7 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
     if recipe.pretrain_folder:
         try:
             Path(recipe.pretrain_folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             raise RecipeError(f"nothing can be kept there ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
     path = folder / "recipe.json"
@@ -261,11 +261,13 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
     if not path.exists():
         try:
             write_json(path, {**recipe.to_dict(), **mine})
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RecipeError(f"{folder} cannot be written ({error}); choose another --output") from error
         return
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read ({error.strerror}); choose another --output") from error
     except ValueError as error:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
@@ -280,3 +282,6 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
             )
     if not recipe.resume:
         raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
+    for written in (folder, *(arm for arm in folder.iterdir() if arm.is_dir()), recipe.pretrain_folder):
+        if written is not None:
+            sweep(Path(written))

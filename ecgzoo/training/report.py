@@ -1,17 +1,18 @@
 """The end of a run: every arm on the same test records, their paired differences, as JSON, table and plots."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from ecgzoo.data import Cohort
+from ecgzoo.errors import RecipeError, printable
 from ecgzoo.evaluation import CohortScores, paired_difference
-from ecgzoo.files import write_atomic, write_json
+from ecgzoo.files import parse_json, read_bytes, write_atomic, write_json
 from ecgzoo.provenance import provenance
 from ecgzoo.training.recipe import Recipe
 
@@ -20,6 +21,8 @@ TITLES = {
     "baseline": "student, labels alone",
     "student": "student, distilled",
 }
+
+LOG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,15 @@ class Report:
         folds = ", ".join(map(str, values["folds"]))
         processes = values["processes"]
         table = Table(
-            title=f"{values['data']}, {values['records']} records of {values['judged']} folds {folds}, "
-            f"seed {values['seed']}",
+            title=f"{escape(printable(values['data']))}, {values['records']} records of {values['judged']} folds "
+            f"{folds}, seed {values['seed']}",
             caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; intervals resample patients",
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)
         for arm, figures in values["arms"].items():
             table.add_row(
-                TITLES.get(arm, arm),
+                escape(printable(TITLES.get(arm, arm))),
                 _shown(figures["leads"]),
                 f"{figures['macro_auc']:.4f}",
                 "{:.4f} to {:.4f}".format(*figures["ci"]),
@@ -50,7 +53,12 @@ class Report:
         table.add_section()
         for pair, figures in values["paired"].items():
             low, high = figures["ci"]
-            table.add_row(pair.replace("-", " − "), "", f"{figures['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")
+            table.add_row(
+                escape(printable(pair.replace("-", " − "))),
+                "",
+                f"{figures['difference']:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+            )
         if values["gap_recovered"] is not None:
             table.add_row("gap recovered", "", f"{values['gap_recovered']:.1%}", "")
         return table
@@ -95,9 +103,9 @@ class Report:
             log = folder / arm / "log.jsonl"
             if not log.exists():  # a teacher that was given, not trained
                 continue
-            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            epochs, title = [line["epoch"] + 1 for line in lines], TITLES.get(arm, arm)
-            if "bce" in lines[0]:  # the one term that arms have in common
+            lines, title = _read_log(log), TITLES.get(arm, arm)
+            epochs = [line["epoch"] + 1 for line in lines]
+            if all("bce" in line for line in lines):  # the one term that arms have in common
                 loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
             auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=title)
         loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
@@ -106,6 +114,25 @@ class Report:
             if axes.lines:
                 axes.legend()
         figure.savefig(path, format="png", dpi=120)
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``log.jsonl``, one an epoch.
+
+    Raises:
+        RecipeError: it is not what a run writes.
+    """
+    try:
+        lines = [parse_json(line) for line in read_bytes(path, LOG_BYTES).splitlines()]
+        if not lines or not all(
+            isinstance(line[name], int | float)
+            for line in lines
+            for name in ("epoch", "val_macro_auc", *({"bce"} & line.keys()))
+        ):
+            raise ValueError("a line holds no numbers")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{path} is no log of a run ({error}); delete it, and its curve is left out") from error
+    return lines
 
 
 def make_report(

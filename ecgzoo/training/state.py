@@ -12,6 +12,8 @@ from ecgzoo.model import EcgModel
 from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.distiller import Distiller
 
+_MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)  # of state that is another's
+
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 
 
@@ -96,7 +98,10 @@ class TrainingState:
             if self.ema:
                 self.ema.module.load_state_dict(state["ema"])
             self.log, self.best_line, self.best_weights = state["history"], state["best_line"], state["best_weights"]
-        except (RuntimeError, KeyError, TypeError) as error:
+            for line in [*self.log, *([self.best_line] if self.log else [])]:
+                if not all(isinstance(line[name], int | float) for name in ("epoch", "val_macro_auc")):
+                    raise TypeError("a line of its log holds no numbers")
+        except _MISFITS as error:
             raise _other_recipe(path, error) from error
 
 
@@ -109,7 +114,7 @@ def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Pat
     try:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
+    except _MISFITS as error:
         raise _other_recipe(path, error) from error
 
 

@@ -78,7 +78,7 @@ def literal(text: str) -> Any:
     """The JSON value that `text` is, else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -1,5 +1,6 @@
 """The model card and its calibration plot, rendered from the config: nothing in them is typed by hand."""
 
+import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ecgzoo.config import THRESHOLDS, ModelConfig
+from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
 FAILURES = (
@@ -20,15 +22,16 @@ FAILURES = (
 
 def render_card(config: ModelConfig, source: str) -> str:
     """Markdown for the folder's README.md, with the metadata that the Hub reads; `source` is what loads the model."""
+    data_license = config.training.get("data_license")
     leads = f"lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}"
     lines = [
         "---",
         _metadata(config).to_yaml(),
         "---",
         "",
-        f"# {config.architecture} on {leads}",
+        f"# {_plain(config.architecture)} on {leads}",
         "",
-        "**Research use only, not a medical device.** " + config.intended_use,
+        "**Research use only, not a medical device.** " + _plain(config.intended_use),
         "",
     ]
     if config.training.get("simulated"):
@@ -40,7 +43,7 @@ def render_card(config: ModelConfig, source: str) -> str:
             "```python",
             "import ecgzoo",
             "",
-            f'model = ecgzoo.load_pretrained("{source}")',
+            f"model = ecgzoo.load_pretrained({json.dumps(_line(source), ensure_ascii=False)})",
             'print(model.predict("RECORD"))  # any WFDB record, or an ecgzoo.Record',
             "```",
             "",
@@ -55,7 +58,7 @@ def render_card(config: ModelConfig, source: str) -> str:
             else "each window's own mean and deviation"
         ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
-        f"- one probability per label, task {config.task}, calibrated by temperature {config.temperature:.4f}",
+        f"- one probability per label, task {_plain(config.task)}, calibrated by temperature {config.temperature:.4f}",
         "",
         *_labels(config),
         *_measured(config),
@@ -66,7 +69,7 @@ def render_card(config: ModelConfig, source: str) -> str:
         "",
         "## License",
         "",
-        f"Weights: {config.license}. Recordings that they were trained on: {config.training.get('data_license')}.",
+        f"Weights: {_plain(config.license)}. Recordings that they were trained on: {_plain(data_license)}.",
         "",
     ]
     return "\n".join(lines)
@@ -79,9 +82,9 @@ def _metadata(config: ModelConfig) -> ModelCardData:
         simulated = " (simulated)" if metrics.get("simulated") else ""
         result = EvalResult(
             task_type="other",
-            task_name=f"ECG classification, {config.task}",
-            dataset_type=metrics["data"],
-            dataset_name=f"{metrics['data']}{simulated}",
+            task_name=f"ECG classification, {_line(config.task)}",
+            dataset_type=_line(metrics["data"]),
+            dataset_name=f"{_line(metrics['data'])}{simulated}",
             dataset_split=_folds(metrics),
             metric_type="roc_auc",
             metric_name="macro AUC",
@@ -90,15 +93,15 @@ def _metadata(config: ModelConfig) -> ModelCardData:
         results.append(result)
     return ModelCardData(
         library_name="ecgzoo",
-        license=config.license.lower(),
+        license=_line(config.license).lower(),
         tags=[
             "ecg",
             "electrocardiogram",
             "single-lead" if len(config.leads) == 1 else "multi-lead",
-            config.architecture,
+            _line(config.architecture),
         ],
         pipeline_tag="other",
-        model_name=f"{config.architecture}-{'-'.join(config.leads)}",
+        model_name=f"{_line(config.architecture)}-{'-'.join(config.leads)}",
         eval_results=results or None,
     )
 
@@ -119,7 +122,7 @@ def _labels(config: ModelConfig) -> list[str]:
         *_table(["label", "meaning", "SCP-ECG", "SNOMED CT", "flag", "screening", "uncertain from", "to"], rows),
         "",
         "The flag has the maximal F1, screening a sensitivity of 0.9; between the last two a finding is uncertain. "
-        f"Chosen on {config.calibrated_on}, as the temperature was."
+        f"Chosen on {_plain(config.calibrated_on)}, as the temperature was."
         if config.thresholds
         else "No thresholds were chosen.",
         "",
@@ -157,7 +160,8 @@ def _measured(config: ModelConfig) -> list[str]:
         "## Measured",
         "",
         f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, patients resampled) on "
-        f"{metrics['records']} records of {metrics['data']}{simulated}, {_folds(metrics)}.{chosen}",
+        f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
+        f"{_plain(_folds(metrics))}.{chosen}",
         "",
         *_table(columns, rows),
         "",
@@ -183,7 +187,10 @@ def _training(training: Mapping[str, Any]) -> list[str]:
     return [
         "## Training",
         "",
-        *(f"- {name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in shown.items()),
+        *(
+            f"- {_plain(name)}: {_plain(value if isinstance(value, str) else json.dumps(value))}"
+            for name, value in shown.items()
+        ),
         "",
         *(["```json", json.dumps(training["recipe"]), "```", ""] if "recipe" in training else []),
     ]
@@ -193,9 +200,19 @@ def _folds(metrics: Mapping[str, Any]) -> str:
     return f"fold{'s' * (len(metrics['folds']) > 1)} {', '.join(map(str, metrics['folds']))}"
 
 
+def _line(text: object) -> str:
+    """`text` in one printable line."""
+    return printable(" ".join(str(text).split()))
+
+
+def _plain(text: object) -> str:
+    """`text` in one line of Markdown that is neither HTML nor an image."""
+    return html.escape(_line(text), quote=False).replace("![", "!\\[")
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     def cell(value: object) -> str:
-        return " ".join(str(value).split()).replace("|", "\\|")
+        return _plain(value).replace("|", "\\|")
 
     return [f"| {' | '.join(map(cell, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
 
@@ -209,6 +226,6 @@ def plot_calibration(config: ModelConfig, path: Path) -> None:
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes.scatter(predicted, observed, s=[10 + 190 * count / max(counts) for count in counts])
-    title = f"{config.metrics['data']}, {_folds(config.metrics)}, ECE {config.metrics['ece']:.3f}"
+    title = f"{_line(config.metrics['data'])}, {_folds(config.metrics)}, ECE {config.metrics['ece']:.3f}"
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that has the label", title=title)
     figure.savefig(path, format="png", dpi=100, metadata={"Software": None})

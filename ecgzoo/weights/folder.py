@@ -10,13 +10,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, WeightsError
-from ecgzoo.files import write_atomic, write_json, write_text
+from ecgzoo.files import parse_json, read_bytes, read_json, write_atomic, write_json, write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.weights.card import plot_calibration, render_card
 from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, PICKLES, SHA256, WEIGHTS
+
+LARGEST_WEIGHT = 1e9  # no trained weight or statistic comes near; products of larger ones overflow single precision
 
 
 def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = None) -> Path:
@@ -28,12 +32,14 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
     with a config that fits is whole.
 
     Raises:
-        WeightsError: a weight is not finite, or not in half precision.
+        WeightsError: a weight is not finite, not in half precision or beyond `LARGEST_WEIGHT`; or the config makes no
+            card, or no JSON.
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
     try:
         card = render_card(model.config, source or str(folder))
-    except (KeyError, TypeError, ValueError) as error:
+        parse_json(json.dumps(model.config.to_dict(), indent=2, allow_nan=False))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"the config's metrics or training make no card ({error!r}); leave them empty, or whole"
         ) from error
@@ -46,11 +52,19 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
             f"{broken[0]} holds NaN or infinity{' in half precision' if half else ''}; such a model is not saved. "
             + ("Save it in float32." if half else "Lower the learning rate.")
         )
+    for name, tensor in state.items():
+        if problem := _impossible(name, tensor):
+            raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
     # one metadata key: with two or more, the file's hash changes from run to run
     write_atomic(folder / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     if model.config.metrics.get("reliability"):
-        write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
+        try:
+            write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"the config's metrics make no calibration plot ({error!r}); leave them empty"
+            ) from error
     write_text(folder / CARD, card)
     write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest})
     return folder
@@ -74,7 +88,7 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
     """
     config, expected = read_config(folder)
     try:
-        content = (folder / WEIGHTS).read_bytes()
+        content = read_bytes(folder / WEIGHTS)
     except OSError as error:
         raise WeightsError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     found = hashlib.sha256(content).hexdigest()
@@ -83,23 +97,107 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
             f"{folder / WEIGHTS} has sha256 {found}, its config says {expected}: "
             "the file is damaged or belongs to another config. Fetch or save both again."
         )
+    no_tensors = f"{folder / WEIGHTS} does not fit: it is no safetensors file"
     try:
-        state = load_tensors(content)
-    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{folder / WEIGHTS} does not fit: it is no safetensors file ({error})") from error
+        shapes = _shapes_in(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{no_tensors} ({error})") from error
     # a network is as large as its config says: one that the file cannot fill is not built
-    most = max((max(tensor.shape, default=0) for tensor in state.values()), default=0)
-    if config.num_classes > most:
+    if config.num_classes > max((max(shape, default=0) for shape in shapes.values()), default=0):
         raise WeightsError(f"{folder / WEIGHTS} does not fit: nothing in it is for {config.num_classes} classes")
     try:
+        _check_shapes(config, shapes)
+        state = load_tensors(content)
+        del content  # a copy is in `state`
         model = EcgModel.build(config)
     except RegistryError as error:
         raise type(error)(f"{folder / CONFIG}: {error}") from error
+    except _MisfitError as error:
+        raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{no_tensors} ({error})") from error
     try:
         _fill(model, state)
     except RuntimeError as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
     return model.eval(), found
+
+
+class _MisfitError(RuntimeError):
+    """Tensors that are not those of the architecture."""
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Inside it and ``torch.device("meta")``, a network is built without its numbers, and within `most` calls.
+
+    Initial values are not drawn: on the meta device that would import torch's compiler, which takes seconds.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.left = most
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise _MisfitError("its config asks for more tensors than it holds")
+        if getattr(func, "__name__", "") in _INITIAL:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_INITIAL = {"normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"}
+CALLS_PER_TENSOR = 100  # of torch's functions, while a network is built
+
+
+def _check_shapes(config: ModelConfig, shapes: dict[str, list[int]]) -> None:
+    """Whether the tensors of a file are those of the network that `config` names, before any memory is taken.
+
+    Raises:
+        _MisfitError: names or shapes differ.
+        RegistryError: as `EcgModel.build`.
+    """
+    found = registry.lookup("backbone", config.architecture)
+    try:
+        with torch.device("meta"), _ShapesOnly(CALLS_PER_TENSOR * (100 + len(shapes))):
+            network = registry.build(found, (len(config.leads), config.num_classes), config.arguments)
+            wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    except (RegistryError, RuntimeError, AttributeError) as error:
+        if isinstance(error.__cause__, _MisfitError):
+            raise error.__cause__ from None
+        if found.built_in or isinstance(error, _MisfitError):
+            raise
+        return  # a stranger's network may need real numbers when it is built; what it takes is its own
+    if different := shapes.keys() ^ wanted.keys():
+        raise _MisfitError(f"missing or unknown {', '.join(sorted(different)[:3])}")
+    for name, shape in shapes.items():
+        if shape != wanted[name]:
+            raise _MisfitError(f"{name} has shape {shape}, expected {wanted[name]}")
+
+
+def _shapes_in(content: bytes) -> dict[str, list[int]]:
+    """Shapes by name, from the header of a safetensors file; what else is wrong with it, its own reader finds."""
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content) - 8:
+        raise ValueError("its header is cut short")
+    header = parse_json(content[8 : 8 + length])
+    shapes = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    for name, shape in shapes.items():
+        if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"{name} has shape {shape!r}")
+    return shapes
+
+
+def _impossible(name: str, tensor: Tensor) -> str | None:
+    """What no training can have left in a tensor of weights or statistics; None for nothing."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return None
+    if name.rpartition(".")[2] == "running_var" and tensor.min() < 0:
+        return f"holds a negative variance, {tensor.min().item():g}"
+    largest = tensor.abs().max().item()
+    return f"holds {largest:g}, beyond {LARGEST_WEIGHT:g}" if largest > LARGEST_WEIGHT else None
 
 
 def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
@@ -113,6 +211,8 @@ def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
             raise RuntimeError(f"{name} is {tensor.dtype}, its config says {str(dtype).removeprefix('torch.')}")
         if not tensor.isfinite().all():
             raise RuntimeError(f"{name} holds NaN or infinity")
+        if problem := _impossible(name, tensor):
+            raise RuntimeError(f"{name} {problem}; fetch or train it again")
     model.backbone.load_state_dict(state)
 
 
@@ -123,8 +223,13 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
         WeightsError: a file is missing or is no config; pickled weights are named and refused.
     """
     for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            pickles = sorted(path.name for suffix in PICKLES for path in folder.glob(f"*{suffix}"))
+        try:
+            there = (folder / name).is_file()
+            others = [] if there else sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            raise WeightsError(f"{folder} cannot be read ({error}); give another folder") from error
+        if not there:
+            pickles = [other for other in others if other.endswith(PICKLES)]
             if pickles:
                 raise WeightsError(
                     f"{folder} holds {pickles[0]}, a pickle, which can run any code when read; ecgzoo reads none. "
@@ -134,8 +239,10 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
                 f"{folder}: no {name}; a model is a folder of {CONFIG} and {WEIGHTS}, as save_pretrained writes it"
             )
     try:
-        values: Any = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        values: Any = read_json(folder / CONFIG)
+    except OSError as error:
+        raise WeightsError(f"{folder / CONFIG} cannot be read ({error.strerror}); save the model again") from error
+    except ValueError as error:
         raise WeightsError(f"{folder / CONFIG} is not JSON ({error}); save the model again") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{folder / CONFIG} holds a {type(values).__name__}; expected an object")

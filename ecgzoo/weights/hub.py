@@ -6,7 +6,6 @@ such bound: it lists a commit's files in one more request, without a timeout, an
 """
 
 import hashlib
-import json
 import os
 import re
 import time
@@ -23,13 +22,18 @@ import huggingface_hub as hf
 from huggingface_hub import constants, errors
 
 from ecgzoo.errors import EcgZooError, WeightsError
-from ecgzoo.files import write_text
+from ecgzoo.files import JSON_BYTES, read_bytes, read_json, write_text
 from ecgzoo.weights.layout import CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
 IMAGE = re.compile(r"\w[\w.-]*\.png")
-SHOWN = re.compile(r"""!\[[^\]]*\]\(\s*<?([^)>\s]+)|<img\b[^>]*\bsrc\s*=\s*["']?([^"'>\s]+)""")
+# bounded repeats: without them, a card of opening brackets takes hours
+SHOWN = re.compile(
+    r"""!\[[^\]]{0,500}\]\(\s{0,20}<?([^)>\s]{1,500})|<img\b[^<>]{0,500}\bsrc\s{0,20}=\s{0,20}["']?([^"'>\s]{1,500})"""
+)
+BLOB = re.compile(r"(?!\.)[\w.+=~:-]{1,200}", re.ASCII)  # what an ETag may be: the client takes it for a file's name
+CARD_BYTES = 1 << 20
 
 ANSWER_S = 4.0  # HF_HUB_ETAG_TIMEOUT, if it is set, is taken instead
 LONGEST_PAUSE_S = 10  # a Hub that asks for a longer one is an error
@@ -172,7 +176,13 @@ def _fetch(repo_id: str, revision: str, name: str) -> Path:
         return folder
     card = [file for file in files if file == CARD or IMAGE.fullmatch(file)]
     for file in (CONFIG, *card, WEIGHTS):
-        _ask(partial(hf.get_hf_file_metadata, hf.hf_hub_url(repo_id, file, revision=commit)))
+        told = _ask(partial(hf.get_hf_file_metadata, hf.hf_hub_url(repo_id, file, revision=commit)))
+        if told.etag is not None and not BLOB.fullmatch(told.etag):
+            raise WeightsError(f"{name}: the Hub gives {file} the ETag {told.etag[:80]!r}, no hash; check HF_ENDPOINT")
+        if told.commit_hash not in (None, commit):
+            raise WeightsError(f"{name}: the Hub answers with commit {told.commit_hash[:80]}; try again")
+        if file == CONFIG and (told.size or 0) > JSON_BYTES:
+            raise WeightsError(f"{name}: its {CONFIG} has {told.size} bytes, so it is no config; check the name")
         path = Path(hf.hf_hub_download(repo_id, file, revision=commit))
         if path.parent.name != commit:
             raise WeightsError(f"{name}: the Hub answers with commit {path.parent.name}; try again")
@@ -198,8 +208,8 @@ def _verified(folder: Path, name: str) -> Path:
 
 def _expected_sha256(config: Path) -> str:
     try:
-        values = json.loads(config.read_bytes())
-    except (ValueError, RecursionError):
+        values = read_json(config)
+    except ValueError:
         raise WeightsError(f"{config} is not JSON; delete {config.parent.parent.parent} and pull again") from None
     expected = values.get(SHA256) if isinstance(values, dict) else None
     if not isinstance(expected, str):
@@ -208,19 +218,23 @@ def _expected_sha256(config: Path) -> str:
 
 
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
 def addressed(card: bytes, address: str) -> bytes:
     """`card` with `address` in its load line, ``ecgzoo.load_pretrained("…")``."""
-    return re.sub(rb'(ecgzoo\.load_pretrained\()"[^"\n]*"', rb'\1"' + address.encode() + b'"', card)
+    return re.sub(rb'(ecgzoo\.load_pretrained\()"(?:[^"\\\n]|\\.)*"', rb'\1"' + address.encode() + b'"', card)
 
 
 def _files_to_push(folder: Path) -> list[Path]:
     """Config, weights, card and the images the card shows; refused if one is missing."""
     if not (folder / CARD).is_file():
         raise WeightsError(f"{folder}: no {CARD}, the model's card; save the model again")
-    shown = {a or b for a, b in SHOWN.findall((folder / CARD).read_text(encoding="utf-8", errors="replace"))}
+    try:
+        card = read_bytes(folder / CARD, CARD_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise WeightsError(f"{folder / CARD} cannot be read ({error.strerror}); save the model again") from error
+    shown = {a or b for a, b in SHOWN.findall(card)}
     images = sorted(image for image in shown if not re.match(r"https?://|data:", image))
     for image in images:
         if not IMAGE.fullmatch(image) or not (folder / image).is_file():
@@ -256,7 +270,7 @@ def _ask(question: Callable[..., T], attempts: int = ATTEMPTS) -> T:
 def _pause(error: errors.HfHubHTTPError) -> int | None:
     """The seconds that the Hub asks to wait."""
     after, limit = (error.response.headers.get(name, "") for name in ("retry-after", "ratelimit"))
-    seconds = re.fullmatch(r"(\d+)", after) or re.search(r";\s*t\s*=\s*(\d+)", limit)
+    seconds = re.fullmatch(r"(\d{1,9})", after) or re.search(r";\s*t\s*=\s*(\d{1,9})", limit[:200])
     return int(seconds[1]) if seconds else None
 
 

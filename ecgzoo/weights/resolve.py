@@ -33,7 +33,7 @@ def load_pretrained(source: str | Path) -> EcgModel:
         repository, _, revision = text.removeprefix(HUB).partition("@")
         return _load(pull(repository, revision or None), "hub", text)
     folder = Path(text.removeprefix(FOLDER))
-    if text.startswith(FOLDER) or _is_folder(folder):
+    if text.startswith(FOLDER) or is_folder(folder):
         return _load(folder, "folder", str(folder))
     return load_registered(lookup_weights(text))
 
@@ -76,7 +76,8 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
     )
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; no error for what can be no path."""
     try:
         return path.is_dir()
     except (OSError, ValueError):  # no path at all: too long, or with a zero byte
