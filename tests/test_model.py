@@ -11,6 +11,7 @@ import ecgzoo
 from ecgzoo.config import ModelConfig, Normalization
 from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.model import EcgModel
+from ecgzoo.signal.windows import window_starts
 
 LABELS = ("CD", "HYP", "MI", "NORM", "STTC")
 
@@ -93,6 +94,16 @@ def test_a_records_probability_comes_from_its_windows(aggregation: str) -> None:
     prediction = model.predict(there)
     assert prediction.windows == 4
     np.testing.assert_allclose(prediction.probabilities, expected.tolist(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "max"])
+def test_windows_in_several_chunks_count_alike(aggregation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, signals = trained(aggregation=aggregation), torch.from_numpy(record(("II",), seconds=12).signal)[None]
+    starts = window_starts(1200, 250, 125, "a record")
+    assert len(starts) % 4  # the last chunk is shorter: a mean of the chunks' means would differ
+    whole = model.score(signals)
+    monkeypatch.setattr("ecgzoo.model.WINDOWS_AT_ONCE", 4)
+    torch.testing.assert_close(model.score(signals), whole, rtol=1e-6, atol=0)
 
 
 def test_leads_are_taken_by_name_and_rates_are_brought_over() -> None:
