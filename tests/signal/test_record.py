@@ -179,7 +179,8 @@ def test_resampling_keeps_offset_and_slope():
 
 
 @pytest.mark.parametrize(
-    ("peak_mv", "found"), [(19.9, None), (20.1, "Amplitudes up to"), (0.011, None), (0.009, "of at most"), (0.0, "Flat")]
+    ("peak_mv", "found"),
+    [(19.9, None), (20.1, "Amplitudes up to"), (0.011, None), (0.009, "of at most"), (0.0, "Flat")],
 )
 def test_units_are_suspected_beyond_twenty_and_below_a_hundredth_of_a_millivolt(peak_mv, found):
     signal = np.array([[0, -peak_mv, peak_mv / 2, 0]], np.float32)
