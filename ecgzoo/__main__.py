@@ -1,5 +1,11 @@
 """``python -m ecgzoo`` is the command ``ecgzoo``."""
 
-from ecgzoo.cli.app import main
+import sys
 
-main()
+try:
+    from ecgzoo.cli.app import main
+
+    main()
+except KeyboardInterrupt:  # while importing
+    print("stopped", file=sys.stderr)
+    sys.exit(130)

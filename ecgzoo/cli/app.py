@@ -39,7 +39,7 @@ def make_parser() -> ArgumentParser:
 
 
 def main() -> None:
-    """Run the command; an `EcgZooError` is one line on stderr and status 2."""
+    """Run the command; an `EcgZooError` is one line on stderr and status 2, Ctrl-C one and status 130."""
     show_our_warnings_in_one_line()
     given = make_parser().parse_args(sys.argv[1:] or ["--help"])
     try:
@@ -47,3 +47,6 @@ def main() -> None:
     except EcgZooError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)

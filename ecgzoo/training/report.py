@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from ecgzoo.data import Cohort
+from ecgzoo.errors import RecipeError
 from ecgzoo.evaluation import CohortScores, paired_difference
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.provenance import provenance
@@ -95,11 +96,16 @@ class Report:
             log = folder / arm / "log.jsonl"
             if not log.exists():  # a teacher that was given, not trained
                 continue
-            lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-            epochs, title = [line["epoch"] + 1 for line in lines], TITLES.get(arm, arm)
-            if "bce" in lines[0]:  # the one term that arms have in common
-                loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
-            auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=title)
+            try:
+                lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+                epochs, title = [line["epoch"] + 1 for line in lines], TITLES.get(arm, arm)
+                if "bce" in lines[0]:  # the one term that arms have in common
+                    loss_axes.plot(epochs, [float(line["bce"]) for line in lines], label=title)
+                auc_axes.plot(epochs, [float(line["val_macro_auc"]) for line in lines], label=title)
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise RecipeError(
+                    f"{log} is damaged ({error!r}); delete it and continue with --resume: its curves are then left out"
+                ) from error
         loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
         auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
         for axes in (loss_axes, auc_axes):
