@@ -4,6 +4,7 @@ Each command is a module with `add_arguments`, what it takes, and `run`, what it
 argparse serves commands and recipes alike: it has subcommands, flags that take a list, and sections in a recipe's help.
 """
 
+import os
 import sys
 from argparse import ArgumentParser
 from inspect import cleandoc
@@ -48,5 +49,5 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # sys.exit would end as by a signal, if exec() was interrupted

@@ -343,7 +343,7 @@ class Odd(Loss):
         ("raise KeyError('x')", "failed with KeyError"),
         ("return student.logits", "failed with RuntimeError: grad"),
         ("return value * float('nan')", "gives nan"),
-        ("return (student.logits * 0).sqrt().mean()", "a gradient that is not finite"),
+        ("return (student.logits * 0).sqrt().mean()", r"gives 0\.0, or a gradient that is not finite"),
     ],
 )
 def test_a_plugins_loss_fails_before_a_teacher_is_trained(
@@ -387,7 +387,7 @@ def test_a_hangup_ends_a_run_as_a_kill_does(tiny: str, tmp_path: Path) -> None:
     assert not list((tmp_path / "run" / "baseline").glob(".*"))
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.5, 3.0])
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
 def test_ctrl_c_while_it_starts_is_one_line(tiny: str, tmp_path: Path, seconds: float) -> None:
     code = [sys.executable, "-X", "importtime", "-m", "ecgzoo", "recipe", "mvkt", "--data", "tiny", "--output"]
     process = started([*code, str(tmp_path / "run")])
