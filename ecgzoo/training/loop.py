@@ -88,16 +88,9 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     state = TrainingState(distiller, optimizer, recipe.ema_decay, job.origin)
     state.resume(job.folder)
 
-    def begin() -> None:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        if state.epochs:
-            state.write_log(job.folder)
-
-    def save() -> None:
-        job.check()
-        state.save(job.folder)
-
-    on_main(accelerator, begin)
+    on_main(accelerator, lambda: job.folder.mkdir(parents=True, exist_ok=True))
+    if state.epochs:
+        on_main(accelerator, lambda: state.write_log(job.folder))
     with _progress(accelerator) as progress:
         done, total = state.epochs * len(feed), recipe.epochs * len(feed)
         bar = progress.add_task(job.name, total=total, completed=done)
@@ -111,7 +104,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             shown = f"{job.name}  loss {line['loss']:.3f}  val AUC {line['val_macro_auc']:.4f}"
             progress.update(bar, description=shown)
             accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=line["epoch"])
-            on_main(accelerator, save)
+            on_main(accelerator, job.check, lambda: state.save(job.folder))
     return state.finish()
 
 

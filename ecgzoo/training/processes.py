@@ -26,12 +26,13 @@ def end_with_launcher() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def on_main(accelerator: Accelerator, action: Callable[[], object]) -> None:
-    """Let the main process do something that can fail; if it does, every process stops for the same reason."""
+def on_main(accelerator: Accelerator, *actions: Callable[[], object]) -> None:
+    """Let the main process do what can fail, while the others wait; if it does, all stop for the same reason."""
     failure: list[Exception | None] = [None]
     if accelerator.is_main_process:
         try:
-            action()
+            for action in actions:
+                action()
         except (EcgZooError, OSError) as error:
             failure = [error]
     broadcast_object_list(failure)

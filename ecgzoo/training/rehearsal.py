@@ -1,10 +1,11 @@
-"""One step before the run: what a loss, a transform or a network does wrong must not cost a trained teacher."""
+"""One step before the run: what a loss or a network does wrong must not cost a trained teacher."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from accelerate import Accelerator
 
 from ecgzoo import registry
-from ecgzoo.create import create_transform
 from ecgzoo.data import Cohort
 from ecgzoo.errors import RegistryError
 from ecgzoo.losses.contract import DataInfo
@@ -13,6 +14,7 @@ from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.distiller import Distiller, create_losses
 from ecgzoo.training.feed import Feed
 from ecgzoo.training.recipe import Recipe
+from ecgzoo.transforms.contract import Transform
 
 RECORDS = 16
 
@@ -23,28 +25,24 @@ def rehearse(
     student: EcgModel,
     teacher: EcgModel,
     cohort: Cohort,
-    rows: np.ndarray,
     data: DataInfo,
+    transforms: Sequence[Transform],
+    rows: np.ndarray,
 ) -> None:
-    """Forward and backward of each term on the first of the training records at `rows`; the student is then spent.
+    """Forward and backward of each term on the first training records, of `rows`; the student is then spent.
 
     Raises:
-        RegistryError: a transform, a network or a term fails, or a value is not finite; its provider is named.
+        RegistryError: a network or a term fails, or a value or gradient is not finite; its provider is named.
     """
     rows = rows[: min(RECORDS, recipe.batch_size)]
     auxiliary = None if data.auxiliary is None else data.auxiliary[: len(rows)].numpy()
-    every = list(range(len(cohort.leads)))
-    window, device = student.config.window, accelerator.device
-    records = TrainingRecords(cohort, rows, every, window, len(rows), device, auxiliary)
-    transforms = []
-    for transform in recipe.transform_terms:
-        with registry.blamed(registry.lookup("transform", transform.name)):
-            transforms.append(create_transform(transform.name, data, transform.amount, **transform.arguments))
-            next(Feed(records, cohort.leads, student, teacher, transforms[-1:], recipe.seed).epoch(0, 0.0))
+    every, device = list(range(len(cohort.leads))), accelerator.device
+    records = TrainingRecords(cohort, rows, every, student.config.window, len(rows), device, auxiliary)
     shown = next(Feed(records, cohort.leads, student, teacher, transforms, recipe.seed).epoch(0, 0.0))
     with registry.blamed(registry.lookup("backbone", student.config.architecture)), accelerator.autocast():
         student.to(device).train().view(shown[0])
     for term in recipe.loss_terms:
+        student.zero_grad()
         found = registry.lookup("loss", term.name)
         with registry.blamed(found):
             distiller = Distiller(student, teacher, create_losses([term], student, teacher, data)).to(device).train()
@@ -52,10 +50,8 @@ def rehearse(
                 value, _ = distiller(*shown)
             value.backward()
             distiller.after_backward()
-            gradients = [parameter.grad for parameter in distiller.parameters() if parameter.grad is not None]
-            finite = all(bool(tensor.isfinite().all()) for tensor in (value, *gradients))
-        student.zero_grad()
-        if not finite:
+            gradients = [weight.grad for weight in distiller.parameters() if weight.grad is not None]
+        if not all(tensor.isfinite().all() for tensor in (value, *gradients)):
             raise RegistryError(
                 f"{found} gives {value.item()}, or a gradient that is not finite, in a first step on {len(rows)} "
                 f"records; change its arguments, or report it to the authors of {found.distribution}"

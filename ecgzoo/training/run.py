@@ -161,14 +161,16 @@ class Run:
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
+        transforms = []
         for term in recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
             if not transform.keeps_identity and (named := [name for name in requires if "index" in requires[name]]):
                 raise RecipeError(
                     f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
                 )
+            transforms.append(transform)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
-        rehearse(self.accelerator, recipe, student, teacher, self.cohort, self.train_rows, data)
+        rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, self.train_rows)
         return distills
 
     def _new_model(self, network: Network) -> EcgModel:
@@ -320,12 +322,7 @@ class Run:
             **provenance(),
         }
         student.config = dataclasses.replace(student.config, training=training)
-
-        def publish() -> None:
-            self._own.check(arm)
-            save_pretrained(student, folder)
-
-        on_main(self.accelerator, publish)
+        on_main(self.accelerator, lambda: self._own.check(arm), lambda: save_pretrained(student, folder))
         self.accelerator.free_memory()  # it holds on to every optimizer it prepared
         return load_pretrained(folder)
 
@@ -348,12 +345,7 @@ class Run:
         scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
         report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
-
-        def write() -> None:
-            self._own.check()
-            report.write(self.folder)
-
-        on_main(self.accelerator, write)
+        on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
         for tracker in self.accelerator.trackers:
             tracker.finish()
         return report
