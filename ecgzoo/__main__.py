@@ -1,5 +1,11 @@
 """``python -m ecgzoo`` is the command ``ecgzoo``."""
 
-from ecgzoo.cli.app import main
+try:
+    from ecgzoo.cli.app import main
 
-main()
+    main()
+except KeyboardInterrupt:  # while importing
+    import os
+
+    os.write(2, b"stopped\n")
+    os._exit(130)

@@ -83,10 +83,13 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], None], new: bool = False) -> None:
     """Let `write` fill a temporary sibling of `path`, then sync it and rename it into place.
 
     Permissions are those of any new file: the process's umask holds. Siblings that dead processes left are removed.
+
+    Raises:
+        FileExistsError: `path` exists and is to be `new`; of two that write it at once, one is refused.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
@@ -98,7 +101,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(mode)  # whatever `write` put in its place
-        os.replace(temporary, path)
+        _place_new(temporary, path) if new else os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -145,15 +148,32 @@ def _machine() -> str:
     return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` whole or not at all."""
+def _place_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: new, but not whole if this is killed
+        with path.open("xb") as file:
+            file.write(temporary.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, content: bytes, new: bool = False) -> None:
+    """Write `content` whole or not at all."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
-    write_atomic(path, write)
+    write_atomic(path, write, new)
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_text(path: Path, text: str, new: bool = False) -> None:
+    """Write `text` whole or not at all."""
+    write_bytes(path, text.encode(), new)
+
+
+def write_json(path: Path, values: Any, new: bool = False) -> None:
     """Write `values` as JSON, whole or not at all; NaN is refused, since it is no JSON."""
-    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n", new)

@@ -4,6 +4,7 @@ Each command is a module with `add_arguments`, what it takes, and `run`, what it
 argparse serves commands and recipes alike: it has subcommands, flags that take a list, and sections in a recipe's help.
 """
 
+import os
 import sys
 from argparse import ArgumentParser
 from inspect import cleandoc
@@ -39,7 +40,7 @@ def make_parser() -> ArgumentParser:
 
 
 def main() -> None:
-    """Run the command; an `EcgZooError` is one line on stderr and status 2."""
+    """Run the command; an `EcgZooError` is one line on stderr and status 2, Ctrl-C one and status 130."""
     show_our_warnings_in_one_line()
     given = make_parser().parse_args(sys.argv[1:] or ["--help"])
     try:
@@ -47,3 +48,6 @@ def main() -> None:
     except EcgZooError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # sys.exit would end as by a signal, if exec() was interrupted

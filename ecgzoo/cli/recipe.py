@@ -1,5 +1,6 @@
 """What every recipe shares: flags from the recipe's fields, the table, errors in one line."""
 
+import os
 import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -19,8 +20,11 @@ STOPPED = "stopped; --resume continues after the last whole epoch"
 
 def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None, argv: Sequence[str]) -> None:
     """Read the flags `argv` over `default`, run `main`, print its table; an `EcgZooError` ends with status 2."""
-    # a kill becomes an exception, so that what is being written aside is cleaned up
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_failed(STOPPED, 143)))
+    # a kill becomes an exception, so that what is being written aside is cleaned up; nohup's deafness stays
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(_failed(STOPPED, 128 + number)))
     show_our_warnings_in_one_line()
     parser = ArgumentParser(
         usage="%(prog)s [--flag value ...]",
@@ -45,5 +49,6 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
 
 
 def _failed(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
+    if message != STOPPED or os.environ.get("RANK", "0") == "0":  # which stops all processes alike
+        print(message, file=sys.stderr)
     return status

@@ -1,15 +1,16 @@
 """Checkpoints: any tree of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ecgzoo.errors import WeightsError
-from ecgzoo.files import open_regular, parse_json, write_atomic
+from ecgzoo.files import open_regular, parse_json, write_bytes
 
 _LARGEST_HEADER = 16 << 20  # bytes; the log of some ten thousand epochs, and the names of as many tensors
 _KEY = "tree"  # one metadata key: with two or more, the file's hash changes from run to run
@@ -19,26 +20,39 @@ def save_state(path: Path, tree: dict[str, Any]) -> None:
     """Write nested dicts and lists of tensors, numbers, strings and None."""
     tensors: dict[str, torch.Tensor] = {}
     plain = json.dumps(_pack(tree, tensors))
-    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={_KEY: plain}))
+    written = json.dumps({"sha256": _digest(plain, tensors), "tree": plain})
+    write_bytes(path, save(tensors, metadata={_KEY: written}))
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read what `save_state` wrote, tensors on the CPU.
 
     Raises:
-        WeightsError: the file is no checkpoint.
+        WeightsError: the file is no checkpoint, or not what was written.
     """
     try:
         with open_regular(path) as start:
             if int.from_bytes(start.read(8), "little") > _LARGEST_HEADER:
                 raise ValueError(f"its header has more than {_LARGEST_HEADER} bytes")
         with safe_open(path, framework="pt") as file:
-            tree: dict[str, Any] = _unpack(parse_json((file.metadata() or {})[_KEY]), file, set())
+            written = parse_json((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in map(str, range(len(file.keys())))}
+        if written["sha256"] != _digest(written["tree"], tensors):
+            raise ValueError("its content is not what its sha256 says")
+        tree: dict[str, Any] = _unpack(parse_json(written["tree"]), tensors)
         if not isinstance(tree, dict):
             raise ValueError("it holds no mapping")
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
-        raise WeightsError(f"{path} is no checkpoint of ecgzoo ({error}); delete it to start anew") from error
+    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise WeightsError(f"{path} is no checkpoint of ecgzoo ({error}); delete it to start the arm anew") from error
     return tree
+
+
+def _digest(plain: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(plain.encode())
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -54,15 +68,12 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
 
 
-def _unpack(value: Any, file: Any, taken: set[str]) -> Any:
+def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "tensor":
-        if content in taken:  # `_pack` names each once; many names of one tensor would take memory that no file has
-            raise ValueError(f"tensor {content!r} is named twice")
-        taken.add(content)
-        return file.get_tensor(content)
+        return tensors[content]
     if kind == "dict":
-        return {key: _unpack(item, file, taken) for key, item in content}
-    return [_unpack(item, file, taken) for item in content]
+        return {key: _unpack(item, tensors) for key, item in content}
+    return [_unpack(item, tensors) for item in content]

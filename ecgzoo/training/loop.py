@@ -3,8 +3,8 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.distiller import Distiller, create_losses
 from ecgzoo.training.feed import Feed
 from ecgzoo.training.optimizer import make_optimizer
-from ecgzoo.training.processes import check_in_step, score_shared
+from ecgzoo.training.processes import check_in_step, on_main, score_shared
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.state import TrainingState
 from ecgzoo.training.sync_bn import synchronize
@@ -47,6 +47,8 @@ class Job:
         recipe: how.
         folder: for the checkpoint and the log.
         is_teacher: whether it is trained to be a teacher, which sees no transform that is for students.
+        origin: what the model comes from, as plain JSON values.
+        check: called before each write; it raises if the folder is no longer the run's.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Job:
     folder: Path
     auxiliary: np.ndarray | None = None
     is_teacher: bool = False
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[], object] = lambda: None
 
 
 def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
@@ -71,6 +75,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     Raises:
         RecipeError: the loss stopped being a number, or the processes drifted apart.
         DataError: the validation folds have no class with both outcomes.
+        WeightsError: see `TrainingState.resume`.
+        OSError: the checkpoint or the log cannot be written.
     """
     recipe = job.recipe
     feed, distiller = prepared(accelerator, job)
@@ -79,9 +85,12 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         # accelerate 1.15 can pass on no other name for it yet
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         wrapped, optimizer = accelerator.prepare(distiller, optimizer)
-    state = TrainingState(distiller, optimizer, recipe.ema_decay)
+    state = TrainingState(distiller, optimizer, recipe.ema_decay, job.origin)
     state.resume(job.folder)
 
+    on_main(accelerator, lambda: job.folder.mkdir(parents=True, exist_ok=True))
+    if state.epochs:
+        on_main(accelerator, lambda: state.write_log(job.folder))
     with _progress(accelerator) as progress:
         done, total = state.epochs * len(feed), recipe.epochs * len(feed)
         bar = progress.add_task(job.name, total=total, completed=done)
@@ -95,9 +104,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             shown = f"{job.name}  loss {line['loss']:.3f}  val AUC {line['val_macro_auc']:.4f}"
             progress.update(bar, description=shown)
             accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=line["epoch"])
-            if accelerator.is_main_process:
-                state.save(job.folder)
-            accelerator.wait_for_everyone()
+            on_main(accelerator, job.check, lambda: state.save(job.folder))
     return state.finish()
 
 

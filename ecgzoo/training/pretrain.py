@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.processes import on_main
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.state import restore
 
@@ -80,6 +82,8 @@ def pretrain(
         if not isinstance(state.get("epochs"), int):
             raise WeightsError(f"{path} does not say after which epoch it was written; delete it to start anew")
         done = state["epochs"]
+    if bool((accelerator.gather(torch.tensor([done], device=device)) != done).any()):
+        raise RecipeError(f"{path} was changed by another run while this one began; continue with --resume")
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
@@ -93,8 +97,7 @@ def pretrain(
         if not loss.isfinite():
             raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
         accelerator.wait_for_everyone()  # before the file that they started from changes
-        if accelerator.is_main_process:
-            tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
-            save_state(path, tree)
+        tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
+        on_main(accelerator, partial(save_state, path, tree))  # whole, so the last of two runs at once counts
     for tensor in student.state_dict().values():  # a GPU's rounding may differ from another's
         broadcast(tensor)

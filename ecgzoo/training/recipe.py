@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -246,13 +247,17 @@ def check_requires(requires: Sequence[str]) -> None:
             raise RecipeError(f"this recipe requires {text}, found {found}: pip install '{text}'")
 
 
+RESULTS = ("results.json", "*/model.safetensors", "*/checkpoint.safetensors", "*/log.jsonl")
+
+
 def claim_folder(recipe: Recipe, fingerprint: str) -> None:
     """Make the run folder this recipe's own, by ``recipe.json`` in it.
 
     Where and whether to continue may change between a run and its resumption; the rest, and the data, may not.
+    What a killed process was writing is removed on resumption, so no other may be at work there.
 
     Raises:
-        RecipeError: the folder holds another recipe, or the same one and ``resume`` is off, or it is a file.
+        RecipeError: the folder holds another recipe, the same one and ``resume`` is off, or results of none.
     """
     if recipe.pretrain_folder:
         try:
@@ -260,12 +265,15 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             raise RecipeError(f"nothing can be kept there ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
-    path = folder / "recipe.json"
-    mine, defaults = {**recipe.fixed(), "data_fingerprint": fingerprint}, Recipe().to_dict()
+    path, mine = folder / "recipe.json", {**recipe.fixed(), "data_fingerprint": fingerprint}
     if not path.exists():
+        if found := next((found for pattern in RESULTS for found in folder.glob(pattern)), None):
+            raise RecipeError(f"{found} is there, but no {path} that says what it is of; choose another --output")
         try:
-            write_json(path, {**recipe.to_dict(), **mine})
+            write_json(path, {**recipe.to_dict(), **mine}, new=True)
         except (OSError, ValueError) as error:
+            if path.exists():
+                raise RecipeError(f"another run has just begun in {folder}; choose another --output") from error
             raise RecipeError(f"{folder} cannot be written ({error}); choose another --output") from error
         return
     try:
@@ -276,16 +284,26 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
         raise RecipeError(f"{path} holds no recipe; choose another --output")
-    for name in sorted(mine.keys() | saved.keys() - recipe.to_dict().keys()):
-        # an option newer than the folder had no effect then, as by default now
-        before = saved.get(name, defaults.get(name))
-        if before != mine.get(name):
-            raise RecipeError(
-                f"{folder} already holds another recipe: {name} is {before!r} there and {mine.get(name)!r} "
-                "here. Choose another --output."
-            )
+    if different := difference(saved, mine):
+        raise RecipeError(f"{folder} already holds another recipe: {different}. Choose another --output.")
     if not recipe.resume:
         raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
     for written in (folder, *(arm for arm in folder.iterdir() if arm.is_dir()), recipe.pretrain_folder):
         if written is not None:
             sweep(Path(written))
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """The first field that is another `there` than `here`, in words; None if all are the same.
+
+    A recipe's option that is newer than what is there had no effect then, as by default now.
+    """
+    defaults = Recipe().to_dict()
+    for name in sorted(here.keys() | there.keys() - defaults.keys()):
+        before, now = there.get(name, defaults.get(name)), here.get(name)
+        if name == "recipe" and isinstance(now, Mapping) and isinstance(before, Mapping) and before:
+            if different := difference(before, now):
+                return different
+        elif before != now:
+            return f"{name} is {reprlib.repr(before)} there and {reprlib.repr(now)} here"
+    return None

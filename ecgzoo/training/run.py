@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
 from ecgzoo.config import Normalization
 from ecgzoo.create import create_model, create_transform, load_cohort
@@ -24,11 +25,13 @@ from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches
 from ecgzoo.training.distiller import create_losses
+from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import make_optimizer
 from ecgzoo.training.pretrain import pretrain
-from ecgzoo.training.processes import score_shared
-from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder
+from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
+from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference
+from ecgzoo.training.rehearsal import rehearse
 from ecgzoo.training.report import Report, make_report
 from ecgzoo.training.state import CHECKPOINT
 from ecgzoo.training.terms import LossTerm
@@ -85,9 +88,11 @@ class Run:
             self.normalization = Normalization(mean_mv=mean_mv, std_mv=std_mv)
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self.distills = self._rehearse()
-        self._claim()
-        if recipe.tracker:
-            self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
+        self._own, self._at_work = RunFolder(self.folder), False
+        with self.at_work():
+            on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.fingerprint))
+            if recipe.tracker:
+                self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
 
     def _auxiliary(self) -> np.ndarray:
         """Labels ``[N, C']`` of the training records in the second task, matched by record id."""
@@ -102,16 +107,35 @@ class Run:
         labels: np.ndarray = other.labels[rows]
         return labels
 
-    def _claim(self) -> None:
-        refusal: list[str | None] = [None]
-        if self.accelerator.is_main_process:
-            try:
-                claim_folder(self.recipe, self.cohort.fingerprint)
-            except RecipeError as error:
-                refusal = [str(error)]
-        broadcast_object_list(refusal)  # every process stops, not only the one that looked
-        if refusal[0]:
-            raise RecipeError(refusal[0])
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """No other run works in the folder meanwhile. `train` and `report` are at work by themselves.
+
+        Raises:
+            RecipeError: another run is, a file cannot be written, or another process of this run is lost.
+        """
+        if self._at_work:
+            yield
+            return
+        on_main(self.accelerator, self._own.lock)
+        self._at_work = True
+        try:
+            yield
+        except OSError as error:
+            raise RecipeError(
+                f"{self.folder}: a file cannot be read or written ({error}); what was done before this epoch is kept: "
+                "set that right, then continue with --resume"
+            ) from error
+        except RuntimeError as error:
+            if not lost_contact(error):
+                raise
+            raise RecipeError(
+                f"{self.folder}: another process of this run died or does not answer; continue with --resume"
+            ) from error
+        finally:
+            self._at_work = False
+            if self.accelerator.is_main_process:
+                self._own.unlock()
 
     def _rehearse(self) -> bool:
         """Build once, and throw away, what the recipe names: a misspelt name must not cost a trained teacher.
@@ -126,8 +150,8 @@ class Run:
                 "processes; change --batch-size"
             )
         student, teacher = self._new_model(recipe.student_network), self._new_model(recipe.teacher_network)
-        auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary[:1])
-        data = DataInfo(self.cohort.classes, torch.zeros(1, len(self.cohort.classes)), auxiliary)
+        auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary)
+        data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[self.train_rows]), auxiliary)
         losses = create_losses(recipe.loss_terms, student, teacher, data)
         requires = {name: loss.requires for name, (_, loss) in losses.items()}
         distills = any(map(needs_teacher, requires.values()))
@@ -135,17 +159,19 @@ class Run:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-            create_losses(recipe.loss_terms, student, teacher, data)
         check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
+        transforms = []
         for term in recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
             if not transform.keeps_identity and (named := [name for name in requires if "index" in requires[name]]):
                 raise RecipeError(
                     f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
                 )
+            transforms.append(transform)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
+        rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, self.train_rows)
         return distills
 
     def _new_model(self, network: Network) -> EcgModel:
@@ -182,7 +208,8 @@ class Run:
         """
         set_seed(self.recipe.seed)
         student = self._new_model(self.recipe.student_network)
-        self._pretrain(student)
+        with self.at_work():
+            self._pretrain(student)
         return student
 
     def _pretrain(self, student: EcgModel) -> None:
@@ -221,12 +248,36 @@ class Run:
             losses: the objective.
             teacher: what it learns from, if a loss requires one.
             is_teacher: whether it is to be a teacher, which sees no transform that is for students.
+
+        Raises:
+            EcgZooError: what lies in the folder is damaged or of another recipe, the loss stopped being a number, or
+                as `at_work`.
         """
+        with self.at_work():
+            return self._trained(arm, network, losses, teacher, is_teacher)
+
+    def _trained(
+        self, arm: str, network: Network, losses: Sequence[LossTerm], teacher: EcgModel | None, is_teacher: bool
+    ) -> EcgModel:
         recipe, folder = self.recipe, self.folder / arm
-        if (folder / "config.json").exists():
-            return load_pretrained(folder)
         set_seed(recipe.seed)
         student = self._new_model(network)
+        origin = {
+            "data_fingerprint": self.cohort.fingerprint,
+            "losses": list(map(str, losses)),
+            "teacher": None if teacher is None else _named(teacher),
+            "recipe": recipe.published(),
+        }
+        network_there = _network(student)
+        if (folder / "config.json").exists():
+            found = load_pretrained(folder)
+            trained = {name: found.config.training.get(name) for name in origin}
+            if different := difference({**trained, **_network(found)}, {**origin, **network_there}):
+                raise RecipeError(
+                    f"{folder} holds a model of another recipe: {different}. Choose another --output, or delete "
+                    f"{folder} to train it anew."
+                )
+            return found
         if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
@@ -242,6 +293,8 @@ class Run:
             folder=folder,
             auxiliary=self.auxiliary,
             is_teacher=is_teacher,
+            origin={**origin, **network_there},
+            check=lambda: self._own.check(arm),
         )
         best = fit(self.accelerator, job)
         rounded(student)
@@ -256,24 +309,19 @@ class Run:
         )
         training = {
             **about,
-            "data_fingerprint": self.cohort.fingerprint,
+            **origin,
             "data_license": self.cohort.license,
             "train_folds": recipe.train_folds,
             "val_folds": recipe.val_folds,
-            "losses": list(map(str, losses)),
-            "teacher": None if teacher is None else _named(teacher),
             "epochs": recipe.epochs,
             "best_epoch": best["epoch"],
             "seed": recipe.seed,
             "precision": recipe.precision,
-            "recipe": recipe.published(),
             **provenance(),
         }
         student.config = dataclasses.replace(student.config, training=training)
-        if self.accelerator.is_main_process:
-            save_pretrained(student, folder)
+        on_main(self.accelerator, lambda: self._own.check(arm), lambda: save_pretrained(student, folder))
         self.accelerator.free_memory()  # it holds on to every optimizer it prepared
-        self.accelerator.wait_for_everyone()
         return load_pretrained(folder)
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
@@ -282,13 +330,20 @@ class Run:
         return cohort_scores(self.cohort, folds, rows, y_score)
 
     def report(self, models: dict[str, EcgModel]) -> Report:
-        """Judge `models`, by arm, on the test folds; write ``results.json`` and the plots."""
+        """Judge `models`, by arm, on the test folds; write ``results.json`` and the plots.
+
+        Raises:
+            RecipeError: a log is damaged, or as `at_work`.
+        """
+        with self.at_work():
+            return self._reported(models)
+
+    def _reported(self, models: dict[str, EcgModel]) -> Report:
         folds = self.recipe.judged_folds
         scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
         report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
-        if self.accelerator.is_main_process:
-            report.write(self.folder)
+        on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
         for tracker in self.accelerator.trackers:
             tracker.finish()
         return report
@@ -308,11 +363,12 @@ def distill(recipe: Recipe, cohort: Cohort | None = None) -> Report:
         EcgZooError: see `Run`.
     """
     run = Run(recipe, cohort)
-    models = {"teacher": run.teacher()} if run.distills else {}
-    if recipe.compare:
-        models["baseline"] = run.train("baseline", recipe.student_network)
-    models["student"] = run.student(models.get("teacher"))
-    return run.report(models)
+    with run.at_work():
+        models = {"teacher": run.teacher()} if run.distills else {}
+        if recipe.compare:
+            models["baseline"] = run.train("baseline", recipe.student_network)
+        models["student"] = run.student(models.get("teacher"))
+        return run.report(models)
 
 
 def make_accelerator(recipe: Recipe) -> Accelerator:
@@ -324,6 +380,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     if recipe.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs, read when CUDA starts
         torch.use_deterministic_algorithms(True)
+    end_with_launcher()
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
@@ -350,6 +407,12 @@ def _named(teacher: EcgModel) -> dict[str, Any]:
         "leads": list(config.leads),
         "weights_sha256": source.sha256 if source else None,
     }
+
+
+def _network(model: EcgModel) -> dict[str, Any]:
+    config = model.config
+    plain: dict[str, Any] = json.loads(json.dumps([config.architecture, config.leads, config.arguments], default=str))
+    return dict(zip(("architecture", "leads", "arguments"), plain, strict=True))
 
 
 def has_bf16() -> bool:

@@ -1,6 +1,7 @@
 """TrainingState: all that a run needs to go on as if it had not stopped, and the best epoch so far."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.distiller import Distiller
+from ecgzoo.training.recipe import difference
 
 _MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)  # of state that is another's
 
@@ -24,12 +26,15 @@ class TrainingState:
         distiller: student and losses.
         optimizer: of their parameters.
         ema_decay: of the averaged weights, which are then those that are judged; 0 for none.
+        origin: what they come from, as plain JSON values; a checkpoint of another is refused.
     """
 
-    def __init__(self, distiller: Distiller, optimizer: Any, ema_decay: float) -> None:
+    def __init__(
+        self, distiller: Distiller, optimizer: Any, ema_decay: float, origin: Mapping[str, Any] | None = None
+    ) -> None:
         from timm.utils import ModelEmaV3
 
-        self.distiller, self.optimizer = distiller, optimizer
+        self.distiller, self.optimizer, self.origin = distiller, optimizer, dict(origin or {})
         self.ema = ModelEmaV3(distiller.student, decay=ema_decay, use_warmup=True) if ema_decay else None
         self.log: list[dict[str, Any]] = []
         self.best_line: dict[str, Any] | None = None
@@ -73,6 +78,7 @@ class TrainingState:
     def save(self, folder: Path) -> None:
         """Write checkpoint and log, each whole or not at all."""
         tree = {
+            "origin": self.origin,
             "learner": self.distiller.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
@@ -81,42 +87,59 @@ class TrainingState:
             "best_weights": self.best_weights,
         }
         save_state(folder / CHECKPOINT, tree)
+        self.write_log(folder)
+
+    def write_log(self, folder: Path) -> None:
+        """The history as lines of JSON: after a kill between the two files, the checkpoint knows one line more."""
         write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in self.log))
 
     def resume(self, folder: Path) -> None:
         """Go on from the checkpoint in `folder`, if there is one.
 
         Raises:
-            WeightsError: it cannot be read, or is of another recipe.
+            WeightsError: it cannot be read, is of another recipe, or holds weights that are not finite.
         """
         path = folder / CHECKPOINT
         if not path.exists():
             return
         state = load_state(path)
-        restore(self.distiller, self.optimizer, state, path)
         try:
+            if different := difference(state["origin"], self.origin):
+                raise ValueError(different)
+            restore(self.distiller, self.optimizer, state, path)
             if self.ema:
                 self.ema.module.load_state_dict(state["ema"])
             self.log, self.best_line, self.best_weights = state["history"], state["best_line"], state["best_weights"]
-            for line in [*self.log, *([self.best_line] if self.log else [])]:
-                if not all(isinstance(line[name], int | float) for name in ("epoch", "val_macro_auc")):
-                    raise TypeError("a line of its log holds no numbers")
+            if not all(isinstance(line[name], int | float) for line in self.log for name in ("epoch", "val_macro_auc")):
+                raise TypeError("a line of its log holds no numbers")
+            if [line["epoch"] for line in self.log] != list(range(len(self.log))) or self.best_line not in self.log:
+                raise ValueError("its history is not that of epochs 0, 1, 2, …")
+            shapes = {name: tensor.shape for name, tensor in self.judged.backbone.state_dict().items()}
+            if {name: tensor.shape for name, tensor in self.best_weights.items()} != shapes:
+                raise ValueError("the best epoch's weights are of another network")
         except _MISFITS as error:
             raise _other_recipe(path, error) from error
+        _refuse_infinite(path, [*self.best_weights.values(), *self.judged.state_dict().values()])
 
 
 def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Path) -> None:
     """Load what a checkpoint at `path` holds of them.
 
     Raises:
-        WeightsError: it is of another learner.
+        WeightsError: it is of another learner, or its weights are not finite.
     """
     try:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
     except _MISFITS as error:
         raise _other_recipe(path, error) from error
+    _refuse_infinite(path, learner.parameters())  # a loss's buffers may hold NaN for what it does not know yet
+
+
+def _refuse_infinite(path: Path, weights: Iterable[Tensor]) -> None:
+    if not all(tensor.isfinite().all() for tensor in weights):
+        raise WeightsError(f"{path} holds weights that are NaN or infinite; delete it to start the arm anew")
 
 
 def _other_recipe(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path} does not fit this recipe ({error}); delete it to start anew")
+    return WeightsError(f"{path} does not fit this recipe ({error}); delete it to start the arm anew")

@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, WeightsError
-from ecgzoo.files import parse_json, read_bytes, read_json, write_atomic, write_json, write_text
+from ecgzoo.files import parse_json, read_bytes, read_json, write_atomic, write_bytes, write_json, write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.weights.card import plot_calibration, render_card
-from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, PICKLES, SHA256, WEIGHTS
+from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, MEANING, PICKLES, SHA256, WEIGHTS
+
+MEANT = (
+    *("architecture", "arguments", "leads", "classes", "rate_hz", "window_s", "stride_s", "aggregation"),
+    *("normalization", "temperature", "thresholds"),
+)
 
 LARGEST_WEIGHT = 1e9  # no trained weight or statistic comes near; products of larger ones overflow single precision
 
@@ -56,8 +61,9 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
         if problem := _impossible(name, tensor):
             raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
     # one metadata key: with two or more, the file's hash changes from run to run
-    write_atomic(folder / WEIGHTS, lambda path: save_file(state, path, metadata={"format": "pt"}))
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    content = save(state, metadata={"format": "pt"})
+    write_bytes(folder / WEIGHTS, content)
+    digest = hashlib.sha256(content).hexdigest()
     if model.config.metrics.get("reliability"):
         try:
             write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
@@ -66,7 +72,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
                 f"the config's metrics make no calibration plot ({error!r}); leave them empty"
             ) from error
     write_text(folder / CARD, card)
-    write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest})
+    write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest, MEANING: meaning(model.config)})
     return folder
 
 
@@ -86,7 +92,7 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
         WeightsError: a file is missing, is not what its hash says, or does not fit its architecture exactly.
         RegistryError: the architecture is not registered, or does not take the config's arguments.
     """
-    config, expected = read_config(folder)
+    config, expected, meant = read_config(folder)
     try:
         content = read_bytes(folder / WEIGHTS)
     except OSError as error:
@@ -120,6 +126,11 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
         _fill(model, state)
     except RuntimeError as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
+    if meant not in (None, meaning(config)):
+        raise WeightsError(
+            f"{folder / CONFIG} was changed: its {', '.join(MEANT)} are not what {MEANING} says. "
+            f"Fetch it again; if the change is yours, save the model again, or take {MEANING} out."
+        )
     return model.eval(), found
 
 
@@ -200,6 +211,12 @@ def _impossible(name: str, tensor: Tensor) -> str | None:
     return f"holds {largest:g}, beyond {LARGEST_WEIGHT:g}" if largest > LARGEST_WEIGHT else None
 
 
+def meaning(config: ModelConfig) -> str:
+    """The hash of the fields that say what the weights mean: with other classes, they are another model."""
+    values = config.to_dict()
+    return hashlib.sha256(json.dumps([values[name] for name in MEANT], sort_keys=True).encode()).hexdigest()
+
+
 def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
     wanted = model.backbone.state_dict()
     # torch's strict loading lets a batch norm's missing counter pass
@@ -216,8 +233,8 @@ def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
     model.backbone.load_state_dict(state)
 
 
-def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
-    """The config in `folder`, and the hash of the weights that it belongs to.
+def read_config(folder: Path) -> tuple[ModelConfig, str | None, str | None]:
+    """The config in `folder`, the hash of the weights that it belongs to, and that of its meaning.
 
     Raises:
         WeightsError: a file is missing or is no config; pickled weights are named and refused.
@@ -246,5 +263,5 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
         raise WeightsError(f"{folder / CONFIG} is not JSON ({error}); save the model again") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{folder / CONFIG} holds a {type(values).__name__}; expected an object")
-    expected = values.pop(SHA256, None)
-    return ModelConfig.from_dict(values, str(folder / CONFIG)), expected
+    expected, meant = values.pop(SHA256, None), values.pop(MEANING, None)
+    return ModelConfig.from_dict(values, str(folder / CONFIG)), expected, meant

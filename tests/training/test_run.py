@@ -205,6 +205,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(EcgModel, "view", lambda self, x: (seen.append((self.config.leads, x)), view(self, x))[1])
     wanted = recipe(tmp_path, epochs=1, aggregation="max", stride_s=0.5, student_leads=("V5", "II"), batch_size=16)
     run = Run(wanted)
+    seen.clear()  # of the rehearsal
     teacher = ecgzoo.create_teacher("xresnet1d18", ("V2", "I"))
     student = run.train("student", wanted.student_network, (LossTerm("bce", 2), LossTerm("mkd", 0.5)), teacher)
 

@@ -1,0 +1,58 @@
+"""One step before the run: what a loss or a network does wrong must not cost a trained teacher."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from accelerate import Accelerator
+
+from ecgzoo import registry
+from ecgzoo.data import Cohort
+from ecgzoo.errors import RegistryError
+from ecgzoo.losses.contract import DataInfo
+from ecgzoo.model import EcgModel
+from ecgzoo.training.batches import TrainingRecords
+from ecgzoo.training.distiller import Distiller, create_losses
+from ecgzoo.training.feed import Feed
+from ecgzoo.training.recipe import Recipe
+from ecgzoo.transforms.contract import Transform
+
+RECORDS = 16
+
+
+def rehearse(
+    accelerator: Accelerator,
+    recipe: Recipe,
+    student: EcgModel,
+    teacher: EcgModel,
+    cohort: Cohort,
+    data: DataInfo,
+    transforms: Sequence[Transform],
+    rows: np.ndarray,
+) -> None:
+    """Forward and backward of each term on the first training records, of `rows`; the student is then spent.
+
+    Raises:
+        RegistryError: a network or a term fails, or a value or gradient is not finite; its provider is named.
+    """
+    rows = rows[: min(RECORDS, recipe.batch_size)]
+    auxiliary = None if data.auxiliary is None else data.auxiliary[: len(rows)].numpy()
+    every, device = list(range(len(cohort.leads))), accelerator.device
+    records = TrainingRecords(cohort, rows, every, student.config.window, len(rows), device, auxiliary)
+    shown = next(Feed(records, cohort.leads, student, teacher, transforms, recipe.seed).epoch(0, 0.0))
+    with registry.blamed(registry.lookup("backbone", student.config.architecture)), accelerator.autocast():
+        student.to(device).train().view(shown[0])
+    for term in recipe.loss_terms:
+        student.zero_grad()
+        found = registry.lookup("loss", term.name)
+        with registry.blamed(found):
+            distiller = Distiller(student, teacher, create_losses([term], student, teacher, data)).to(device).train()
+            with accelerator.autocast():
+                value, _ = distiller(*shown)
+            value.backward()
+            distiller.after_backward()
+            gradients = [weight.grad for weight in distiller.parameters() if weight.grad is not None]
+        if not all(tensor.isfinite().all() for tensor in (value, *gradients)):
+            raise RegistryError(
+                f"{found} gives {value.item()}, or a gradient that is not finite, in a first step on {len(rows)} "
+                f"records; change its arguments, or report it to the authors of {found.distribution}"
+            )
