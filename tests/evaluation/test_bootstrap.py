@@ -166,3 +166,11 @@ def test_unusable_input_is_named():
         bootstrap_ci(labels + 1, scores)
     with pytest.raises(DataError, match="shape"):
         paired_difference(labels, scores, scores[:, :2])
+
+
+def test_two_patients_are_enough():
+    labels, scores = predictions(0)
+    groups = np.arange(60) % 2
+    values = [macro_auc_of_copies(labels[rows], scores[rows]) for rows in drawn_rows(groups.tolist(), 30, seed=0)]
+    found = bootstrap_ci(labels, scores, groups, num_resamples=30)
+    assert found == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
