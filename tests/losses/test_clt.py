@@ -149,6 +149,33 @@ def test_z_starts_at_the_batch_mean_and_is_then_averaged() -> None:
     assert clt.log_z[0].exp().item() == pytest.approx(z, rel=1e-5)
 
 
+def test_a_batch_without_negatives_leaves_z_as_it_is() -> None:
+    y = torch.zeros(N, C)
+    y[:10, 0] = y[10:20, 1] = 1
+    y[20:] = 1
+    clt = make(y)
+    step(clt, y, [1, 2, 3], seed=0)
+    step(clt, y, [11, 12, 13], seed=1)
+    known = clt.log_z.clone()
+    assert known.isfinite().all()
+    assert step(clt, y, [21, 22, 23], seed=2) == 0  # they share a diagnosis with everyone
+    assert torch.equal(clt.log_z, known)
+    step(clt, y, [4, 5, 6], seed=3)
+    assert clt.log_z.isfinite().all()
+    assert not torch.equal(clt.log_z, known)
+
+
+def test_in_eval_mode_nothing_is_remembered() -> None:
+    y = labels()
+    clt = make(y)
+    step(clt, y, [1, 2, 3, 4], seed=0)
+    before = {name: value.clone() for name, value in clt.state_dict().items()}
+    step(clt.eval(), y, [5, 6, 7, 8], seed=1)
+    clt.after_backward()  # nor twice
+    assert all(torch.equal(value, before[name]) for name, value in clt.state_dict().items() if "bank" in name)
+    assert clt.step == 1
+
+
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
 @given(st.permutations(range(N)))
 @settings(max_examples=20, deadline=None)
