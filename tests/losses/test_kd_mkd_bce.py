@@ -107,7 +107,10 @@ def test_bce_is_the_mean_over_records_and_classes() -> None:
         ("mkd", {"reduction": "median"}),
         ("mkd", {"class_weights": (1.0,)}),
         ("mkd", {"temprature": 1}),
+        ("mkd", {"temperature": math.inf}),
         ("kd", {"temperature": -1}),
+        ("kd", {"temperature": 0}),
+        ("kd", {"temperature": math.inf}),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name(name: str, params: dict) -> None:
