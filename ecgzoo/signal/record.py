@@ -124,8 +124,9 @@ class Record:
 
     def samples_at(self, rate_hz: float) -> int:
         """How many samples `resample` gives at this rate."""
+        samples: int = self.signal.shape[1]
         up, down = self._ratio(rate_hz)
-        return -(-self.signal.shape[1] * up // down)
+        return -(-samples * up // down)
 
     def _ratio(self, rate_hz: float) -> tuple[int, int]:
         ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
