@@ -1,7 +1,6 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -293,8 +292,7 @@ class EcgModel(nn.Module):
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
         record = record.select(config.leads)
         notes = [*record.problems(), *([broken] if broken else [])]
-        samples = math.ceil(record.signal.shape[1] * config.rate_hz / record.rate_hz)
-        starts = window_starts(samples, config.window, config.stride, record.source)
+        starts = window_starts(record.samples_at(config.rate_hz), config.window, config.stride, record.source)
         quality = assess(
             record.signal,
             record.rate_hz,

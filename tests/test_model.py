@@ -67,7 +67,7 @@ def test_normalization_is_part_of_the_forward_pass() -> None:
         plain.backbone, dataclasses.replace(plain.config, normalization=Normalization(mean_mv=0.1, std_mv=0.25))
     ).eval()
     x = torch.randn(2, 1, 250)
-    torch.testing.assert_close(scaled(x), plain((x - 0.1) / 0.25))
+    torch.testing.assert_close(scaled(x), plain.backbone((x - 0.1) / 0.25))
 
 
 def test_window_z_forgets_offset_and_amplitude() -> None:
@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_an_answer_of_its_own() -> None:
     flat.signal[1] = 0.5
     found = model.predict(flat)
     assert (found.probabilities, found.findings, found.windows, found.windows_left_out) == ((), {}, 0, 7)
-    assert "flat for 100%" in str(found.unreadable)
+    assert "lead II: flat for 100%" in str(found.unreadable)
     assert "unreadable: 7 of 7 windows" in str(found)
     assert found.to_dict()["probabilities"] is None
     assert found.quality == 0
@@ -164,9 +164,9 @@ def test_windows_that_cannot_be_read_take_no_part() -> None:
     assert found.windows >= len(read)
     assert found.windows + found.windows_left_out == len(starts)
     with torch.no_grad():
-        used = torch.from_numpy(half)[None]
-        expected = model.score(used, starts[-found.windows :])[0]
-    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-6)
+        windows = torch.stack([torch.from_numpy(half[:, start : start + 250]) for start in starts[-found.windows :]])
+        expected = model(windows).sigmoid().mean(0)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
 
 
 def test_a_missing_sample_is_repaired_and_said() -> None:
@@ -302,3 +302,30 @@ def test_quality_and_heart_rate_are_those_of_the_signal() -> None:
     assert found.quality == np.median(quality.index) != np.mean(quality.index)
     assert found.heart_rate_bpm == quality.heart_rate_bpm == pytest.approx(60 / 0.83, abs=2)
     assert found.windows == quality.usable.sum()
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate_hz"), [(2501, 250), (3001, 300), (750, 75), (3334, 333.333), (233_340, 333.333)]
+)
+def test_windows_reach_to_the_end_of_what_was_resampled(samples: int, rate_hz: float) -> None:
+    model, there = trained(), record(("II",), seconds=(samples + 0.5) / rate_hz, rate_hz=rate_hz)
+    assert there.signal.shape == (1, samples)
+    resampled = torch.from_numpy(there.resample(100).signal)[None]
+    found = model.predict(there)
+    assert (found.unreadable, found.windows_left_out) == (None, 0)
+    assert found.windows == len(window_starts(resampled.shape[2], 250, 125, "resampled"))
+    np.testing.assert_allclose(found.probabilities, model.score(resampled)[0], rtol=1e-6)
+
+
+def test_what_is_no_number_is_refused_with_the_record_it_comes_from() -> None:
+    model, signals = trained(), torch.from_numpy(record(("II",)).signal).repeat(3, 1, 1)
+    signals[0] = -3.5
+    broken = signals.clone()
+    broken[2, 0, 5], broken[1, 0, 6] = float("nan"), -float("inf")
+    with pytest.raises(SignalError, match="record 1 holds NaN or infinity"):
+        model.score(broken)
+    assert model.score(signals).isfinite().all()
+    with torch.no_grad():
+        model.get_classifier().bias[3] = float("nan")  # a single class
+    with pytest.raises(WeightsError, match="no finite probability for record 0, of 3.5 mV at most"):
+        model.score(signals)

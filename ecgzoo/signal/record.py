@@ -86,7 +86,8 @@ class Record:
     def resample(self, rate_hz: float) -> "Record":
         """The record at another rate, behind the anti-alias filter of ``scipy.signal.resample_poly``.
 
-        The duration stays the same to within one sample.
+        The ratio of the rates is taken as the nearest fraction with a denominator of 10,000 at most; where that is
+        exact, as for whole numbers of Hz, the duration stays the same to within one sample.
 
         Raises:
             SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
@@ -103,13 +104,12 @@ class Record:
             return self
         if np.isnan(self.signal).any():
             raise SignalError(f"{self.source}: NaN samples cannot be resampled. Call interpolate_invalid() first.")
-        ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
-        up, down = ratio.numerator, ratio.denominator
+        up, down = self._ratio(rate_hz)
         samples = self.signal.shape[1]
         # Without the line between first and last sample, a baseline offset does not ring at the ends.
         first = self.signal[:, :1].astype(np.float64)
         slope = (self.signal[:, -1:] - first) / max(samples - 1, 1)
-        out = np.empty((len(self.signal), -(-samples * up // down)), np.float32)
+        out = np.empty((len(self.signal), self.samples_at(rate_hz)), np.float32)
         # In blocks that overlap by the reach of resample_poly's filter: a day's recording takes no day's memory.
         reach = down * (10 * max(up, down) // (up * down) + 2)
         block = down * max(1, BLOCK_SAMPLES // down)
@@ -121,6 +121,16 @@ class Record:
             line = first + slope * (np.arange(begin, end) * (down / up))
             out[:, begin:end] = part[:, begin - low * up // down : end - low * up // down] + line
         return replace(self, signal=out, rate_hz=rate_hz)
+
+    def samples_at(self, rate_hz: float) -> int:
+        """How many samples `resample` gives at this rate."""
+        samples: int = self.signal.shape[1]
+        up, down = self._ratio(rate_hz)
+        return -(-samples * up // down)
+
+    def _ratio(self, rate_hz: float) -> tuple[int, int]:
+        ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
+        return ratio.numerator, ratio.denominator
 
     def interpolate_invalid(self) -> "Record":
         """The record with NaN samples replaced by linear interpolation within their lead; a note counts them.

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,3 +168,25 @@ def test_unusable_input_is_named():
         bootstrap_ci(labels + 1, scores)
     with pytest.raises(DataError, match="shape"):
         paired_difference(labels, scores, scores[:, :2])
+
+
+def test_two_patients_are_enough():
+    labels, scores = predictions(0)
+    groups = np.arange(60) % 2
+    values = [macro_auc_of_copies(labels[rows], scores[rows]) for rows in drawn_rows(groups.tolist(), 30, seed=0)]
+    found = bootstrap_ci(labels, scores, groups, num_resamples=30)
+    assert found == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
+
+
+def test_half_of_the_resamples_may_be_undefined():
+    labels, scores = predictions(0)
+    calls = itertools.count()  # the first is on all records
+    found = bootstrap_ci(labels, scores, metric=lambda *_: float("nan") if next(calls) % 2 else 0.5, num_resamples=10)
+    assert found == (0.5, 0.5)
+
+
+def test_a_thousand_resamples_and_95_percent_if_not_said_otherwise():
+    labels, scores = predictions(0)
+    said = bootstrap_ci(labels, scores, None, macro_auc, 1000, 0.95, 0)
+    assert bootstrap_ci(labels, scores) == said
+    assert paired_difference(labels, scores, 1 - scores).resamples.shape == (1000,)

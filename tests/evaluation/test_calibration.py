@@ -88,3 +88,19 @@ def test_temperature_is_the_best_of_a_grid() -> None:
         return total
 
     assert all(loss(found) <= loss(found * factor) for factor in (0.7, 0.9, 0.99, 1.01, 1.1, 1.4))
+
+
+def test_certain_probabilities_count_as_nearly_certain() -> None:
+    labels, scores = predictions(4)
+    scores[:4, 0], scores[4:8, 0] = 1.0, 0.0  # some of them wrong
+    labels[:8, 0] = [1, 1, 1, 0, 0, 0, 0, 1]
+    nearly = np.clip(scores, 1e-7, 1 - 1e-7)
+    found = fit_temperature(labels, scores)
+    assert 1 < found < np.exp(3)
+    assert found == pytest.approx(fit_temperature(labels, nearly), rel=1e-6)
+
+
+def test_bins_are_fifteen_if_not_said_otherwise() -> None:
+    labels, scores = predictions(5)
+    assert len(reliability_curve(labels, scores).edges) == 16
+    assert expected_calibration_error(labels, scores) == expected_calibration_error(labels, scores, 15)

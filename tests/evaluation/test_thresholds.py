@@ -86,6 +86,13 @@ def test_decision_points_by_hand() -> None:
     assert sensitivity_specificity(labels, scores, 0.45) == {"sensitivity": 0.9, "specificity": 0.9}
 
 
+def test_the_upper_end_is_a_score_that_a_negative_has() -> None:
+    labels = np.array([0] * 10 + [1] * 2)
+    scores = np.array([0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.5, 0.7, 0.6, 0.65])
+    # 95 % of ten negatives end between the ninth, 0.5, and the tenth
+    assert decision_points(labels, scores) == {"f1": 0.6, "screening": 0.6, "lower": 0.6, "upper": 0.7}
+
+
 def test_the_uncertain_zone_holds_the_flag() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 400)

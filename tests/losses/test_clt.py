@@ -50,8 +50,16 @@ def visited(clt) -> set[int]:
     return set(clt.bank.visited.nonzero().flatten().tolist())
 
 
-def by_loop(clt, y: torch.Tensor, index: list[int], student: View, teacher: View, log_z: list[float]) -> torch.Tensor:
-    """Both terms, anchor by anchor and row by row, left to autograd."""
+def by_loop(
+    clt,
+    y: torch.Tensor,
+    index: list[int],
+    student: View,
+    teacher: View,
+    log_z: list[float],
+    rows: set[int] | None = None,
+) -> torch.Tensor:
+    """Both terms, anchor by anchor and row by row (all, or `rows`), left to autograd."""
     z_s = F.normalize(clt.student_head(student.embedding), dim=1)
     z_t = F.normalize(clt.teacher_head(teacher.embedding), dim=1)
     total = torch.zeros(())
@@ -61,7 +69,7 @@ def by_loop(clt, y: torch.Tensor, index: list[int], student: View, teacher: View
             score_pos = z[row] @ positive / TAU
             scores = [
                 z[row] @ bank[n] / TAU
-                for n in visited(clt)
+                for n in visited(clt) & (visited(clt) if rows is None else rows)
                 if n != record and not any(a and b for a, b in zip(y[record].tolist(), y[n].tolist(), strict=True))
             ]
             if not scores:
@@ -149,6 +157,33 @@ def test_z_starts_at_the_batch_mean_and_is_then_averaged() -> None:
     assert clt.log_z[0].exp().item() == pytest.approx(z, rel=1e-5)
 
 
+def test_a_batch_without_negatives_leaves_z_as_it_is() -> None:
+    y = torch.zeros(N, C)
+    y[:10, 0] = y[10:20, 1] = 1
+    y[20:] = 1
+    clt = make(y)
+    step(clt, y, [1, 2, 3], seed=0)
+    step(clt, y, [11, 12, 13], seed=1)
+    known = clt.log_z.clone()
+    assert known.isfinite().all()
+    assert step(clt, y, [21, 22, 23], seed=2) == 0  # they share a diagnosis with everyone
+    assert torch.equal(clt.log_z, known)
+    step(clt, y, [4, 5, 6], seed=3)
+    assert clt.log_z.isfinite().all()
+    assert not torch.equal(clt.log_z, known)
+
+
+def test_in_eval_mode_nothing_is_remembered() -> None:
+    y = labels()
+    clt = make(y)
+    step(clt, y, [1, 2, 3, 4], seed=0)
+    before = {name: value.clone() for name, value in clt.state_dict().items()}
+    step(clt.eval(), y, [5, 6, 7, 8], seed=1)
+    clt.after_backward()  # nor twice
+    assert all(torch.equal(value, before[name]) for name, value in clt.state_dict().items() if "bank" in name)
+    assert clt.step == 1
+
+
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
 @given(st.permutations(range(N)))
 @settings(max_examples=20, deadline=None)
@@ -194,6 +229,23 @@ def test_a_drawn_set_of_rows_is_shared_and_reproducible() -> None:
         torch.manual_seed(number + 100)
         assert a == step(again, y, index, seed=number)
     assert clt.extras["negatives"] <= 10
+
+
+@pytest.mark.parametrize("critic", ["nce", "infonce"])
+def test_above_max_rows_the_equation_is_that_of_the_drawn_rows(critic: str) -> None:
+    y = labels()
+    clt = make(y, critic=critic, max_rows=10, chunk=3)
+    drawn = []
+    for number in range(6):
+        step(clt, y, list(range(5 * number, 5 * number + 5)), seed=number)
+        drawn.append(set(clt._rows(torch.device("cpu")).tolist()))
+    assert all(len(rows) == 10 and rows <= set(range(N)) for rows in drawn)
+    assert len({tuple(sorted(rows)) for rows in drawn}) == 6  # another set each step
+    index, log_z = [3, 0, 20, 21], [0.0, 0.0] if critic == "infonce" else clt.log_z.tolist()
+    student, teacher = views(4, seed=9)
+    found = clt(student, teacher, Batch(y[torch.tensor(index)], torch.tensor(index)))
+    torch.testing.assert_close(found, by_loop(clt, y, index, student, teacher, log_z, drawn[-1]))
+    assert found != by_loop(clt, y, index, student, teacher, log_z)
 
 
 @given(st.integers(0, 2**31))
@@ -249,7 +301,11 @@ def test_banks_z_and_visits_are_in_the_state_and_labels_are_not() -> None:
     [
         {"critic": "triplet"},
         {"temperature": 0.0},
+        {"temperature": math.inf},
         {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"z_momentum": 1.1},
+        {"z_momentum": -0.1},
         {"dim": 0},
         {"max_rows": 0},
         {"chunk": 0},
@@ -259,3 +315,9 @@ def test_banks_z_and_visits_are_in_the_state_and_labels_are_not() -> None:
 def test_a_wrong_parameter_is_refused(params: dict) -> None:
     with pytest.raises(RecipeError, match="clt"):
         make(labels(), **params)
+
+
+def test_the_ends_of_a_range_belong_to_it() -> None:
+    y = labels()
+    clt = make(y, dim=1, max_rows=1, chunk=1, momentum=0.0, z_momentum=0.0)
+    assert all(math.isfinite(step(clt, y, index, seed=0)) for index in ([1, 2, 3], [4, 5, 6]))

@@ -107,7 +107,10 @@ def test_bce_is_the_mean_over_records_and_classes() -> None:
         ("mkd", {"reduction": "median"}),
         ("mkd", {"class_weights": (1.0,)}),
         ("mkd", {"temprature": 1}),
+        ("mkd", {"temperature": math.inf}),
         ("kd", {"temperature": -1}),
+        ("kd", {"temperature": 0}),
+        ("kd", {"temperature": math.inf}),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name(name: str, params: dict) -> None:
@@ -118,3 +121,18 @@ def test_a_wrong_parameter_is_refused_by_name(name: str, params: dict) -> None:
 def test_a_loss_that_reads_a_teacher_needs_one() -> None:
     with pytest.raises(RecipeError, match="give a teacher"):
         create_loss("mkd", info(), None, DataInfo(CLASSES, torch.zeros(3, 4)))
+    mkd = make("mkd")
+    with pytest.raises(RecipeError, match="give a teacher"):
+        mkd(view(torch.zeros(3, 4)), None, batch(torch.zeros(3, 4)))
+
+
+def test_a_view_in_half_precision_remembers_it() -> None:
+    half = View(*(torch.zeros(2, 3, dtype=torch.bfloat16) for _ in range(3)))
+    full = half.full_precision()
+    assert full.logits.dtype == full.embedding.dtype == full.features.dtype == torch.float32
+    assert full.computed_in == torch.bfloat16
+    assert full.full_precision() is full
+    double = View(*(torch.zeros(2, 3, dtype=torch.float64) for _ in range(3)))
+    assert double.full_precision() is double
+    one = half.full_precision(["logits"])
+    assert (one.logits.dtype, one.features.dtype) == (torch.float32, torch.bfloat16)

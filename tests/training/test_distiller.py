@@ -101,3 +101,22 @@ def test_a_teacher_sees_windows_of_its_own_length(samples: int) -> None:
     torch.testing.assert_close(found.logits, sum(part.logits for part in parts) / len(parts))
     torch.testing.assert_close(found.embedding, sum(part.embedding for part in parts) / len(parts))
     torch.testing.assert_close(found.features, torch.cat([part.features for part in parts], dim=2))
+
+
+class Noted(Spy):
+    """Has a figure for the log that still hangs on the graph."""
+
+    def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
+        self.extras = {"size": student.logits.abs().mean()}
+        return super().forward(student, teacher, batch)
+
+
+def test_figures_for_the_log_keep_no_graph_and_names_their_full_stops(student: EcgModel, teacher: EcgModel) -> None:
+    noted = Noted(student.info, teacher.info, DATA)
+    losses = {"some.loss": (2.0, noted), **create_losses(("bce=3",), student, None, DATA)}
+    total, parts = Distiller(student, teacher, losses)(torch.randn(8, 1, 250), torch.randn(8, 2, 250), BATCH)
+    assert set(parts) == {"loss", "some.loss", "some.loss/size", "bce"}
+    assert total.requires_grad
+    assert not any(value.requires_grad for value in parts.values())
+    assert total.item() == pytest.approx(2 * parts["some.loss"].item() + 3 * parts["bce"].item())
+    assert parts["loss"].item() == total.item()

@@ -146,3 +146,17 @@ def test_figures_of_other_records_and_no_reliability_are_not_said_otherwise(mode
     assert "![" not in card
     assert "it has never seen a patient" not in card
     assert "No thresholds were chosen." in card
+    measured = dataclasses.replace(config, metrics={**metrics, "simulated": False})
+    assert "(simulated)" not in render_card(measured, "folder")
+
+
+def test_the_card_says_how_the_signal_is_normalized(model: EcgModel) -> None:
+    from ecgzoo.config import Normalization
+    from ecgzoo.weights.card import render_card
+
+    for normalization, said in (
+        (Normalization(mean_mv=0.0125, std_mv=0.25), "by one mean (0.01250 mV) and deviation (0.25000 mV)"),
+        (Normalization(kind="window_z"), "by each window's own mean and deviation"),
+    ):
+        card = render_card(dataclasses.replace(model.config, normalization=normalization), "folder")
+        assert f"of lead I, normalized in the network {said}" in card

@@ -1,0 +1,54 @@
+"""Terms and arguments are read back from what they are written as."""
+
+import pytest
+
+from ecgzoo import LossTerm
+from ecgzoo.errors import RecipeError
+from ecgzoo.training.terms import TransformTerm, literal, parse_arguments, parse_term
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"critic": "infonce", "temperature": 0.07, "dim": 64},
+        {"flag": True, "none": None},
+        {"weights": [1, 2.5], "text": "3", "yes": "true", "table": {"a": [1]}},
+    ],
+)
+@pytest.mark.parametrize("number", [1, 0.05, 2.0, 1e-5])
+@pytest.mark.parametrize("kind", [LossTerm, TransformTerm])
+def test_a_term_is_read_back_from_its_text(kind, number: float, arguments: dict) -> None:
+    term = kind("some.name", number, arguments)
+    assert parse_term(kind, str(term)) == term
+
+
+def test_a_whole_number_is_written_without_a_fraction() -> None:
+    assert str(LossTerm("clt", 2.0, {"critic": "infonce", "text": "3"})) == 'clt=2,critic=infonce,text="3"'
+
+
+def test_true_is_no_weight() -> None:
+    with pytest.raises(RecipeError, match="expected name=weight with a positive weight"):
+        parse_term(LossTerm, {"name": "bce", "weight": True})
+    with pytest.raises(RecipeError, match="transform 'noise': expected name=amount"):
+        parse_term(TransformTerm, "noise")
+
+
+def test_arguments_are_a_mapping_or_texts() -> None:
+    given = {"drop_rate": 0}
+    assert parse_arguments(given) == given
+    assert parse_arguments(given) is not given
+    assert parse_arguments(["drop_rate=0.5", "act=relu=x", "sizes=[1, 2]"]) == {
+        "drop_rate": 0.5,
+        "act": "relu=x",
+        "sizes": [1, 2],
+    }
+    assert parse_arguments(()) == {}
+    for wrong in ("drop_rate=0", ["drop_rate"], ["=1"], ["a=1", "b="]):
+        with pytest.raises(RecipeError, match="expected a mapping, or texts name=value"):
+            parse_arguments(wrong)
+
+
+def test_what_is_no_json_is_text() -> None:
+    assert [literal(text) for text in ("1", "1.5", "null", "relu", "[1")] == [1, 1.5, None, "relu", "[1"]
+    assert literal("[" * 100_000) == "[" * 100_000
