@@ -61,6 +61,13 @@ class WeightsError(EcgZooError):
     """A weights folder or checkpoint that is missing, damaged or of another shape."""
 
 
+class WriteError(EcgZooError, OSError):
+    """A file that cannot be written: no room, no right. Made as any OSError, of number, reason and path."""
+
+    def __str__(self) -> str:
+        return printable(f"{self.filename} cannot be written: {self.strerror}. Make room there, or take another place.")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the closest known spellings of `name`, or all of a short list."""
     candidates = sorted(known)

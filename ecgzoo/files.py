@@ -16,10 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ecgzoo.errors import WriteError
+
 JSON_BYTES = 4 << 20
 JSON_CONTAINERS = 250_000  # lists and objects, each of which takes some 70 bytes for the two it is written in
 STALE_S = 86_400.0
 
+_RUST = re.compile(r"\(os error (\d{1,4})\)")  # how the writers of safetensors say which OSError it was
 _TEMPORARY = re.compile(r"\..+\.ecgzoo-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,9})-[0-9a-f]{8}")
 
 
@@ -87,7 +90,23 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary sibling of `path`, then sync it and rename it into place.
 
     Permissions are those of any new file: the process's umask holds. Siblings that dead processes left are removed.
+
+    Raises:
+        WriteError: the system does not let it be written; `path` is as it was. It is an OSError, too.
     """
+    try:
+        _write_atomic(path, write)
+    except (WriteError, FileExistsError):
+        raise
+    except Exception as error:
+        said = _RUST.search(str(error))
+        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+        if number is None:
+            raise
+        raise WriteError(number, os.strerror(number), str(path)) from error
+
+
+def _write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.ecgzoo-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}")
@@ -145,13 +164,18 @@ def _machine() -> str:
     return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` whole or not at all."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` whole or not at all."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
     write_atomic(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` whole or not at all."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, values: Any) -> None:
