@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,28 @@ from _faults.common import Deadline, Tally, install_plugin
 from _report import report, show
 
 LIMIT = "none lost; 2 s and 50 MB + twice the file a case"
+MEMORY = Path("/dev/shm")  # where Linux keeps files in memory: a hundred thousand cases wait for no disk
 PARTS = ("kills", "disk", "fuzz")
 
 
-def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> list[Tally]:
+def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> Iterator[Tally]:
     """One of `PARTS`, in this process."""
     install_plugin(folder)
     if name == "disk":
         from _faults.disk import fill_disk
 
-        return fill_disk(folder)
-    if name == "fuzz":
+        yield from fill_disk(folder)
+    elif name == "fuzz":
         from _faults.fuzz import fuzz
 
-        return fuzz(folder, deadline, quick)
-    from _faults.kills import kill_training, kill_two_processes, kill_writers
+        yield from fuzz(folder, deadline, quick)
+    else:
+        from _faults.kills import kill_training, kill_two_processes, kill_writers
 
-    rows = kill_writers(folder, quick)
-    rows.append(kill_training(folder, Deadline(deadline.left * 0.5), 1 if quick else 40, 1 if quick else 8))
-    return rows if quick else [*rows, kill_two_processes(folder, deadline, 5)]
+        yield from kill_writers(folder, quick)
+        if not quick:
+            yield kill_two_processes(folder, Deadline(deadline.left * 0.5), 5)
+        yield kill_training(folder, deadline, 1 if quick else 100, 2 if quick else 8)
 
 
 def start(name: str, folder: Path, quick: bool, seconds: float, prefix: list[str]) -> "subprocess.Popen[bytes]":
@@ -72,10 +76,12 @@ def main() -> int:
     given = parser.parse_args()
     if given.part:
         folder = Path(given.folder) / given.part
-        rows = part(given.part, folder, given.quick, Deadline(float(given.seconds)))
-        (folder / "rows.json").write_text(json.dumps([row.to_dict() for row in rows]))
+        rows = []
+        for row in part(given.part, folder, given.quick, Deadline(float(given.seconds))):
+            rows.append(row.to_dict())
+            (folder / "rows.json").write_text(json.dumps(rows))  # what there is, should the next one fail
         return 0
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         return repeat(given.case, Path(name)) if given.case else every_part(Path(name), given)
 
 

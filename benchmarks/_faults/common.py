@@ -120,6 +120,7 @@ def install_plugin(folder: Path) -> None:
     (site / "faults_net.py").write_text(_NETWORK)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
     os.environ["ECGZOO_CACHE"] = str(folder / "cache")
+    os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")
     sys.path.insert(0, str(site))
     importlib.invalidate_caches()
 

@@ -181,10 +181,11 @@ def _stages(work: Callable[[], object], step: int) -> Iterator[tuple[str, Callab
         yield f"line {number}", _killed_at_line(number, work)
 
 
-def kill_writers(folder: Path, quick: bool) -> list[Tally]:
+def kill_writers(folder: Path, quick: bool) -> Iterator[Tally]:
     """Kill each writer at each stage; the old or the new must be there, and the next write must succeed."""
     MODELS.update({number: small_model(number) for number in (OLD, NEW)})
-    return [_kill_writer(folder, writer, quick) for writer in WRITERS]
+    for writer in WRITERS:
+        yield _kill_writer(folder, writer, quick)
 
 
 def _kill_writer(folder: Path, writer: Writer, quick: bool) -> Tally:
@@ -232,7 +233,9 @@ def kill_training(folder: Path, deadline: Deadline, sequences: int, kills: int) 
     from ecgzoo.create import load_cohort
 
     main = importlib.import_module("ecgzoo.recipes.baseline").main
-    load_cohort("faults", None, "superdiagnostic")  # once, for all children
+    load_cohort("faults", None, "superdiagnostic")  # once, for all children, as are the imports that take longest
+    for module in ("timm.optim", "timm.utils", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        importlib.import_module(module)
     flags = [*_flags(), "--output"]
 
     def child(output: Path) -> int:
@@ -253,17 +256,15 @@ def kill_training(folder: Path, deadline: Deadline, sequences: int, kills: int) 
         if deadline.over:
             break
         output, start = folder / f"training-{sequence}", time.perf_counter()
-        for kill in range(kills if sequence else 0):
+        for kill in range(kills + 1 if sequence else 1):
             pid = child(output)
-            time.sleep(dice.uniform(0.2, 1) * seconds / (1 + kill % 3))
-            os.kill(pid, signal.SIGKILL)
+            if sequence and kill < kills:
+                time.sleep(dice.uniform(0.05, 0.6) * seconds)
+                os.kill(pid, signal.SIGKILL)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            if status > 0:
-                tally.count(_said(output, f"run {sequence}, resumption {kill} ended with status {status}"))
-                break
-            if status < 0:
-                tally.count(None)
-        status = os.waitstatus_to_exitcode(os.waitpid(child(output), 0)[1])
+            if status >= 0:
+                break  # it was done before, or refused to go on
+            tally.count(None)
         found = _hash(output / "baseline" / "model.safetensors") if status == 0 else ""
         problem = None if status == 0 else _said(output, f"run {sequence} ended with status {status}")
         if not sequence:
@@ -318,7 +319,7 @@ def kill_two_processes(folder: Path, deadline: Deadline, kills: int) -> Tally:
 
 
 def _flags() -> list[str]:
-    fixed = ["--data", "faults", "--student", "faults_net", "--epochs", "6", "--precision", "fp32"]
+    fixed = ["--data", "faults", "--student", "faults_net", "--epochs", "10", "--precision", "fp32"]
     return [*fixed, "--batch-size", "16", "--resume"]
 
 

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class Dice(random.Random):
         elif self.maybe(0.5):
             del value[key]
         elif isinstance(value, dict):
-            value[self.choice(("", "x", "name", "\x1b", "A", "_", "1", "f1", "tree"))] = value[key]
+            value[self.choice(("", "x", "name", "\x1b", "A", "_", "1", "f1", "tree"))] = deepcopy(value[key])
         else:
             value.insert(key, self._other(value[key]))
         return value
@@ -137,4 +138,4 @@ class Dice(random.Random):
             return self.text_of([value])
         if isinstance(value, int | float) and abs(value) < 1e15 and self.maybe(0.4):
             return self.choice((value * 1000, -value, value + 1, value / 1000, str(value), [value], int(value)))
-        return self.choice(VALUES)
+        return deepcopy(self.choice(VALUES))
