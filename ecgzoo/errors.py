@@ -7,7 +7,8 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and other formats, surrogates, line and paragraph ends
+# controls, bidi and other formats, surrogates, private and unassigned characters, line and paragraph ends
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _LONGEST_MESSAGE = 3000
 
 

@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import time
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 import ecgzoo
+from _faults import crashers
 from _faults.common import Deadline, Tally, small_model
 from _faults.kills import RECORD
 from _faults.mutate import Dice
@@ -58,6 +60,11 @@ class HangError(BaseException):
     """A case that takes longer than it may. No Exception, so that nothing catches it."""
 
 
+def is_line(text: str) -> bool:
+    """Whether a terminal shows it as it is, in one line; blanks of other widths are shown."""
+    return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in text)
+
+
 def expect(held: bool, what: str) -> None:
     """Lost unless it `held`."""
     if not held:
@@ -77,6 +84,7 @@ def wfdb_records(folder: Path) -> Case:
     mixed = "rec 1 500 100 10:00:00 2017-01-01\nrec.dat 16x6 200/µV 12 0 0 0 0 MLII\n"
     good += [(mixed.encode(), plain["16"]), (b"rec 1 100\nrec.dat 16\n# a comment\n", plain["16"])]
     good += [(b"rec/2 1 100 10\na 5\nb 5\n", b""), (b"rec 1 100 300\nrec.dat 16:5 2000/V 0 0 0 0 0 V1\n", plain["16"])]
+    good += [(header, plain["16"]) for header in crashers.WFDB_HEADERS]
     import wfdb
 
     for name in ("212", "310", "311", "24", "80", "516"):
@@ -132,7 +140,7 @@ def check_prediction(said: Any) -> None:
         json.dumps(said.to_dict(), allow_nan=False)
     except ValueError as error:
         raise LostError(f"a prediction of no JSON: {error}") from error
-    expect(all(line.isprintable() for line in str(said).split("\n")), "a prediction of no printable lines")
+    expect(all(is_line(line) for line in str(said).split("\n")), "a prediction of no printable lines")
 
 
 # -------------------------------------------------------------------------------------------------------- data sets
@@ -165,7 +173,7 @@ def ptbxl_tables(folder: Path) -> Case:
         for _ in range(1 + dice.randrange(2)):
             row = dice.choice(rows)
             place = dice.randrange(len(row))
-            row[place] = dice.text_of([row[place]])
+            row[place] = dice.text_of([dice.choice(crashers.CELLS) if dice.maybe(0.1) else row[place]])
         out = io.StringIO(newline="")
         csv.writer(out, lineterminator="\n").writerows(rows)
         return out.getvalue().encode("utf-8", "surrogateescape")
@@ -217,6 +225,7 @@ def stores(folder: Path) -> Case:
         changed = dice.bytes_of([contents[name]])
         if name in parsed and dice.maybe(0.7):
             changed = dice.json_of([parsed[name]]).encode("utf-8", "surrogatepass")
+            changed = changed if dice.maybe(0.98) else dice.choice(crashers.JSON)
         dice.note(name, changed)
         (folder / "key" / name).write_bytes(changed)
         try:
@@ -261,10 +270,13 @@ def configs(folder: Path) -> Case:
     old = {name: value for name, value in seed.items() if name not in ("class_info", "license", "classes")}
     seeds = [seed, {**old, "schema_version": "1.0", "labels": ["A", "B", "C"]}, {**seed, "schema_version": "1.7"}]
     seeds += [{**seed, "architecture": name} for name in ("xresnet1d18", "resnet1d18", "inception1d")]
+    crashed = [{**seed, **changes} for changes in crashers.CONFIG_CHANGES]
     signal_mv = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (1, 1, 1000)).astype(np.float32))
 
     def case(dice: Dice) -> None:
-        text = dice.json_of(seeds)
+        text = dice.json_of(crashed if dice.maybe(0.1) else seeds)
+        if dice.maybe(0.01):
+            text = dice.choice(crashers.JSON).decode("utf-8", "surrogatepass")
         dice.note(text)
         dice.size += (folder / "model.safetensors").stat().st_size
         (folder / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -297,7 +309,8 @@ def safetensors_files(folder: Path) -> Case:
 
     def case(dice: Dice) -> None:
         if dice.maybe(0.4):
-            text = dice.json_of([header]).encode("utf-8", "surrogatepass")
+            seeds = [{**header, "crash": tensor} for tensor in crashers.TENSORS] if dice.maybe(0.1) else [header]
+            text = dice.json_of(seeds).encode("utf-8", "surrogatepass")
             content = struct.pack("<Q", len(text)) + text + body
         elif dice.maybe(0.6):  # numbers alone
             numbers = np.frombuffer(body, "<f4").copy()
@@ -322,7 +335,7 @@ def pushed_cards(folder: Path) -> Case:
     shown = card + b'\n![a](calibration.png) <img alt="" src="x.png"> ![[[[](../x.png)\n'
 
     def case(dice: Dice) -> None:
-        content = dice.bytes_of([card, shown, shown[-80:]])
+        content = dice.bytes_of([card, shown, shown[-80:], *crashers.CARDS])
         if dice.maybe(0.01):
             content = content[-200:] * 2000
         dice.note(content)
@@ -352,7 +365,7 @@ def rendered_cards(folder: Path) -> Case:
         model.config = dataclasses.replace(config, architecture="faults_net")
         ecgzoo.save_pretrained(model, folder / "saved")
         card = (folder / "saved" / "README.md").read_text(encoding="utf-8")
-        expect(all(line.isprintable() for line in card.split("\n")), "a card of no printable lines")
+        expect(all(is_line(line) for line in card.split("\n")), "a card of no printable lines")
         expect(card.count("\n---\n") == 1, "a card with another front matter")
         json.loads((folder / "saved" / "config.json").read_text())
 
@@ -403,7 +416,7 @@ def checkpoints(folder: Path) -> Case:
     def case(dice: Dice) -> None:
         content = dice.bytes_of([good])
         if dice.maybe(0.7):
-            changed = dice.json_of([json.loads(tree)])
+            changed = dice.json_of([json.loads(tree)]) if dice.maybe(0.95) else dice.choice(crashers.TREES)
             text = json.dumps({**header, "__metadata__": {key: changed}}).encode("utf-8", "surrogatepass")
             content = struct.pack("<Q", len(text)) + text + body
         dice.note(content)
@@ -429,6 +442,8 @@ def recipe_files(folder: Path) -> Case:
             _read_log(folder / "log.jsonl")
             return
         text = dice.json_of([seed])
+        if dice.maybe(0.01):
+            text = dice.choice(crashers.JSON).decode("utf-8", "surrogatepass")
         dice.note(text)
         (folder / "run" / "recipe.json").write_bytes(text.encode("utf-8", "surrogatepass"))
         claim_folder(Recipe(output=folder / "run", resume=True), "fingerprint")
@@ -476,7 +491,7 @@ def folds(folder: Path) -> Case:
     """Folds as text."""
 
     def case(dice: Dice) -> None:
-        text = dice.text_of(["1-8", "1,2,9-10", "10", "1-32767"])
+        text = dice.text_of(["1-8", "1,2,9-10", "10", "1-32767", *crashers.FOLDS])
         dice.note(text)
         found = parse_folds(text)
         expect(len(found) > 0 and all(0 <= fold < 32768 for fold in found), f"folds {found[:5]}")
@@ -486,7 +501,7 @@ def folds(folder: Path) -> Case:
 
 def leads(folder: Path) -> Case:
     """Names of leads, in texts, lists and recordings."""
-    names = ["I,II", "I", "aVR,V1,v6", "MLII", "ECG lead_ii", "12", "MDC_ECG_LEAD_I"]
+    names = ["I,II", "I", "aVR,V1,v6", "MLII", "ECG lead_ii", "12", "MDC_ECG_LEAD_I", *crashers.LEADS]
 
     def case(dice: Dice) -> None:
         text = dice.text_of(names)
@@ -621,7 +636,7 @@ class Harness:
                 self.successes += 1
         except EcgZooError as error:
             said = str(error)
-            if not said.strip() or not said.isprintable() or len(said) > LONGEST_LINE:
+            if not said.strip() or not is_line(said) or len(said) > LONGEST_LINE:
                 problem = f"an error of no printable line: {said!r:.200}"
         except HangError:
             problem = f"hangs for {5 * SECONDS:g} s"

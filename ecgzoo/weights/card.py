@@ -85,7 +85,7 @@ def _metadata(config: ModelConfig) -> ModelCardData:
             task_name=f"ECG classification, {_line(config.task)}",
             dataset_type=_line(metrics["data"]),
             dataset_name=f"{_line(metrics['data'])}{simulated}",
-            dataset_split=_folds(metrics),
+            dataset_split=_line(_folds(metrics)),
             metric_type="roc_auc",
             metric_name="macro AUC",
             metric_value=round(metrics["macro_auc"], 4),
