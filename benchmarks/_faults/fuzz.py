@@ -35,7 +35,8 @@ from ecgzoo.data import parse_folds
 from ecgzoo.data.ptbxl import _read_database, _read_statements, load_ptbxl
 from ecgzoo.data.store import open_store, write_signals, write_table
 from ecgzoo.errors import EcgZooError
-from ecgzoo.signal import LEADS_12, Record, read_record, resolve_leads
+from ecgzoo.recordings import read_record
+from ecgzoo.signal import LEADS_12, Record, resolve_leads
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.recipe import Recipe, claim_folder
