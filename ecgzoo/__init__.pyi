@@ -30,12 +30,14 @@ from .losses.contract import ModelInfo as ModelInfo
 from .losses.contract import View as View
 from .model import EcgModel as EcgModel
 from .model import Prediction as Prediction
+from .recordings import read_record as read_record
 from .signal import LEADS_12 as LEADS_12
 from .signal import Record as Record
-from .signal import read_record as read_record
+from .signal.readers.contract import Reader as Reader
 from .specs import BackboneSpec as BackboneSpec
 from .specs import DatasetSpec as DatasetSpec
 from .specs import LossSpec as LossSpec
+from .specs import ReaderSpec as ReaderSpec
 from .specs import RecipeSpec as RecipeSpec
 from .specs import TransformSpec as TransformSpec
 from .specs import WeightsSpec as WeightsSpec

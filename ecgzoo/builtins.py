@@ -9,7 +9,8 @@ from ecgzoo.data import SPECS as DATASETS
 from ecgzoo.hookspecs import hookimpl
 from ecgzoo.losses import SPECS as LOSSES
 from ecgzoo.recipes import SPECS as RECIPES
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
+from ecgzoo.signal.readers import SPECS as READERS
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, ReaderSpec, RecipeSpec, TransformSpec, WeightsSpec
 from ecgzoo.transforms import SPECS as TRANSFORMS
 
 PACKAGED = Path(__file__).parent / "weights" / "packaged"
@@ -31,6 +32,12 @@ def ecgzoo_losses() -> Iterable[LossSpec]:
 def ecgzoo_transforms() -> Iterable[TransformSpec]:
     """The changes of ``ecgzoo.transforms``."""
     return TRANSFORMS
+
+
+@hookimpl
+def ecgzoo_readers() -> Iterable[ReaderSpec]:
+    """The formats of ``ecgzoo.signal.readers``."""
+    return READERS
 
 
 @hookimpl

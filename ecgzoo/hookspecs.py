@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, ReaderSpec, RecipeSpec, TransformSpec, WeightsSpec
 
 hookspec = pluggy.HookspecMarker("ecgzoo")
 hookimpl = pluggy.HookimplMarker("ecgzoo")
@@ -28,6 +28,12 @@ def ecgzoo_losses() -> Iterable[LossSpec]:
 @hookspec
 def ecgzoo_transforms() -> Iterable[TransformSpec]:
     """Changes of the training crops; each must pass ``ecgzoo.testing.assert_transform_conforms``."""
+    raise NotImplementedError
+
+
+@hookspec
+def ecgzoo_readers() -> Iterable[ReaderSpec]:
+    """File formats; each must pass ``ecgzoo.testing.assert_reader_conforms``."""
     raise NotImplementedError
 
 

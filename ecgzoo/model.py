@@ -16,7 +16,8 @@ from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, SignalError, WeightsError, printable
 from ecgzoo.losses.contract import ModelInfo, View
-from ecgzoo.signal import Record, read_record
+from ecgzoo.recordings import read_record
+from ecgzoo.signal import Record
 from ecgzoo.signal.quality import assess
 from ecgzoo.signal.windows import window_starts
 

@@ -22,7 +22,17 @@ import pluggy
 
 from ecgzoo import hookspecs
 from ecgzoo.errors import RegistryError, did_you_mean
-from ecgzoo.specs import API, BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, Spec, TransformSpec, WeightsSpec
+from ecgzoo.specs import (
+    API,
+    BackboneSpec,
+    DatasetSpec,
+    LossSpec,
+    ReaderSpec,
+    RecipeSpec,
+    Spec,
+    TransformSpec,
+    WeightsSpec,
+)
 
 GROUP = "ecgzoo"
 BUILT_IN = "ecgzoo"
@@ -32,6 +42,7 @@ _KINDS = (
     ("backbone", "ecgzoo_backbones", BackboneSpec),
     ("loss", "ecgzoo_losses", LossSpec),
     ("transform", "ecgzoo_transforms", TransformSpec),
+    ("reader", "ecgzoo_readers", ReaderSpec),
     ("dataset", "ecgzoo_datasets", DatasetSpec),
     ("weights", "ecgzoo_weights", WeightsSpec),
     ("recipe", "ecgzoo_recipes", RecipeSpec),

@@ -53,6 +53,11 @@ class TransformSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderSpec(Spec):
+    """A file format of recordings; ``factory() -> Reader``."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
     """A data set, built by ``factory(root: Path | None, task: str) -> Cohort``.
 

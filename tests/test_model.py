@@ -11,6 +11,8 @@ import ecgzoo
 from ecgzoo.config import ModelConfig, Normalization
 from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.model import EcgModel
+from ecgzoo.signal.quality import assess
+from ecgzoo.signal.windows import window_starts
 
 LABELS = ("CD", "HYP", "MI", "NORM", "STTC")
 
@@ -93,6 +95,23 @@ def test_a_records_probability_comes_from_its_windows(aggregation: str) -> None:
     prediction = model.predict(there)
     assert prediction.windows == 4
     np.testing.assert_allclose(prediction.probabilities, expected.tolist(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "max"])
+def test_windows_in_several_chunks_count_alike(aggregation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, signals = trained(aggregation=aggregation), torch.from_numpy(record(("II",), seconds=12).signal)[None]
+    starts = window_starts(1200, 250, 125, "a record")
+    assert len(starts) % 4  # the last chunk is shorter: a mean of the chunks' means would differ
+    whole = model.score(signals)
+    monkeypatch.setattr("ecgzoo.model.WINDOWS_AT_ONCE", 4)
+    torch.testing.assert_close(model.score(signals), whole, rtol=1e-6, atol=0)
+    passes: list[int] = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    two = model.score(torch.cat([signals, -signals]))
+    assert passes == [4] * (len(starts) // 2) + [2] * (len(starts) % 2)  # two windows of each record
+    torch.testing.assert_close(two[:1], whole, rtol=1e-6, atol=0)
+    assert model.score(torch.cat([signals] * 5)).shape == (5, 5)  # more records than windows at once
+    assert max(passes) == 5
 
 
 def test_leads_are_taken_by_name_and_rates_are_brought_over() -> None:
@@ -254,3 +273,32 @@ def test_a_calibrated_model_gives_findings() -> None:
     )
     assert "CD 0.900*  HYP 0.500?  MI 0.100  NORM" in str(shown)
     assert shown.to_dict()["findings"]["HYP"] == "uncertain"
+
+
+def test_what_is_checkpointed_is_the_backbone() -> None:
+    assert {name.split(".")[0] for name in trained().state_dict()} == {"backbone"}
+
+
+def test_a_loss_is_told_the_models_sizes_and_given_its_classifier() -> None:
+    model = ecgzoo.create_model("resnet1d_wang", 2, 7)
+    info = model.info
+    assert (info.architecture, info.leads, info.num_classes) == ("resnet1d_wang", ("I", "II"), 7)
+    assert (info.num_features, info.head_hidden_size) == (model.num_features, model.head_hidden_size)
+    assert info.classifier is model.get_classifier()
+    assert info.classifier.in_features == info.head_hidden_size
+
+
+def test_the_highest_probability_is_shown_first() -> None:
+    shown = str(dataclasses.replace(trained().predict(record()), probabilities=(0.1, 0.3, 0.9, 0.2, 0.8)))
+    assert "MI 0.900  STTC 0.800  HYP 0.300  NORM 0.200  CD 0.100" in shown
+
+
+def test_quality_and_heart_rate_are_those_of_the_signal() -> None:
+    half = record(("II",), seconds=20)
+    half.signal[:, :800] = 0
+    starts = window_starts(2000, 250, 125, "half")
+    quality = assess(half.signal, 100, window_s=2.5, starts_s=starts / 100, leads=("II",))
+    found = trained().predict(half)
+    assert found.quality == np.median(quality.index) != np.mean(quality.index)
+    assert found.heart_rate_bpm == quality.heart_rate_bpm == pytest.approx(60 / 0.83, abs=2)
+    assert found.windows == quality.usable.sum()

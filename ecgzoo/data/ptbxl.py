@@ -17,7 +17,8 @@ from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.store import file_digest, open_store, store_key, to_microvolts, tree_digest, write_signals, write_table
 from ecgzoo.errors import DataError, SignalError, did_you_mean
 from ecgzoo.files import open_regular
-from ecgzoo.signal import LEADS_12, Record, read_record
+from ecgzoo.signal import LEADS_12, Record
+from ecgzoo.signal.readers.wfdb import read_wfdb
 
 RATE_HZ = 100.0
 SAMPLES = 1000
@@ -301,7 +302,7 @@ def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator
     for row in track(rows, "Reading PTB-XL", console=console, disable=not console.is_terminal):
         path = root / row.file
         try:
-            record = read_record(path)
+            record = read_wfdb(path)
             if record.rate_hz != RATE_HZ or record.signal.shape[1] != SAMPLES:
                 raise DataError(
                     f"expected {SAMPLES} samples at {RATE_HZ:g} Hz, got {record.signal.shape[1]} at "

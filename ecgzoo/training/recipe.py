@@ -138,6 +138,10 @@ class Recipe:
     compile: bool = option(False, "optimization", "run the student through torch.compile, which needs a C++ compiler")
     seed: int = option(0, "optimization", "of weights, crops, order and bootstrap", at_least=0, pretraining=True)
 
+    deterministic: bool = option(
+        False, "optimization", "only algorithms that repeat bit for bit, also on a GPU; slower"
+    )
+
     output: str | Path = option("runs/mvkt", "output", "folder of the run", scope="machine", convert=_path)
     resume: bool = option(False, "output", "continue the run in that folder, if there is one", scope="machine")
     pretrain_folder: str | Path | None = option(

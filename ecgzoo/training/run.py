@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -320,6 +321,9 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     Raises:
         RecipeError: the precision or the tracker is not available.
     """
+    if recipe.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs, read when CUDA starts
+        torch.use_deterministic_algorithms(True)
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each

@@ -51,3 +51,37 @@ def test_logits_are_refused():
     labels, scores, _ = predictions()
     with pytest.raises(DataError, match="expected probabilities"):
         evaluate_scores(labels, scores * 4 - 2, CLASSES)
+
+
+def test_subgroups_are_judged_on_their_own_records_and_patients():
+    rng = np.random.default_rng(1)
+    labels = (rng.random((300, 2)) < 0.3).astype(np.uint8)
+    scores, patients = rng.random((300, 2)), np.arange(300) // 3
+    groups = {
+        "fifty": np.arange(300) < 50,
+        "forty-nine": np.arange(300) < 49,
+        "scattered": rng.random(300) < 0.5,
+        "healthy": ~labels.any(axis=1),
+        "all ill": labels[:, 0] == 1,
+    }
+    assert all(groups[name].sum() >= 50 for name in ("healthy", "all ill"))
+    found = evaluate_scores(labels, scores, ("A", "B"), patients, seed=4, num_resamples=30, subgroups=groups).subgroups
+    assert set(found) == {"fifty", "scattered"}
+    for name in found:
+        those = groups[name]
+        assert found[name] == {
+            "records": those.sum(),
+            "macro_auc": macro_auc(labels[those], scores[those]),
+            "ci": list(bootstrap_ci(labels[those], scores[those], patients[those], num_resamples=30, seed=4)),
+        }
+    single = evaluate_scores(labels, scores, ("A", "B"), None, 4, 30, {"fifty": groups["fifty"]}).subgroups["fifty"]
+    assert single["ci"] == list(bootstrap_ci(labels[:50], scores[:50], None, num_resamples=30, seed=4))
+
+
+def test_reliability_pools_the_classes_and_leaves_out_empty_bins():
+    labels = np.array([[1, 0], [0, 0], [1, 1], [0, 1]])
+    scores = np.array([[0.90, 0.01], [0.02, 0.03], [0.95, 0.90], [0.01, 0.70]])
+    found = evaluate_scores(labels, scores, ("A", "B"), num_resamples=3).reliability
+    expected = [[(0.01 + 0.03 + 0.02 + 0.01) / 4, 0.0, 4], [0.70, 1.0, 1], [0.90, 1.0, 2], [0.95, 1.0, 1]]
+    np.testing.assert_allclose(found, expected)
+    assert [type(count) for _, _, count in found] == [int] * 4

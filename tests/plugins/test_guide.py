@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ecgzoo import create_loss, create_student, save_pretrained
-from ecgzoo.errors import RecipeError
+from ecgzoo import create_loss, create_student, read_record, save_pretrained
+from ecgzoo.errors import RecipeError, SignalError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import HOOKS
 from ecgzoo.testing import (
     assert_backbone_conforms,
     assert_dataset_conforms,
     assert_loss_conforms,
+    assert_reader_conforms,
     assert_transform_conforms,
 )
 from ecgzoo.training.terms import LossTerm, parse_term
@@ -78,6 +79,16 @@ def test_its_loss(my_ecg: Path) -> None:
 
 def test_its_transform(my_ecg: Path) -> None:
     assert_transform_conforms("my_noise")
+
+
+def test_its_reader(my_ecg: Path, tmp_path: Path) -> None:
+    strip, folder = tmp_path / "strip.txt", tmp_path / "broken"
+    strip.write_text("my strip\n" + "0.1\n0.5\n" * 50)
+    folder.mkdir()
+    assert_reader_conforms("my_strip", strip, folder, leads="I", rate_hz=100)
+    assert read_record(strip, leads="I", rate_hz=100).signal.shape == (1, 100)
+    with pytest.raises(SignalError, match="give leads= and rate_hz="):
+        read_record(strip)
 
 
 def test_its_data_set(my_ecg: Path) -> None:

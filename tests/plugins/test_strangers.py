@@ -18,7 +18,7 @@ from ecgzoo.training.recipe import check_requires
 
 HOOKS = """
 from ecgzoo import hookimpl
-from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, RecipeSpec, TransformSpec, WeightsSpec
+from ecgzoo.specs import BackboneSpec, DatasetSpec, LossSpec, ReaderSpec, RecipeSpec, TransformSpec, WeightsSpec
 
 @hookimpl
 def ecgzoo_backbones():
@@ -39,6 +39,10 @@ def ecgzoo_weights():
 @hookimpl
 def ecgzoo_recipes():
     yield RecipeSpec(name="cook", factory="{module}:recipe", summary="")
+
+@hookimpl
+def ecgzoo_readers():
+    yield ReaderSpec(name="papyrus", factory="{module}:reader", summary="")
 
 @hookimpl
 def ecgzoo_transforms():

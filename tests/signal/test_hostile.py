@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecgzoo import read_record
 from ecgzoo.errors import SignalError
-from ecgzoo.signal import Record, read_record, resolve_leads
+from ecgzoo.signal import Record, resolve_leads
 
 MANY = "9" * 5000
 GOOD = "rec 1 100 10\nrec.dat 16 1000/mV 16 0 0 0 0 I\n"

@@ -54,3 +54,9 @@ def test_resolve_leads(leads, names):
 def test_resolve_leads_refuses(leads, message):
     with pytest.raises(SignalError, match=message):
         resolve_leads(leads)
+
+
+@pytest.mark.parametrize("leads", [(1,), ("I", None), 2.0, None, {"I", "II"}, object()])
+def test_what_is_no_name_and_no_number_is_refused(leads):
+    with pytest.raises(SignalError, match="Expected lead names or their number"):
+        resolve_leads(leads)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ecgzoo import read_record
 from ecgzoo.errors import SignalError
-from ecgzoo.signal import LEADS_12, read_record
+from ecgzoo.signal import LEADS_12
 from ecgzoo.signal.measures import likeness
 from ecgzoo.signal.quality import CHECKS, LOWEST_RATE_HZ, USABLE, Quality, assess
 

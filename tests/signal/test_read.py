@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecgzoo import read_record
 from ecgzoo.errors import SignalError
-from ecgzoo.signal import LEADS_12, read_record
+from ecgzoo.signal import LEADS_12
 
 
 def write(folder, digital, *, name="rec", fmt="16", gain=1000.0, baseline=0, units="mV", names=None, fs=500):

@@ -65,6 +65,7 @@ def test_derive_prefers_the_recorded_lead():
         ({"signal": np.zeros((2, 0), np.float32)}, "shape"),
         ({"signal": np.zeros((2, 5))}, "float32"),
         ({"signal": np.full((2, 5), np.inf, np.float32)}, "infinite"),
+        ({"signal": np.array([[0, 0], [0, -np.inf]], np.float32)}, "infinite"),
         ({"leads": ("II", "MLII")}, "II occurs twice"),
         ({"leads": ("RESP", "RESP")}, "RESP occurs twice"),
         ({"rate_hz": 0.0}, "rate"),
@@ -175,3 +176,51 @@ def test_resampling_keeps_offset_and_slope():
     line = np.linspace(2, 5, 4001, dtype=np.float32)[None]
     resampled = Record(line, ("I",), 250, "line").resample(100).signal[0]
     np.testing.assert_allclose(resampled, 2 + 3 * np.arange(len(resampled)) * 2.5 / 4000, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("peak_mv", "found"),
+    [(19.9, None), (20.1, "Amplitudes up to"), (0.011, None), (0.009, "of at most"), (0.0, "Flat")],
+)
+def test_units_are_suspected_beyond_twenty_and_below_a_hundredth_of_a_millivolt(peak_mv, found):
+    signal = np.array([[0, -peak_mv, peak_mv / 2, 0]], np.float32)
+    problems = Record(signal, ("V1",), 100, "made").problems()
+    assert len(problems) == (found is not None)
+    assert found is None or found in problems[0]
+
+
+@pytest.mark.parametrize(("breach_mv", "broken"), [(0.049, False), (0.051, True)])
+def test_einthovens_law_may_be_broken_by_rounding_only(breach_mv, broken):
+    signal = twelve().signal.copy()
+    signal[4, 7] -= breach_mv  # aVL, a single sample
+    record = Record(signal, LEADS_12, 100, "made")
+    assert record.einthoven_error_mv() == pytest.approx(breach_mv, abs=1e-4)
+    assert (record.einthoven_problem() is not None) == broken
+    assert bool(record.problems()) == broken
+    assert record.problems(einthoven_tolerance_mv=0.1) == []
+
+
+@pytest.mark.parametrize(("rate_hz", "sound"), [(10, True), (100_000, True), (9.99, False), (100_001, False)])
+def test_the_slowest_and_the_fastest_rate(rate_hz, sound):
+    signal = np.zeros((1, 5), np.float32)
+    if sound:
+        assert Record(signal, ("I",), rate_hz, "made").rate_hz == rate_hz
+    else:
+        with pytest.raises(SignalError, match="expected a rate of 10 to 100000 Hz"):
+            Record(signal, ("I",), rate_hz, "made")
+
+
+def test_a_rate_is_raised_twentyfold_at_most():
+    record = Record(np.arange(40, dtype=np.float32)[None], ("I",), 10, "made")
+    assert record.resample(200).signal.shape == (1, 800)
+    with pytest.raises(SignalError, match="at most 20 times the record's 10 Hz, got 201"):
+        record.resample(201)
+    one = Record(np.full((1, 1), 1.5, np.float32), ("I",), 100, "made")
+    np.testing.assert_allclose(one.resample(200).signal, 1.5, atol=1e-6)
+
+
+def test_what_is_done_to_a_record_is_added_to_its_notes():
+    signal = np.array([[0, np.nan, 2, 1], [1, 0, 1, 1]], np.float32)
+    record = Record(signal, ("I", "II"), 100, "made", ("first",)).interpolate_invalid().select("III", derive=True)
+    assert record.notes == ("first", "Lead I: 1 invalid samples interpolated.", "III derived from I and II.")
+    assert record.resample(200).notes == record.notes

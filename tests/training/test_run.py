@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -455,3 +456,15 @@ def test_a_cohort_that_breaks_its_contract_is_refused(tmp_path: Path, field: str
     with pytest.raises(DataError, match=reason):
         ecgzoo.distill(recipe(tmp_path), cohort=own)
     assert not (tmp_path / "run").exists()
+
+
+def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(RECIPES / "mvkt.py"), "--data", "tiny", "--epochs", "1", "--deterministic"]
+    hashes = set()
+    for name in ("one", "two"):
+        output = ["--output", str(tmp_path / name), "--transforms", "gain=0.3", "noise=0.05", "any_lead=0.5"]
+        threads = {**os.environ, "OMP_NUM_THREADS": "2"}
+        done = subprocess.run([*command, *output], capture_output=True, text=True, timeout=300, env=threads)
+        assert done.returncode == 0, done.stderr
+        hashes.add((tmp_path / name / "student" / "model.safetensors").read_bytes())
+    assert len(hashes) == 1

@@ -12,6 +12,7 @@ from ecgzoo.evaluation import decision_points, evaluate_scores
 from ecgzoo.model import EcgModel
 
 LABELS = ("AF", "SR")
+AT = {"f1": (0.91, 0.92), "screening": (0.93, 0.94)}
 
 
 @pytest.fixture
@@ -87,3 +88,61 @@ def test_a_card_of_random_weights_is_short() -> None:
     card = render_card(ecgzoo.create_student("xresnet1d18").config, "folder")
     assert "Measured" not in card
     assert "medical device" in card
+
+
+def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
+    from ecgzoo.weights.card import render_card
+
+    points = {name: dict(zip(("sensitivity", "specificity"), pair, strict=True)) for name, pair in AT.items()}
+    metrics = {
+        **model.config.metrics,
+        "folds": [9, 10],
+        "records": 297,
+        "positives": {"AF": 41, "SR": 43},
+        "per_class": {"AF": 0.61, "SR": None},
+        "at_thresholds": {"AF": points},
+        "macro_auc": 0.62,
+        "ci": [0.51, 0.73],
+        "macro_average_precision": 0.31,
+        "fmax": 0.32,
+        "brier": 0.33,
+        "ece": 0.34,
+        "subgroups": {"female": {"records": 101, "macro_auc": 0.63, "ci": [0.52, 0.74]}},
+    }
+    thresholds = {"AF": {"f1": 0.4, "screening": 0.2, "lower": 0.1, "upper": 0.5}}
+    config = dataclasses.replace(model.config, metrics=metrics, thresholds=thresholds)
+    lines = render_card(config, "folder").splitlines()
+    for line in (
+        "| AF | atrial fibrillation | AFIB | 49436004 | 0.400 | 0.200 | 0.100 | 0.500 |",
+        "| SR | — | — | — | — | — | — | — |",
+        "| AF | 41 | 0.6100 | 0.910 | 0.920 | 0.930 | 0.940 |",
+        "| SR | 43 | — | — | — | — | — |",
+        "| female | 101 | 0.6300 | 0.5200 to 0.7400 |",
+        "Macro average precision 0.3100, Fmax 0.3200, Brier score 0.3300, calibration error 0.3400.",
+    ):
+        assert line in lines
+    assert any(
+        "Macro AUC **0.6200** (95 % interval 0.5100 to 0.7300, patients resampled) on 297 records of some data, "
+        "folds 9, 10. The epoch, the temperature" in line
+        for line in lines
+    )
+    columns = lines[lines.index("## Measured") + 4]
+    assert [name.strip() for name in columns.strip("|").split("|")][3:] == [
+        f"{what} ({point})" for point in ("flag", "screening") for what in ("sensitivity", "specificity")
+    ]
+    assert "# xresnet1d18 on lead I" in lines
+    assert "- windows of 2.5 s every 1.25 s, aggregated by mean" in lines
+
+
+def test_figures_of_other_records_and_no_reliability_are_not_said_otherwise(model: EcgModel) -> None:
+    from ecgzoo.weights.card import render_card
+
+    metrics = {**model.config.metrics, "chosen_on_these_folds": False, "simulated": True, "reliability": []}
+    training = {**model.config.training, "simulated": False}
+    config = dataclasses.replace(model.config, metrics=metrics, training=training, thresholds={}, calibrated_on=None)
+    card = render_card(config, "folder")
+    assert "same records" not in card
+    assert "of some data (simulated), fold 9." in card
+    assert "![" not in card
+    assert "it has never seen a patient" not in card
+    assert "No thresholds were chosen." in card

@@ -5,7 +5,9 @@ volts (it drops what is not ASCII), and takes 4 ms a record. Formats that are pl
 12-lead databases, go through numpy; the others are decoded by wfdb.
 """
 
+import dataclasses
 import math
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -17,8 +19,10 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 
+_SUFFIXES = (".hea", ".dat", ".mat")
 _UNITS_PER_MILLIVOLT = {"mv": 1.0, "uv": 1e3, "μv": 1e3, "nv": 1e6, "v": 1e-3}  # casefold() turns both micro signs to μ
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
 _GAINS = (1e-3, 1e12)  # digital units a millivolt, of the coarsest and the finest recorder imaginable
@@ -89,7 +93,30 @@ class _Header:
     channels: list[_Channel]
 
 
-def read_record(path: str | Path) -> Record:
+class WfdbReader(Reader):
+    """WFDB: a header ``.hea`` and its samples, which say rate and units themselves."""
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether `path` is a part of a record, or its name without a suffix."""
+        return path.suffix in _SUFFIXES or os.path.exists(f"{path}.hea")  # no error for what can be no name
+
+    def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
+        """See `read_wfdb`; `leads` name the channels anew, in their order.
+
+        Raises:
+            SignalError: as `read_wfdb`; or units or a rate are given, which the header says; or not a name a channel.
+        """
+        if units is not None or rate_hz is not None:
+            raise SignalError(f"{path}: a WFDB header says units and rate; leave out units and rate_hz")
+        record = read_wfdb(path)
+        if leads is None:
+            return record
+        if len(leads) != len(record.leads):
+            raise SignalError(f"{path}: {len(leads)} leads for channels {', '.join(record.leads)}; name each")
+        return dataclasses.replace(record, leads=leads)
+
+
+def read_wfdb(path: str | Path) -> Record:
     """Read a WFDB record, in millivolts, all channels that are voltages.
 
     Lead names take the spelling of ``LEADS_12``; a channel under another name keeps it. Such a channel is left out,
@@ -157,7 +184,7 @@ def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
 
 
 def _read_header(path: Path) -> _Header:
-    if path.suffix in (".hea", ".dat", ".mat"):
+    if path.suffix in _SUFFIXES:
         path = path.with_suffix("")
     path = Path(f"{path}.hea")
     try:

@@ -1,0 +1,53 @@
+"""read_record: a recording in any registered format, chosen by its content."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecgzoo import registry
+from ecgzoo.errors import RegistryError, SignalError
+from ecgzoo.files import open_regular
+from ecgzoo.signal import Record, resolve_leads
+from ecgzoo.signal.readers.contract import Reader
+
+HEAD_BYTES = 4096
+
+
+def read_record(
+    path: str | Path,
+    *,
+    leads: str | Sequence[str] | None = None,
+    units: str | None = None,
+    rate_hz: float | None = None,
+) -> Record:
+    """Read a recording, in millivolts, by the first registered reader that knows its format; ours come first.
+
+    Args:
+        path: the file, or a WFDB record with or without its suffix.
+        leads: names of the channels, in order, where the file does not say, or says them otherwise.
+        units: of the samples, where the file does not say.
+        rate_hz: samples per second, where the file does not say.
+
+    Raises:
+        SignalError: no reader knows the format, or the one that does cannot read it.
+        RegistryError: a reader's factory fails.
+    """
+    path = Path(path)
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        head = b""  # a WFDB record without its suffix, or a file that is not there: the reader says which
+    readers = [_built(name) for name in sorted(registry.names("reader"), key=lambda name: name != "wfdb")]
+    chosen = next((reader for reader in readers if reader.sniff(head, path)), None)
+    if chosen is None and os.path.exists(path):
+        raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
+    return (chosen or readers[0]).read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+
+
+def _built(name: str) -> Reader:
+    found = registry.lookup("reader", name)
+    reader = registry.build(found, (), {})
+    if not isinstance(reader, Reader):
+        raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is no ecgzoo Reader")
+    return reader

@@ -1,0 +1,13 @@
+"""One file per format; the contract is in ``contract.py``. Imports no wfdb."""
+
+from ecgzoo.specs import ReaderSpec
+
+SPECS = (
+    ReaderSpec(
+        name="wfdb",
+        factory="ecgzoo.signal.readers.wfdb:WfdbReader",
+        summary="WFDB records of PhysioNet: .hea beside .dat or .mat",
+    ),
+)
+
+__all__ = ["SPECS"]
