@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast lint bench paper-quick clean
+.PHONY: mvkt test test-fast lint bench faults paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -31,6 +31,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/clt.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/startup.py
+
+# kills, full disks, files of every wrong form: a quarter of an hour
+faults: $(INSTALLED)
+	$(BIN)/python benchmarks/faults.py
 
 # PTBXL=DIR for real records; the simulated cohort without
 paper-quick: $(INSTALLED)

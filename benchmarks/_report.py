@@ -15,11 +15,16 @@ RESULTS = Path(__file__).parent / "results"
 
 def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print `rows` and write ``results/<name>.json``; `limit` says what the figures are held against."""
+    show(name, limit, rows)
+    write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
+
+
+def show(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print `rows` alone."""
     table = Table(*rows[0], title=name, caption=limit)
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console(width=150).print(table)  # not the 80 of a pipe
-    write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
 
 
 def peak_growth_mb(call: Callable[[], object]) -> float:

@@ -7,7 +7,8 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and other formats, surrogates, line and paragraph ends
+# controls, bidi and other formats, surrogates, private and unassigned characters, line and paragraph ends
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _LONGEST_MESSAGE = 3000
 
 
@@ -59,6 +60,13 @@ class RecipeError(EcgZooError):
 
 class WeightsError(EcgZooError):
     """A weights folder or checkpoint that is missing, damaged or of another shape."""
+
+
+class WriteError(EcgZooError, OSError):
+    """A file that cannot be written: no room, no right. Made as any OSError, of number, reason and path."""
+
+    def __str__(self) -> str:
+        return printable(f"{self.filename} cannot be written: {self.strerror}. Make room there, or take another place.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -16,10 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ecgzoo.errors import WriteError
+
 JSON_BYTES = 4 << 20
 JSON_CONTAINERS = 250_000  # lists and objects, each of which takes some 70 bytes for the two it is written in
 STALE_S = 86_400.0
 
+_RUST = re.compile(r"\(os error (\d{1,4})\)")  # how the writers of safetensors say which OSError it was
 _TEMPORARY = re.compile(r"\..+\.ecgzoo-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,9})-[0-9a-f]{8}")
 
 
@@ -90,7 +93,21 @@ def write_atomic(path: Path, write: Callable[[Path], None], new: bool = False) -
 
     Raises:
         FileExistsError: `path` exists and is to be `new`; of two that write it at once, one is refused.
+        WriteError: the system does not let it be written; `path` is as it was. It is an OSError, too.
     """
+    try:
+        _write_atomic(path, write, new)
+    except (WriteError, FileExistsError):
+        raise
+    except Exception as error:
+        said = _RUST.search(str(error))
+        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+        if number is None:
+            raise
+        raise WriteError(number, os.strerror(number), str(path)) from error
+
+
+def _write_atomic(path: Path, write: Callable[[Path], None], new: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.ecgzoo-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}")

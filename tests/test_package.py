@@ -20,7 +20,7 @@ TRAINING = {"backbones", "config", "create", "data", "errors", "evaluation", "fi
 LAYERS = {
     "errors": set(),
     "specs": set(),
-    "files": set(),
+    "files": {"errors"},
     "provenance": set(),
     "hookspecs": {"specs"},
     "plugins": {*BASE, "hookspecs", "builtins"},

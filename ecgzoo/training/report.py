@@ -131,7 +131,9 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
         ):
             raise ValueError("a line holds no numbers")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecipeError(f"{path} is no log of a run ({error}); delete it, and its curve is left out") from error
+        raise RecipeError(
+            f"{path} is damaged ({error}); delete it and continue with --resume: its curve is left out"
+        ) from error
     return lines
 
 

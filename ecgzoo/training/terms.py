@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -69,7 +69,11 @@ def parse_arguments(given: Any) -> dict[str, Any]:
     """
     if isinstance(given, Mapping):
         return dict(given)
-    if isinstance(given, str) or not all(re.fullmatch(r"\w+=.+", str(text)) for text in given):
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Iterable)
+        or not all(re.fullmatch(r"\w+=.+", str(text)) for text in given)
+    ):
         raise RecipeError(f"found {given!r}; expected a mapping, or texts name=value, such as drop_rate=0")
     return {name: literal(value) for name, _, value in (str(text).partition("=") for text in given)}
 

@@ -1,9 +1,9 @@
 """The model card and its calibration plot, rendered from the config: nothing in them is typed by hand."""
 
 import html
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -85,7 +85,7 @@ def _metadata(config: ModelConfig) -> ModelCardData:
             task_name=f"ECG classification, {_line(config.task)}",
             dataset_type=_line(metrics["data"]),
             dataset_name=f"{_line(metrics['data'])}{simulated}",
-            dataset_split=_folds(metrics),
+            dataset_split=_line(_folds(metrics)),
             metric_type="roc_auc",
             metric_name="macro AUC",
             metric_value=round(metrics["macro_auc"], 4),
@@ -217,7 +217,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
     return [f"| {' | '.join(map(cell, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
 
 
-def plot_calibration(config: ModelConfig, path: Path) -> None:
+def plot_calibration(config: ModelConfig) -> bytes:
     """Predicted against observed frequency, all labels together, as PNG."""
     from matplotlib.figure import Figure
 
@@ -228,4 +228,6 @@ def plot_calibration(config: ModelConfig, path: Path) -> None:
     axes.scatter(predicted, observed, s=[10 + 190 * count / max(counts) for count in counts])
     title = f"{_line(config.metrics['data'])}, {_folds(config.metrics)}, ECE {config.metrics['ece']:.3f}"
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that has the label", title=title)
-    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100, metadata={"Software": None})
+    return drawn.getvalue()

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save
+from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, WeightsError
-from ecgzoo.files import parse_json, read_bytes, read_json, write_atomic, write_bytes, write_json, write_text
+from ecgzoo.files import parse_json, read_bytes, read_json, write_bytes, write_json, write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.weights.card import plot_calibration, render_card
-from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, MEANING, PICKLES, SHA256, WEIGHTS
+from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, MEANING, NEXT_CONFIG, PICKLES, SHA256, WEIGHTS
 
 MEANT = (
     *("architecture", "arguments", "leads", "classes", "rate_hz", "window_s", "stride_s", "aggregation"),
@@ -34,19 +34,22 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
     The card says that `source` loads the model: the folder itself if not given.
 
     Weights are written in ``config.weights_dtype``. The config, which carries their hash, is written last: a folder
-    with a config that fits is whole.
+    with a config that fits is whole. Where a model is replaced, its config is first put beside the old one, and whoever
+    reads the folder at any time finds one of the two models, whole.
 
     Raises:
+        WriteError: no room, or no right to write.
         WeightsError: a weight is not finite, not in half precision or beyond `LARGEST_WEIGHT`; or the config makes no
             card, or no JSON.
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
     try:
         card = render_card(model.config, source or str(folder))
+        plot = plot_calibration(model.config) if model.config.metrics.get("reliability") else b""
         parse_json(json.dumps(model.config.to_dict(), indent=2, allow_nan=False))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
-            f"the config's metrics or training make no card ({error!r}); leave them empty, or whole"
+            f"the config's metrics or training make no card or calibration plot ({error!r}); leave them empty, or whole"
         ) from error
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
     if half:
@@ -61,18 +64,16 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
         if problem := _impossible(name, tensor):
             raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
     # one metadata key: with two or more, the file's hash changes from run to run
-    content = save(state, metadata={"format": "pt"})
+    content = tensors_as_bytes(state, metadata={"format": "pt"})
+    digests = {SHA256: hashlib.sha256(content).hexdigest(), MEANING: meaning(model.config)}
+    values = {**model.config.to_dict(), **digests}
+    write_json(folder / NEXT_CONFIG, values)
     write_bytes(folder / WEIGHTS, content)
-    digest = hashlib.sha256(content).hexdigest()
-    if model.config.metrics.get("reliability"):
-        try:
-            write_atomic(folder / CALIBRATION_PLOT, lambda path: plot_calibration(model.config, path))
-        except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(
-                f"the config's metrics make no calibration plot ({error!r}); leave them empty"
-            ) from error
+    if plot:
+        write_bytes(folder / CALIBRATION_PLOT, plot)
     write_text(folder / CARD, card)
-    write_json(folder / CONFIG, {**model.config.to_dict(), SHA256: digest, MEANING: meaning(model.config)})
+    write_json(folder / CONFIG, values)
+    (folder / NEXT_CONFIG).unlink(missing_ok=True)
     return folder
 
 
@@ -98,6 +99,9 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
     except OSError as error:
         raise WeightsError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     found = hashlib.sha256(content).hexdigest()
+    for name in (NEXT_CONFIG, CONFIG):  # of a model that is just being replaced, or was when its writer was killed
+        if found != expected and (folder / name).is_file():
+            config, expected, meant = _parse_config(folder / name)
     if found != expected:
         raise WeightsError(
             f"{folder / WEIGHTS} has sha256 {found}, its config says {expected}: "
@@ -255,13 +259,17 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None, str | None]:
             raise WeightsError(
                 f"{folder}: no {name}; a model is a folder of {CONFIG} and {WEIGHTS}, as save_pretrained writes it"
             )
+    return _parse_config(folder / CONFIG)
+
+
+def _parse_config(file: Path) -> tuple[ModelConfig, str | None, str | None]:
     try:
-        values: Any = read_json(folder / CONFIG)
+        values: Any = read_json(file)
     except OSError as error:
-        raise WeightsError(f"{folder / CONFIG} cannot be read ({error.strerror}); save the model again") from error
+        raise WeightsError(f"{file} cannot be read ({error.strerror}); save the model again") from error
     except ValueError as error:
-        raise WeightsError(f"{folder / CONFIG} is not JSON ({error}); save the model again") from error
+        raise WeightsError(f"{file} is not JSON ({error}); save the model again") from error
     if not isinstance(values, dict):
-        raise WeightsError(f"{folder / CONFIG} holds a {type(values).__name__}; expected an object")
+        raise WeightsError(f"{file} holds a {type(values).__name__}; expected an object")
     expected, meant = values.pop(SHA256, None), values.pop(MEANING, None)
-    return ModelConfig.from_dict(values, str(folder / CONFIG)), expected, meant
+    return ModelConfig.from_dict(values, str(file)), expected, meant

@@ -108,6 +108,8 @@ def push(
     from ecgzoo.weights.folder import read_folder
 
     read_folder(folder)
+    if _expected_sha256(folder / CONFIG) != _sha256(folder / WEIGHTS):
+        raise WeightsError(f"{folder}: saving was interrupted, and its {CONFIG} is an older one; save the model again")
     files = _files_to_push(folder)
     if dry_run:
         lines = [f"{file.name}  {file.stat().st_size} bytes  sha256 {_sha256(file)}" for file in files]

@@ -20,6 +20,7 @@ def test_printable_leaves_what_is_printable() -> None:
         assert printable(text) == text
     assert printable(BAD) == "a\\x1b[2Jb\\u202ec\\nd\\r\\x07\\u2028e\\x9b[/x]\\ud800"
     assert printable(printable(BAD)) == printable(BAD)
+    assert printable("a\uf257b\U000e0fff") == "a\\uf257b\\U000e0fff"  # private, unassigned
 
 
 @pytest.mark.parametrize("kind", [EcgZooError, WeightsError, DataError])
@@ -32,7 +33,7 @@ def test_an_error_is_one_printable_line(kind: type[EcgZooError]) -> None:
 
 
 def test_a_prediction_shows_its_names_in_their_own_lines() -> None:
-    shown = str(Prediction(BAD, (BAD,), (0.5,), 1, ("I",), {BAD: "present"}, (BAD, BAD)))
+    shown = str(Prediction(BAD, (BAD,), (0.5,), 1, ("I",), 1.0, {BAD: "present"}, notes=(BAD, BAD)))
     first, *notes = shown.split("\n")
     assert len(notes) == 2
     assert all(line.isprintable() for line in (first, *notes))

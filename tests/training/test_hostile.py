@@ -118,7 +118,7 @@ def test_an_argument_that_is_nested_too_deeply_is_text() -> None:
 def test_a_log_that_is_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(content)
-    with pytest.raises(RecipeError, match=r"log\.jsonl is no log of a run"):
+    with pytest.raises(RecipeError, match=r"log\.jsonl is damaged"):
         _read_log(path)
     path.write_text('{"epoch": 0, "val_macro_auc": 0.5}\n')
     assert _read_log(path)[0]["epoch"] == 0

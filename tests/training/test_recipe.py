@@ -77,6 +77,9 @@ def test_another_loss_term_is_refused(text: str) -> None:
         {"lr": "a"},
         {"precision": "fp16"},
         {"aggregation": "median"},
+        {"student_arguments": 3},
+        {"losses": "bce=1"},
+        {"transforms": 3},
     ],
 )
 def test_contradictions_are_refused(fields: dict) -> None:

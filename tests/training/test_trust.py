@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 import ecgzoo
 from ecgzoo import Network, Recipe, Run
 from ecgzoo.errors import EcgZooError, RecipeError, RegistryError, WeightsError
+from ecgzoo.files import _machine
 from ecgzoo.training import state as state_module
 from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.recipe import claim_folder
@@ -170,7 +171,10 @@ def test_what_a_dead_run_was_writing_is_swept_at_resume(tmp_path: Path) -> None:
     claim_folder(recipe(tmp_path), "abc")
     folder = tmp_path / "run"
     (folder / "a").mkdir()
-    dead = [folder / "a" / ".checkpoint.safetensors.ab_12xyz", folder / ".recipe.json.abcdefgh"]
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()  # and so no process has its number
+    mark = f"ecgzoo-{_machine()}-{process.pid}-0123abcd"
+    dead = [folder / "a" / f".checkpoint.safetensors.{mark}", folder / f".recipe.json.{mark}"]
     kept = [folder / "a" / ".checkpoint.safetensors.swp", folder / ".gitignore", folder / "a" / "log.jsonl"]
     for path in (*dead, *kept):
         path.touch()

@@ -262,7 +262,15 @@ def test_a_card_shows_what_a_config_says_and_does_not_obey_it(folder: Path, tmp_
         calibrated_on=bad,
         training={"data": bad, bad: bad, "data_license": bad, "recipe": {"x": f"\n```\n{bad}"}},
         metrics={
-            **{"data": bad, "folds": [9], "macro_auc": 0.9, "ci": [0.8, 1], "records": 3, "fmax": 0.1, "brier": 0.1},
+            **{
+                "data": bad,
+                "folds": [9, "\u202e"],
+                "macro_auc": 0.9,
+                "ci": [0.8, 1],
+                "records": 3,
+                "fmax": 0.1,
+                "brier": 0.1,
+            },
             **{"per_class": {bad: 0.9}, "positives": {bad: 1}, "macro_average_precision": 0.5, "ece": 0.1},
             "subgroups": {bad: {"records": 1, "macro_auc": 0.5, "ci": [0, 1]}},
         },
