@@ -560,6 +560,7 @@ class Harness:
         with suppress(OSError):
             self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
             self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+            self._status = os.open("/proc/self/status", os.O_RDONLY)
         self.measures = hasattr(self, "_statm")
         signal.signal(signal.SIGALRM, self._hang)
         sys.addaudithook(self._audit)
@@ -645,8 +646,13 @@ class Harness:
         seconds = time.perf_counter() - start
         if self.outside:
             problem = problem or f"touches {self.outside[0]}"
-        growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before if self.measures else 0.0
+        growth = self._peak() - before if self.measures else 0.0
         return problem, seconds, growth
+
+    def _peak(self) -> float:
+        """MB that this process held at most since `_memory`; ru_maxrss would begin with what its parent held."""
+        status = os.pread(self._status, 4000, 0)
+        return int(status.split(b"VmHWM:")[1].split()[0]) / 1024
 
     def _memory(self) -> float:
         """MB that this process holds; its peak starts anew."""
