@@ -38,11 +38,12 @@ def read_record(
             head = file.read(HEAD_BYTES)
     except OSError:
         head = b""  # a WFDB record without its suffix, or a file that is not there: the reader says which
-    readers = [_built(name) for name in sorted(registry.names("reader"), key=lambda name: name != "wfdb")]
-    chosen = next((reader for reader in readers if reader.sniff(head, path)), None)
+    names = sorted(registry.names("reader"), key=lambda name: not registry.lookup("reader", name).built_in)
+    # one after the other: a plugin's reader is not even imported for a file that ours knows
+    chosen = next((reader for reader in map(_built, names) if reader.sniff(head, path)), None)
     if chosen is None and os.path.exists(path):
         raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
-    return (chosen or readers[0]).read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+    return (chosen or _built("wfdb")).read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
 
 
 def _built(name: str) -> Reader:

@@ -61,6 +61,7 @@ class Feed:
             processes: how many.
         """
         rate_hz, size = self.records.cohort.rate_hz, self.records.batch_size
+        nothing_drawn = Draws((), 0, self.records.device)
         for step, (millivolts, batch) in enumerate(self.records.epoch(self.seed, epoch, process, processes)):
 
             def shown(crops: Crops, transforms: Sequence[tuple[int, Transform]], step: int = step) -> Crops:
@@ -69,7 +70,6 @@ class Feed:
                     crops = transform(replace(crops, draws=draws), done)
                 return crops
 
-            nothing_drawn = Draws((), 0, self.records.device)
             both = shown(Crops(millivolts, batch, self.leads, rate_hz, nothing_drawn), self.for_both)
             own = both
             if not any(transform.every_lead for _, transform in self.for_student):
