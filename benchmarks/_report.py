@@ -10,7 +10,8 @@ from rich.table import Table
 from ecgzoo.files import write_json
 from ecgzoo.provenance import provenance
 
-RESULTS = Path(__file__).parent / "results"
+CHECKOUT = Path(__file__).parents[1]  # where `-m benchmarks.…` and `from benchmarks import …` work
+RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
 def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
