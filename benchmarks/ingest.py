@@ -1,6 +1,6 @@
 """How long does PTB-XL take into the store, and out of it again?
 
-    python -m benchmarks.ingest DIR    # PTB-XL's folder
+python -m benchmarks.ingest DIR    # PTB-XL's folder
 """
 
 import os
