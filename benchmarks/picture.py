@@ -80,11 +80,12 @@ def draw(path: Path) -> None:
     """All three, on a background of its own: legible on a dark page too."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     record = simulated()
     summary = json.loads((RESULTS / "paper_summary.json").read_text(encoding="utf-8"))
     with rc_context({"text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}):
-        figure = Figure(figsize=(11, 4.0), facecolor="white", layout="constrained")
+        figure = Figure(figsize=(11, 4.0), facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
         grid = figure.add_gridspec(2, 2, width_ratios=(1.2, 1), height_ratios=(1, 1.5))
         above, below, right = (
             figure.add_subfigure(part).add_subplot() for part in (grid[0, 0], grid[1, 0], grid[:, 1])

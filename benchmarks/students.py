@@ -9,7 +9,6 @@ recipes/README.md (all).
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,8 +29,8 @@ from ecgzoo.signal import Record
 
 SEED = 0  # of the simulated record
 MOST_ROWS = 8
-ROUNDS = 15
-HEAD = ("weights", "task", "leads", "macro AUC (95 % interval)", "data, folds", "parameters", "MB", "ms")
+ROUNDS = 40
+HEAD = ("weights", "task (classes)", "leads", "macro AUC (95 % interval)", "data, folds", "parameters", "MB", "ms")
 
 Row = Mapping[str, Any]
 
@@ -47,6 +46,7 @@ def of_config(name: str, config: ModelConfig) -> dict[str, Any]:
     return {
         "weights": name,
         "task": config.task,
+        "classes": config.num_classes,
         "leads": len(config.leads) if len(config.leads) > 3 else ", ".join(config.leads),
         "macro AUC": metrics["macro_auc"],
         "low": metrics["ci"][0],
@@ -72,13 +72,13 @@ def simulated() -> Record:
 
 
 def cpu_ms(call: Callable[[], object]) -> float:
-    """Median CPU time of a call on one thread, after three that warm up: other processes do not count."""
+    """CPU time of a call on one thread, the fastest of `ROUNDS` as timeit has it: other processes hardly count."""
     times = []
-    for _ in range(ROUNDS + 3):
+    for _ in range(ROUNDS):
         start = time.process_time()
         call()
         times.append(time.process_time() - start)
-    return statistics.median(times[3:]) * 1e3
+    return min(times) * 1e3
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -112,10 +112,10 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells = (
             f"`{row['weights']}`",
-            row["task"],
+            f"{row['task']} ({row['classes']})",
             row["leads"],
-            f"{row['macro AUC']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
-            f"{row['data']}, {row['folds']}{' †' if row['chosen on these folds'] else ''}",
+            f"{row['macro AUC']:.3f} ({row['low']:.3f}–{row['high']:.3f})",
+            f"{row['data']}, {row['folds']}{'†' if row['chosen on these folds'] else ''}",
             f"{row['parameters'] / 1e6:.2f} M",
             f"{row['MB']:.1f}",
             f"{row['ms']:.0f}",
