@@ -53,7 +53,7 @@ def of_config(name: str, config: ModelConfig) -> dict[str, Any]:
         "high": metrics["ci"][1],
         "data": metrics["data"],
         "folds": ", ".join(map(str, metrics["folds"])),
-        "chosen on these folds": metrics["chosen_on_these_folds"],
+        "chosen on these folds": metrics.get("chosen_on_these_folds", False),
     }
 
 
