@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast lint bench faults paper-quick clean
+.PHONY: mvkt test test-fast lint bench students picture faults paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -26,19 +26,27 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/engine_overhead.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/clt.py
-	$(BIN)/python benchmarks/inference.py
-	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python -m benchmarks.engine_overhead
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.clt
+	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.startup
+
+# the table of packaged models, measured, and where it stands: README.md, recipes/README.md
+students: $(INSTALLED)
+	$(BIN)/python -m benchmarks.students
+
+# docs/picture.png, which README.md shows
+picture: $(INSTALLED)
+	$(BIN)/python -m benchmarks.picture
 
 # kills, full disks, files of every wrong form: a quarter of an hour
 faults: $(INSTALLED)
-	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python -m benchmarks.faults
 
 # PTBXL=DIR for real records; the simulated cohort without
 paper-quick: $(INSTALLED)
-	$(BIN)/python benchmarks/paper/grid.py --quick $(if $(PTBXL),--root $(PTBXL))
+	$(BIN)/python -m benchmarks.paper.grid --quick $(if $(PTBXL),--root $(PTBXL))
 
 clean:
 	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -7,10 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ecgzoo.files import write_json
+from ecgzoo.files import write_json, write_text
 from ecgzoo.provenance import provenance
 
-RESULTS = Path(__file__).parent / "results"
+CHECKOUT = Path(__file__).parents[1]  # where `-m benchmarks.…` and `from benchmarks import …` work
+RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
 def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -25,6 +26,22 @@ def show(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     Console(width=150).print(table)  # not the 80 of a pipe
+
+
+def write_between(marker: str, texts: Mapping[str, str]) -> None:
+    """Replace what stands between ``<!-- marker -->`` and ``<!-- /marker -->`` in pages of the checkout.
+
+    Args:
+        marker: its name.
+        texts: what to write, by page.
+    """
+    for name, text in texts.items():
+        page = CHECKOUT / name
+        before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {marker} -->\n")
+        _, end, after = rest.partition(f"<!-- /{marker} -->")
+        if not end:
+            raise SystemExit(f"{name} has no <!-- {marker} --> followed by <!-- /{marker} -->")
+        write_text(page, f"{before}{begin}{text}{end}{after}")
 
 
 def peak_growth_mb(call: Callable[[], object]) -> float:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _report import peak_growth_mb, report
 from rich.progress import track
 
+from benchmarks._report import CHECKOUT, peak_growth_mb, report
 from ecgzoo.create import create_loss
 from ecgzoo.losses.clt import CLT
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
@@ -86,8 +86,8 @@ def some_labels(size: int) -> torch.Tensor:
 
 def growth_mb(critic: str, size: int) -> float:
     """What a step adds to the peak memory of a process that holds the bank, in MB (Linux)."""
-    code = f"import clt; print(clt.measure_growth({critic!r}, {size}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=sys.path[0])
+    code = f"from benchmarks import clt; print(clt.measure_growth({critic!r}, {size}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     return float(done.stdout)
 
 

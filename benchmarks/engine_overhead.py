@@ -14,9 +14,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-from _report import report
 from rich.progress import track
 
+from benchmarks._report import report
 from ecgzoo import Batch, DataInfo, LossTerm, Recipe, Run, create_model, create_teacher
 from ecgzoo.backbones.fold import folded
 from ecgzoo.training import state

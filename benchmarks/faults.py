@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from _faults.common import Deadline, Tally, install_plugin
-from _report import report, show
+from benchmarks._faults.common import Deadline, Tally, install_plugin
+from benchmarks._report import CHECKOUT, report, show
 
 LIMIT = "none lost; 2 s and 50 MB + twice the file a case"
 MEMORY = Path("/dev/shm")  # where Linux keeps files in memory: a hundred thousand cases wait for no disk
@@ -26,15 +26,15 @@ def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> Iterator[T
     """One of `PARTS`, in this process."""
     install_plugin(folder)
     if name == "disk":
-        from _faults.disk import fill_disk
+        from benchmarks._faults.disk import fill_disk
 
         yield from fill_disk(folder)
     elif name == "fuzz":
-        from _faults.fuzz import fuzz
+        from benchmarks._faults.fuzz import fuzz
 
         yield from fuzz(folder, deadline, quick)
     else:
-        from _faults.kills import kill_training, kill_two_processes, kill_writers
+        from benchmarks._faults.kills import kill_training, kill_two_processes, kill_writers
 
         yield from kill_writers(folder, quick)
         if not quick:
@@ -44,15 +44,16 @@ def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> Iterator[T
 
 def start(name: str, folder: Path, quick: bool, seconds: float, prefix: list[str]) -> "subprocess.Popen[bytes]":
     """A part in a process of its own; its rows come as JSON in `folder`."""
-    command = [*prefix, sys.executable, __file__, "--part", name, "--folder", str(folder), "--seconds", str(seconds)]
+    inner = ("-m", "benchmarks.faults", "--part", name, "--folder", str(folder), "--seconds", str(seconds))
+    command = [*prefix, sys.executable, *inner, *["--quick"] * quick]
     (folder / name).mkdir()
-    return subprocess.Popen(command + ["--quick"] * quick, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(command, cwd=CHECKOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def repeat(case: str, folder: Path) -> int:
     """One case of a fuzzer again, with its traceback."""
-    from _faults.fuzz import Harness
-    from _faults.mutate import Dice
+    from benchmarks._faults.fuzz import Harness
+    from benchmarks._faults.mutate import Dice
 
     name, _, number = case.rpartition(":")
     install_plugin(folder)
@@ -87,7 +88,7 @@ def main() -> int:
 
 def every_part(folder: Path, given: argparse.Namespace) -> int:
     """Run the parts and put their rows together."""
-    from _faults.disk import namespace
+    from benchmarks._faults.disk import namespace
 
     prefix, seconds = namespace(), given.minutes * 60
     wanted = [name for name in PARTS if given.only in (None, name) and (name != "disk" or prefix)]

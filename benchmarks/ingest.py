@@ -1,4 +1,7 @@
-"""How long does PTB-XL take into the store, and out of it again? Takes PTB-XL's folder: ``ingest.py DIR``."""
+"""How long does PTB-XL take into the store, and out of it again?
+
+python -m benchmarks.ingest DIR    # PTB-XL's folder
+"""
 
 import os
 import sys
@@ -6,8 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _report import report
-
+from benchmarks._report import report
 from ecgzoo.data.ptbxl import load_ptbxl
 
 

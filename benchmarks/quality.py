@@ -1,6 +1,6 @@
 """Does the signal quality refuse what is no ECG, and nothing else?
 
-    python benchmarks/quality.py --root PTBXL --af2017 DIR
+    python -m benchmarks.quality --root PTBXL --af2017 DIR
 
 PTB-XL's fold 9 (lead I, and II for polarity) as it is and damaged, beside what the packaged student would have said;
 the handheld recordings of the AF Challenge 2017, on which nothing was chosen; time and memory.
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _report import peak_growth_mb, report
 from scipy.signal import resample_poly
 from sklearn.metrics import roc_auc_score
 
 import ecgzoo
+from benchmarks._report import peak_growth_mb, report
 from ecgzoo.data.ptbxl import RATE_HZ, load_ptbxl
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import LEADS_12

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _report import report
+from benchmarks._report import report
 
 ROUNDS, PLUGINS = 7, 50
 PRETRAINED = "import ecgzoo; ecgzoo.create_student('resnet1d18', pretrained=True)"

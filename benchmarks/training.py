@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _report import report
 from rich.progress import track
 from torch import Tensor, nn
 
+from benchmarks._report import report
 from ecgzoo.backbones import _blocks
 from ecgzoo.create import create_model
 from ecgzoo.training.run import has_bf16

@@ -6,8 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from _faults.common import Tally, small_model
-from _faults.kills import MODELS, NEW, OLD, WRITERS, Writer
+from benchmarks._faults.common import Tally, small_model
+from benchmarks._faults.kills import MODELS, NEW, OLD, WRITERS, Writer
 from ecgzoo.errors import EcgZooError
 from ecgzoo.training.recipe import Recipe, claim_folder
 

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 import ecgzoo
-from _faults import crashers
-from _faults.common import Deadline, Tally, small_model
-from _faults.kills import RECORD
-from _faults.mutate import Dice
+from benchmarks._faults import crashers
+from benchmarks._faults.common import Deadline, Tally, small_model
+from benchmarks._faults.kills import RECORD
+from benchmarks._faults.mutate import Dice
 from ecgzoo.data import parse_folds
 from ecgzoo.data.ptbxl import _read_database, _read_statements, load_ptbxl
 from ecgzoo.data.store import open_store, write_signals, write_table

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import ecgzoo
-from _faults.common import Deadline, Tally, small_model
+from benchmarks._faults.common import Deadline, Tally, small_model
 from ecgzoo.data.store import open_store, write_signals, write_table
 from ecgzoo.files import read_bytes, read_json, write_atomic, write_json, write_text
 from ecgzoo.training.checkpoint import load_state, save_state

@@ -1,6 +1,6 @@
 """What might make a better student of lead I? One change at a time, judged on fold 8; fold 9 is not read.
 
-    python benchmarks/paper/attempts.py --root DIR --output runs/paper
+    python -m benchmarks.paper.attempts --root DIR --output runs/paper
 
 Runs after grid.py, whose teacher it uses. The basis is labels + MKD + the finer labels of the second task, 20 epochs
 of 2.5-second crops; each attempt changes what its fields say. The epoch is chosen on fold 8 too, alike for all. A line
@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
-
+from benchmarks.paper.grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
 from ecgzoo import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12

@@ -1,6 +1,6 @@
-"""Students of PTB-XL on strangers' recordings, without retraining, and what amplitude and wander do to them.
+"""Students of PTB-XL on external data sets, without retraining, and what amplitude and wander do to them.
 
-    python benchmarks/paper/external.py --data DIR --runs runs/paper
+    python -m benchmarks.paper.external --data DIR --runs runs/paper
 
 DIR holds ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The packaged
 models, and the twins of attempts.py that differ in their normalization. Writes ``results/external.json`` and
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from grid import RESULTS
 from rich.progress import track
 
 import ecgzoo
+from benchmarks.paper.grid import RESULTS
 from ecgzoo.evaluation import bootstrap_ci, macro_auc
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.model import EcgModel

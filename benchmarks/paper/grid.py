@@ -1,13 +1,13 @@
 """What lifts a single-lead student? Every arm, lead and seed; a run that is done is not run again.
 
-    python benchmarks/paper/grid.py --root DIR            # lead I: every arm, 5 seeds; II and V5: four arms, 3 seeds
-    python benchmarks/paper/grid.py --root DIR --leads I --arms bce mkd --seeds 2
-    python benchmarks/paper/grid.py --root DIR --quick    # make paper-quick
+    python -m benchmarks.paper.grid --root DIR            # lead I: every arm, 5 seeds; II and V5: four arms, 3 seeds
+    python -m benchmarks.paper.grid --root DIR --leads I --arms bce mkd --seeds 2
+    python -m benchmarks.paper.grid --root DIR --quick    # make paper-quick
 
 One teacher serves all. Train on folds 1 to 7, choose the epoch on 8, judge on 9; no arm was tuned: the weights of the
 terms are the published ones, everything else is the same for all. Each run leaves its network, its probabilities
-and a line of ``results.jsonl`` in ``--output``; `page.py --scores` brings the lines to benchmarks/results and writes
-docs/results.md.
+and a line of ``results.jsonl`` in ``--output``; `benchmarks.paper.page --scores` brings the lines to
+benchmarks/results and writes docs/results.md.
 """
 
 import argparse

@@ -1,20 +1,22 @@
-"""From the runs to docs/results.md: a verdict over seeds and patients, tables, plots.
+"""From the runs to docs/results.md and the headline of README.md: a verdict over seeds and patients, tables, plots.
 
-python benchmarks/paper/page.py                      # the page, from what stands in results/
-python benchmarks/paper/page.py --scores runs/paper  # first the lines and the verdicts, from what the runs left there
+python -m benchmarks.paper.page                      # the page, from what stands in results/
+python -m benchmarks.paper.page --scores runs/paper  # first the lines and the verdicts, from what the runs left there
 """
 
 import argparse
 import json
 import statistics
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attempts import ATTEMPTS, TEACHERS
-from grid import ARMS, ELSEWHERE, RESULTS, read_lines
 from scipy.stats import binomtest
 
+from benchmarks._report import write_between
+from benchmarks.paper.attempts import ATTEMPTS, TEACHERS
+from benchmarks.paper.grid import ARMS, ELSEWHERE, RESULTS, read_lines
 from ecgzoo.evaluation import macro_auc, paired_difference
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.provenance import provenance
@@ -98,7 +100,7 @@ def render(
     page = [
         "# Results",
         "",
-        "What distillation from twelve leads gives a student of one. Written by `python benchmarks/paper/page.py` "
+        "What distillation from twelve leads gives a student of one. Written by `python -m benchmarks.paper.page` "
         "from `benchmarks/results/`: `paper.jsonl` and `paper_quick.jsonl`, one line a run, `paper_summary.json`, "
         "`attempts.jsonl`, `truth.json` and `external.json`. Nothing is typed by hand.",
         "",
@@ -130,7 +132,7 @@ def _fewer(lines: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
         "## With fewer records",
         "",
         f"Lead I again, teacher and students trained on folds {lines[0]['folds']['train']}; the teacher's macro AUC is "
-        f"{summary['teacher']['macro_auc']:.4f}. `python benchmarks/paper/grid.py --root DIR --quick`, with `--arms` "
+        f"{summary['teacher']['macro_auc']:.4f}. `python -m benchmarks.paper.grid --root DIR --quick`, with `--arms` "
         "and `--seeds` for more of it.",
         "",
         *_arms(lines, summary, "I"),
@@ -155,6 +157,26 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
         f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have {plus['ensemble']:.4f}, the "
         f"teacher {summary['teacher']['macro_auc']:.4f}, so chance of a seed explains little of what is left.",
     ]
+
+
+def headline(summary: dict[str, Any], fewer: dict[str, Any]) -> str:
+    """What README.md says of it."""
+    found = summary["verdicts"]["I"]
+    plus, teachers_part = found["mvkt plus"], found["mvkt plus against bce plus"]
+    published, scarce = found["published"], fewer["verdicts"]["I"]["mvkt"]
+    text = (
+        f"**On lead I the best recipe gains {_signed(plus)} macro AUC over training on labels alone. That is "
+        f"{plus['gap_recovered']:.0%} of the gap to the teacher of twelve leads.** The teacher's part of it is only "
+        f"{_signed(teachers_part)}{_unsure(teachers_part)}; the rest comes from learning from pairs of leads first, "
+        "finer labels, longer crops and averaged weights. The published losses, MKD + CLT, give "
+        f"{_signed(published)}{_unsure(published)}; with two training folds in place of seven, {_signed(scarce)}"
+        f"{_unsure(scarce)}. Five superclasses of PTB-XL, fold 9; in brackets 95 % intervals over patients and seeds."
+    )
+    return "\n".join(textwrap.wrap(text, 120, break_on_hyphens=False)) + "\n"
+
+
+def _unsure(verdict: dict[str, Any]) -> str:
+    return "" if verdict["ci"][0] > 0 else ", which may be chance"
 
 
 def _signed(verdict: dict[str, Any]) -> str:
@@ -191,7 +213,7 @@ def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[s
         f"Lead I, trained on folds {first['folds']['train']}, epoch chosen **and** judged on fold "
         f"{first['folds']['val']}: for choosing, not for quoting. The basis is labels + MKD + the finer labels as a "
         "second task, 20 epochs of 2.5-second crops. The seed moves labels alone by "
-        f"{noise:.4f} (standard deviation, lead I, fold 9). `python benchmarks/paper/attempts.py` runs them; one "
+        f"{noise:.4f} (standard deviation, lead I, fold 9). `python -m benchmarks.paper.attempts` runs them; one "
         "with a revision beside its name runs there alone: most such options did not hold and are gone.",
         "",
         "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis |",
@@ -219,7 +241,7 @@ def _truth(truth: dict[str, Any]) -> list[str]:
         "Simulated hearts (no heart was measured): how much of each disease lies in lead I, as a share of its "
         "noise-free change in the lead that shows it best; what a student of lead I learns from 4,000 records with and "
         "without a teacher, mean of three seeds; and what can be learnt there, from four times the records. "
-        "`python benchmarks/paper/truth.py`.",
+        "`python -m benchmarks.paper.truth`.",
         "",
         "A student also takes over what its teacher does not know. Where the teacher of 4,000 records knows less than "
         f"lead I could tell ({', '.join(unsure)}), MKD gives {statistics.mean(gain[name] for name in unsure):+.3f} in "
@@ -243,12 +265,12 @@ def _external(external: dict[str, Any]) -> list[str]:
     ]
     twins = ", ".join(f"{kind} {auc:.4f}" for kind, auc in external["twins_on_fold_8"].items())
     return [
-        "## Strangers' recordings",
+        "## External data sets",
         "",
         "Without retraining: CPSC 2018 (12 leads, 500 Hz; classes mapped where they agree) and the AF Challenge 2017 "
         "(handheld, 300 Hz, taken for lead I; normal rhythm against the rest). The samples are small, the intervals "
         "wide. mv_global and window_z are twins that differ in nothing else; macro AUC on PTB-XL's fold 8: "
-        f"{twins}. `python benchmarks/paper/external.py`.",
+        f"{twins}. `python -m benchmarks.paper.external`.",
         "",
         "| data | model | class | positives | AUC | 95 % interval |",
         "|---|---|---|---|---|---|",
@@ -331,6 +353,7 @@ def main() -> None:
     lines, fewer = (read_lines(RESULTS / f"{name}.jsonl") for name in ("paper", "paper_quick"))
     summary = json.loads((RESULTS / "paper_summary.json").read_text(encoding="utf-8"))
     write_text(DOCS / "results.md", render(lines, fewer, summary, *evidence()))
+    write_between("headline", {"README.md": headline(summary["grid"], summary["fewer"])})
     write_atomic(DOCS / "results.png", lambda path: plot(summary["grid"], path))
 
 

@@ -1,6 +1,6 @@
 """Where the truth is known: how much of a disease lies in lead I, and how much of that distillation brings over.
 
-    python benchmarks/paper/truth.py
+    python -m benchmarks.paper.truth
 
 20,000 simulated records. Teacher and students learn from folds 1 and 2 (4,000 records), the epoch is chosen on 9,
 judged is fold 10. What a student of lead I could learn at most is a student on labels alone that sees folds 1 to 8, and
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import ARMS, COMMON, RESULTS, in_parallel, train_student
 
+from benchmarks.paper.grid import ARMS, COMMON, RESULTS, in_parallel, train_student
 from ecgzoo.data import Cohort
 from ecgzoo.data.synthetic import lesion_changes, load_synthetic
 from ecgzoo.evaluation import macro_auc

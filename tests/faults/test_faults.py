@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
+CHECKOUT = Path(__file__).parents[2]
 PLANTED = """
 import os, signal, sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from _faults import fuzz, kills
-from _faults.common import Deadline, install_plugin
+from benchmarks._faults import fuzz, kills
+from benchmarks._faults.common import Deadline, install_plugin
 from ecgzoo.errors import EcgZooError
 
-folder = Path(sys.argv[2])
+folder = Path(sys.argv[1])
 install_plugin(folder)
 
 def write_in_place(at, number):
@@ -61,8 +60,9 @@ for name, case in planted.items():
 @pytest.mark.timeout(200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills and memory are measured as Linux does")
 def test_nothing_is_lost() -> None:
-    command = [sys.executable, str(SCRIPT), "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env={**os.environ, "COLUMNS": "150"})
+    command = [sys.executable, "-m", "benchmarks.faults", "--quick"]
+    environment = {**os.environ, "COLUMNS": "150"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment, cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     tried = {name.strip(): int(count) for name, count in re.findall(r"│ ([^│]+?) +│ (\d+) ", done.stdout)}
     assert sum(count for name, count in tried.items() if name.startswith("killed: ")) > 80
@@ -76,8 +76,8 @@ def test_nothing_is_lost() -> None:
 def test_a_loss_is_seen(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    command = [sys.executable, "-c", PLANTED, str(SCRIPT.parent), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, "-c", PLANTED, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     expected = {

@@ -3,15 +3,14 @@
 In double precision: training turns a rounding of single precision into differences of a thousandth within fifty steps.
 """
 
-import importlib.util
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.training import PlainNet
 from ecgzoo import create_model, create_teacher
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.losses.contract import DataInfo
@@ -23,23 +22,12 @@ from ecgzoo.training.distiller import Distiller
 STEPS, BATCH, LR = 50, 8, 1e-3
 
 
-@pytest.fixture(scope="module")
-def plain_net():
-    path = Path(__file__).parents[2] / "benchmarks" / "training.py"
-    spec = importlib.util.spec_from_file_location("training", path)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(path.parent))
-        spec.loader.exec_module(module)
-    return module.PlainNet
-
-
 def fresh(leads: tuple[str, ...], seed: int) -> EcgModel:
     torch.manual_seed(seed)
     return create_model("xresnet1d18", leads, drop_rate=0.0).double()
 
 
-def test_fifty_steps_agree(plain_net) -> None:
+def test_fifty_steps_agree() -> None:
     cohort = load_synthetic(num_records=STEPS * BATCH)
     rows = np.arange(len(cohort))
     torch.manual_seed(2)
@@ -61,8 +49,8 @@ def test_fifty_steps_agree(plain_net) -> None:
         fused.zero_grad()
         fast.append(total.item())
 
-    plain_student = plain_net(fresh(("I",), seed=1).backbone).train()
-    plain_teacher = plain_net(deepcopy(teacher.backbone))
+    plain_student = PlainNet(fresh(("I",), seed=1).backbone).train()
+    plain_teacher = PlainNet(deepcopy(teacher.backbone))
     optimizer = torch.optim.SGD(plain_student.parameters(), lr=LR, momentum=0.9, foreach=False)
     random = np.random.default_rng([3, 0])
     order, starts = random.permutation(len(rows)), random.integers(0, 751, len(rows))

@@ -1,0 +1,1 @@
+"""One script a question, run from the checkout: ``python -m benchmarks.NAME``."""

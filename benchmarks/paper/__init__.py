@@ -1,0 +1,1 @@
+"""The grid behind docs/results.md."""
