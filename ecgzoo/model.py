@@ -270,7 +270,7 @@ class EcgModel(nn.Module):
     def _why_untrained(self) -> str:
         if self.weights_source is None:
             return "has random weights, so its output means nothing; create it with pretrained=, or train it"
-        changes = "; ".join(self.weights_source.adapted) or "its classifier was replaced by a random one"
+        changes = "; ".join(self.weights_source.adapted) or "it names no classes: its classifier is not trained"
         return (
             f"has the weights of {self.weights_source.location}, but {changes}. It is a start for training, and its "
             "output means nothing yet: train it, then predict"

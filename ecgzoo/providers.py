@@ -5,7 +5,7 @@
 
 import re
 
-PROVIDES = {
+PROVIDES: dict[str, dict[str, tuple[str, ...]]] = {
     "ecgzoo-losses": {"loss": ("fitnet", "at", "rkd", "simkd", "dkd", "dist", "mld", "logit_std")},
     "ecgzoo-tcn": {"backbone": ("tcn_small", "tcn_base")},
 }

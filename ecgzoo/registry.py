@@ -127,7 +127,9 @@ def _what_to_do(kind: str, name: str) -> str:
 def to_install(kind: str, name: str) -> str | None:
     """A sentence that says which plugin to install for `name`; None if none is known, or it is installed."""
     loaded, wanted = load_plugins(), provider(kind, name)
-    if wanted is None or wanted in {plugin.distribution for plugin in (*loaded.plugins, *loaded.failures)}:
+    installed = {plugin.distribution for plugin in loaded.plugins}
+    installed |= {failure.distribution for failure in loaded.failures}
+    if wanted is None or wanted in installed:
         return None
     if wanted in PROVIDES:
         return f"It comes with a plugin that is not installed: pip install {wanted}"

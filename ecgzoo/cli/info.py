@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ecgzoo.cli.messages import cell
-from ecgzoo.errors import WeightsError
+from ecgzoo.errors import RegistryError, WeightsError, did_you_mean
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -61,17 +61,25 @@ def run(given: Namespace) -> None:
 
 
 def _has_weights(name: str) -> bool:
-    """Whether `load_pretrained` is the one to ask: not for a backbone that has no weights."""
+    """Whether `name` means trained weights; False for a backbone that has none.
+
+    Raises:
+        RegistryError: it means neither.
+    """
     from ecgzoo import registry
-    from ecgzoo.errors import AmbiguousNameError
     from ecgzoo.weights.resolve import is_folder, lookup_weights
 
-    if is_folder(Path(name)) or not registry.has("backbone", name):
+    if ":" in name.rpartition("::")[2] or is_folder(Path(name)) or registry.has("weights", name):
         return True
+    if not registry.has("backbone", name):
+        known = {*registry.names("backbone"), *registry.names("weights")}
+        missing = registry.to_install("backbone", name.partition(".")[0])
+        raise RegistryError(
+            f"{name!r} is no folder, and no backbone and no weights have this name. "
+            f"{missing or did_you_mean(name, known)}"
+        )
     try:
         lookup_weights(name)
-    except AmbiguousNameError:
-        raise
     except WeightsError:
         return False
     return True

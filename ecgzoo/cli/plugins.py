@@ -94,7 +94,8 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
         things = [(kind, name) for kind in KINDS if registry.has(kind, name)]
     if not (things or of_name or failed):
         known = {name for kind in KINDS for name in registry.names(kind)}
-        known |= {plugin.distribution for plugin in (*loaded.plugins, *loaded.failures)}
+        known |= {plugin.distribution for plugin in loaded.plugins}
+        known |= {failure.distribution for failure in loaded.failures}
         raise RegistryError(f"no plugin is called {name!r}, and nothing that one provides. {did_you_mean(name, known)}")
     rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
     for kind, thing in things:
