@@ -131,10 +131,11 @@ def to_install(kind: str, name: str) -> str | None:
     installed |= {failure.distribution for failure in loaded.failures}
     if wanted is None or wanted in installed:
         return None
+    state = "not installed" + (" or left out by ECGZOO_PLUGINS" if "ECGZOO_PLUGINS" in os.environ else "")
     if wanted in PROVIDES:
-        return f"It comes with a plugin that is not installed: pip install {wanted}"
+        return f"It comes with a plugin that is {state}: pip install {wanted}"
     # whoever wrote the name, in a model's config perhaps, chose the package
-    return f"It is of the package {wanted}, which is not installed. If you trust it: pip install {wanted}"
+    return f"It is of the package {wanted}, which is {state}. If you trust it: pip install {wanted}"
 
 
 def has(kind: str, name: str) -> bool:

@@ -100,7 +100,7 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
     rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
     for kind, thing in things:
         findings = check_one(kind, thing, root)
-        kept = f"{len(findings.clauses)} checks"
+        kept = f"{len(findings.clauses)} check{'s' * (len(findings.clauses) != 1)}"
         notes = [f"{what}: {note}" for what, note in findings.notes.items()]
         rows.append((kind, thing, findings.failures, [kept, *notes]))
     if of_name:
