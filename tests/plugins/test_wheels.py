@@ -145,7 +145,6 @@ def test_the_guide_word_for_word(python: Path, tmp_path: Path, guide_blocks) -> 
     recipe = json.loads((folder / "runs" / "my_recipe" / "recipe.json").read_text())
     assert (recipe["data"], recipe["student"], recipe["losses"][1]) == ("my_data", "my_net", "my_ecg_cosine=1")
     assert "packaged: my_net.demo of my-ecg 0.1.0" in printed
-    assert printed.count("passed") > 8  # of pytest and of the checks
     call(pip, "uninstall", "-q", "-y", "my-ecg")
 
 
