@@ -25,10 +25,8 @@ def main(paths: list[str]) -> ecgzoo.Prediction:
     model = ecgzoo.load_pretrained("resnet1d18.ptbxl_super_i")
     prediction = model.predict(paths[0] if paths else simulated())
     print(prediction)
-    if not prediction.unreadable:
-        print(
-            "quality", round(prediction.quality, 2), "heart rate", prediction.heart_rate_bpm, dict(prediction.findings)
-        )
+    findings = ", ".join(f"{name} {found}" for name, found in prediction.findings.items())
+    print(f"signal quality {prediction.quality:.2f}; {findings or prediction.unreadable}")
     return prediction
 
 
