@@ -267,6 +267,15 @@ class EcgModel(nn.Module):
                 found[label] = "uncertain" if points["lower"] <= probability < points["upper"] else certain
         return found
 
+    def _why_untrained(self) -> str:
+        if self.weights_source is None:
+            return "has random weights, so its output means nothing; create it with pretrained=, or train it"
+        changes = "; ".join(self.weights_source.adapted) or "it names no classes: its classifier is not trained"
+        return (
+            f"has the weights of {self.weights_source.location}, but {changes}. It is a start for training, and its "
+            "output means nothing yet: train it, then predict"
+        )
+
     def predict(self, record: Record | str | Path, *, insist: bool = False) -> Prediction:
         """Apply the model to one record or WFDB file: its own leads by name, rate, normalization and windows.
 
@@ -283,10 +292,7 @@ class EcgModel(nn.Module):
         """
         config = self.config
         if not config.classes:
-            raise WeightsError(
-                f"{config.architecture} has random weights and no classes, so its output means nothing; "
-                "create it with pretrained=, or train it"
-            )
+            raise WeightsError(f"{config.architecture} {self._why_untrained()}")
         if not isinstance(record, Record):
             record = read_record(record)
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it

@@ -7,7 +7,7 @@ from pathlib import Path
 from ecgzoo import registry
 from ecgzoo.errors import RegistryError, SignalError
 from ecgzoo.files import open_regular
-from ecgzoo.signal import Record, resolve_leads
+from ecgzoo.signal import LEADS_12, Record, resolve_leads
 from ecgzoo.signal.readers.contract import Reader
 
 HEAD_BYTES = 4096
@@ -32,6 +32,8 @@ def read_record(
         SignalError: no reader knows the format, or the one that does cannot read it.
         RegistryError: a reader's factory fails.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise SignalError(_how_to_make_a_record(path))
     path = Path(path)
     try:
         with open_regular(path) as file:
@@ -44,6 +46,26 @@ def read_record(
     if chosen is None and os.path.exists(path):
         raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
     return (chosen or _built("wfdb")).read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+
+
+def _how_to_make_a_record(found: object) -> str:
+    """What to say to one who gives something else than a file: an array, most often."""
+    shape = getattr(found, "shape", None)
+    if shape is None:
+        return f"found a {type(found).__name__}, expected a Record or the path of a recording"
+    array = "x.detach().cpu().numpy()" if hasattr(found, "detach") else "x"
+    reshaped, leads = "", "leads=LEADS"
+    if len(shape) == 1:
+        reshaped, leads = ".reshape(1, -1)", 'leads=["I"]'
+    elif len(shape) == 2 and shape[0] > shape[1]:
+        reshaped = ".T"
+    if len(shape) == 2 and min(shape) == len(LEADS_12):
+        leads = "leads=ecgzoo.LEADS_12"
+    return (
+        f"found an array of shape {tuple(shape)}, expected a Record: an array says neither leads, nor rate, nor unit. "
+        "For an array x in millivolts, with its rate in Hz and the names of its leads in order: "
+        f'ecgzoo.Record({array}{reshaped}.astype("float32"), {leads}, rate_hz=RATE, source="x")'
+    )
 
 
 def _built(name: str) -> Reader:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ecgzoo.errors import AmbiguousNameError, EcgZooError, EcgZooWarning, RegistryError, did_you_mean
 from ecgzoo.plugins import BUILT_IN, KINDS, load_plugins
+from ecgzoo.providers import PROVIDES, provider
 from ecgzoo.specs import Spec
 
 
@@ -110,13 +111,31 @@ def lookup(kind: str, name: str) -> Registered:
     _report_failures()
     found = _table(kind).entries.get(name, ())
     if not found:
-        left_out = ", ".join(sorted({failure.distribution for failure in load_plugins().failures}))
-        note = f" Left out for an error, see `ecgzoo plugins`: {left_out}." if left_out else ""
-        raise RegistryError(f"No {kind} is called {name!r}. {did_you_mean(name, names(kind))}{note}")
+        raise RegistryError(f"No {kind} is called {name!r}. {_what_to_do(kind, name)}")
     if len(found) > 1:
         choices = " or ".join(f"{entry.distribution}::{name}" for entry in found)
         raise AmbiguousNameError(f"Two plugins provide the {kind} {name!r}; write {choices}.")
     return found[0]
+
+
+def _what_to_do(kind: str, name: str) -> str:
+    failures = sorted({failure.distribution for failure in load_plugins().failures})
+    note = f" Left out for an error, see `ecgzoo plugins`: {', '.join(failures)}." if failures else ""
+    return (to_install(kind, name) or did_you_mean(name, names(kind))) + note
+
+
+def to_install(kind: str, name: str) -> str | None:
+    """A sentence that says which plugin to install for `name`; None if none is known, or it is installed."""
+    loaded, wanted = load_plugins(), provider(kind, name)
+    installed = {plugin.distribution for plugin in loaded.plugins}
+    installed |= {failure.distribution for failure in loaded.failures}
+    if wanted is None or wanted in installed:
+        return None
+    state = "not installed" + (" or left out by ECGZOO_PLUGINS" if "ECGZOO_PLUGINS" in os.environ else "")
+    if wanted in PROVIDES:
+        return f"It comes with a plugin that is {state}: pip install {wanted}"
+    # whoever wrote the name, in a model's config perhaps, chose the package
+    return f"It is of the package {wanted}, which is {state}. If you trust it: pip install {wanted}"
 
 
 def has(kind: str, name: str) -> bool:

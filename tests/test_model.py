@@ -134,6 +134,35 @@ def test_what_cannot_be_predicted_is_an_error() -> None:
         ecgzoo.create_student("xresnet1d18").predict(record())
 
 
+def test_an_adapted_model_is_to_be_trained() -> None:
+    with pytest.warns(UserWarning, match="Train it before use"):
+        other_leads = ecgzoo.create_student("xresnet1d18", leads="V1", pretrained="ptbxl_super_i")
+    other_classes = ecgzoo.create_student("xresnet1d18", pretrained="ptbxl_super_i")
+    other_classes.reset_classifier(3)
+    for model, said in ((other_leads, "leads I became V1"), (other_classes, "classifier is not trained")):
+        with pytest.raises(WeightsError, match=f"{said}.*train it, then predict") as caught:
+            model.predict(record())
+        assert "pretrained=" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1000,), (1, 1000), (12, 1000), (1000, 12), (2, 1000)])
+@pytest.mark.parametrize("kind", [np.ones, torch.ones])
+def test_an_array_is_answered_with_the_line_that_makes_a_record(kind, shape: tuple[int, ...]) -> None:
+    x = kind(shape)
+    with pytest.raises(SignalError, match="neither leads, nor rate, nor unit") as caught:
+        trained().predict(x)
+    line = str(caught.value)[str(caught.value).index("ecgzoo.Record(") :]
+    leads = ecgzoo.LEADS_12[: min(shape)]
+    made = eval(line, {"ecgzoo": ecgzoo, "x": x, "RATE": 500, "LEADS": leads})
+    assert (made.rate_hz, made.signal.shape[1], made.leads[0]) == (500, 1000, "I")
+
+
+def test_what_is_neither_record_nor_path_is_said() -> None:
+    for given in (None, 3, [1.0, 2.0]):
+        with pytest.raises(SignalError, match="expected a Record or the path"):
+            ecgzoo.read_record(given)  # type: ignore[arg-type] # the point of the test
+
+
 def test_what_cannot_be_read_is_an_answer_of_its_own() -> None:
     model = trained(thresholds={"MI": {"f1": 0.1, "screening": 0.1, "lower": 0.1, "upper": 0.2}})
     flat = record()

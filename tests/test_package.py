@@ -24,7 +24,8 @@ LAYERS = {
     "provenance": set(),
     "hookspecs": {"specs"},
     "plugins": {*BASE, "hookspecs", "builtins"},
-    "registry": {*BASE, "plugins"},
+    "providers": set(),
+    "registry": {*BASE, "plugins", "providers"},
     "builtins": {"specs", "hookspecs", "backbones", "losses", "transforms", "signal", "data", "recipes"},
     "recordings": {"errors", "files", "registry", "signal"},
     "recipes": {"specs"},
@@ -51,6 +52,7 @@ LAYERS = {
         "model",
         "create",
         "recordings",
+        "weights",
     },
 }
 

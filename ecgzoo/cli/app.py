@@ -7,15 +7,17 @@ argparse serves commands and recipes alike: it has subcommands, flags that take 
 import os
 import sys
 from argparse import ArgumentParser
+from importlib.metadata import version
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, plugins, predict, pull, push, recipes
+from ecgzoo.cli import evaluate, info, listing, new_plugin, plugins, predict, pull, push, recipes
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
 COMMANDS = {
     "list": listing,
     "plugins": plugins,
+    "new-plugin": new_plugin,
     "info": info,
     "evaluate": evaluate,
     "predict": predict,
@@ -29,6 +31,12 @@ def make_parser() -> ArgumentParser:
     """The command line of all commands."""
     parser = ArgumentParser(
         prog="ecgzoo", description="12-lead ECG teachers, single-lead students: list, inspect, evaluate, predict."
+    )
+    python = ".".join(map(str, sys.version_info[:3]))
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"ecgzoo {version('ecgzoo')} (torch {version('torch')}, Python {python})",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():

@@ -1,28 +1,39 @@
-"""``ecgzoo info``: one backbone, or one set of weights."""
+"""``ecgzoo info``: the model that ``predict --model`` uses, or a backbone."""
 
 import dataclasses
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from ecgzoo.cli.messages import cell
+from ecgzoo.errors import RegistryError, WeightsError, did_you_mean
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument("name", help="a backbone, or weights: name.tag, a folder, hf-hub:org/name")
-    parser.add_argument("--leads", default="I", help="leads by name or number, for a backbone")
-    parser.add_argument("--num-classes", type=int, default=5, help="classes, for a backbone")
+    parser.add_argument("name", help="as predict --model takes it: name, name.tag, a folder, hf-hub:org/name")
+    parser.add_argument("--leads", help="describe the untrained backbone, on leads by name or number")
+    parser.add_argument("--num-classes", type=int, help="describe the untrained backbone, with so many classes")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every field of the config")
 
 
 def run(given: Namespace) -> None:
-    """Describe a backbone, or a model with its weights, as JSON."""
-    from ecgzoo import registry
+    """Describe what predict --model NAME uses: leads, windows, classes, thresholds, figures, where it comes from.
+
+    A backbone without trained weights, or one with --leads or --num-classes, is described as it is before training.
+    """
     from ecgzoo.create import create_model
     from ecgzoo.weights import load_pretrained
-    from ecgzoo.weights.resolve import is_folder
 
-    name = given.name
-    is_weights = ":" in name.split("::")[-1] or is_folder(Path(name)) or registry.has("weights", name)
-    model = load_pretrained(name) if is_weights else create_model(name, given.leads, given.num_classes)
+    untrained = given.leads is not None or given.num_classes is not None or not _has_weights(given.name)
+    model = (
+        create_model(given.name, given.leads or "I", given.num_classes) if untrained else load_pretrained(given.name)
+    )
     values = {
         "weights_source": dataclasses.asdict(model.weights_source) if model.weights_source else None,
         **model.config.to_dict(),
@@ -31,4 +42,108 @@ def run(given: Namespace) -> None:
         "head_hidden_size": model.head_hidden_size,
         "feature_info": model.feature_info,
     }
-    print(json.dumps(values, indent=2))
+    if given.json:
+        print(json.dumps(values, indent=2))
+        return
+    table = Table(Column(overflow="fold"), Column(overflow="fold"), show_header=False)
+    try:
+        for name, text in _rows(values):
+            table.add_row(name, cell(text))
+        classes = _classes(values) if model.config.classes else None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{given.name}: the config's metrics or training cannot be shown ({error!r}); --json prints them as is"
+        ) from error
+    console = Console()
+    console.print(table)
+    if classes:
+        console.print(classes)
+
+
+def _has_weights(name: str) -> bool:
+    """Whether `name` means trained weights; False for a backbone that has none.
+
+    Raises:
+        RegistryError: it means neither.
+    """
+    from ecgzoo import registry
+    from ecgzoo.weights.resolve import is_folder, lookup_weights
+
+    if ":" in name.rpartition("::")[2] or is_folder(Path(name)) or registry.has("weights", name):
+        return True
+    if not registry.has("backbone", name):
+        known = {*registry.names("backbone"), *registry.names("weights")}
+        missing = registry.to_install("backbone", name.partition(".")[0])
+        raise RegistryError(
+            f"{name!r} is no folder, and no backbone and no weights have this name. "
+            f"{missing or did_you_mean(name, known)}"
+        )
+    try:
+        lookup_weights(name)
+    except WeightsError:
+        return False
+    return True
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    source, normalization, training = values["weights_source"], values["normalization"], values["training"]
+    yield "backbone", f"{values['architecture']}, {values['parameters']:,} parameters"
+    yield "weights", f"{source['origin']}: {source['location']}" if source else "none: untrained"
+    if source:
+        yield "sha256", source["sha256"]
+    yield "leads", ", ".join(values["leads"])
+    yield "input", f"{values['units']} at {values['rate_hz']:g} Hz"
+    yield (
+        "windows",
+        f"{values['window_s']:g} s every {values['stride_s']:g} s, probabilities by {values['aggregation']}",
+    )
+    yield (
+        "normalization",
+        f"one mean ({normalization['mean_mv']:.5f} mV) and deviation ({normalization['std_mv']:.5f} mV)"
+        if normalization["kind"] == "mv_global"
+        else "each window by its own mean and deviation",
+    )
+    if not values["classes"]:
+        yield "classes", f"{values['num_classes']}, without names"
+        return
+    yield "task", str(values["task"])
+    yield "temperature", f"{values['temperature']:.4g}, chosen on {values['calibrated_on'] or 'nothing'}"
+    yield from _measured(values["metrics"])
+    if not training:
+        yield "training", "not recorded"
+    for name, value in training.items():
+        if name != "recipe":
+            yield f"training, {cell(name)}", value if isinstance(value, str) else json.dumps(value)
+    yield "license", values["license"]
+    yield "intended use", values["intended_use"]
+
+
+def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not metrics:
+        yield "measured", "not recorded"
+        return
+    low, high = metrics["ci"]
+    simulated = " (simulated)" if metrics.get("simulated") else ""
+    chosen = "; epoch and thresholds were chosen on these records" if metrics.get("chosen_on_these_folds") else ""
+    yield (
+        "macro AUC",
+        f"{metrics['macro_auc']:.4f} (95 % interval {low:.4f} to {high:.4f}) on {metrics['records']} records of "
+        f"{metrics['data']}{simulated}, folds {', '.join(map(str, metrics['folds']))}{chosen}",
+    )
+    for name, group in metrics.get("subgroups", {}).items():
+        low, high = group["ci"]
+        said = f"{group['macro_auc']:.4f} ({low:.4f} to {high:.4f}), {group['records']} records"
+        yield f"macro AUC, {cell(name)}", said
+
+
+def _classes(values: Mapping[str, Any]) -> Table:
+    """One row a class: what it means, its AUC, and its thresholds on the calibrated probability."""
+    table = Table("class", "meaning", "AUC", "present from", "screening from", "uncertain between")
+    for name in values["classes"]:
+        points = values["thresholds"].get(name)
+        auc = values["metrics"].get("per_class", {}).get(name)
+        limits = [f"{points['f1']:.3f}", f"{points['screening']:.3f}"] if points else ["—", "—"]
+        limits.append(f"{points['lower']:.3f} and {points['upper']:.3f}" if points else "—")
+        meaning = values["class_info"].get(name, {}).get("name", "—")
+        table.add_row(*map(cell, (name, meaning, "—" if auc is None else f"{auc:.4f}", *limits)))
+    return table

@@ -1,8 +1,10 @@
-"""``ecgzoo plugins``: who provides what, who failed, who collides. It never fails itself."""
+"""``ecgzoo plugins``: who provides what, who failed, who collides; with ``--check``, whether it keeps its contract."""
 
 import dataclasses
 import json
+import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,17 +12,25 @@ from rich.table import Column, Table
 
 from ecgzoo import registry
 from ecgzoo.cli.messages import cell
-from ecgzoo.errors import printable
+from ecgzoo.errors import RegistryError, did_you_mean, printable
 from ecgzoo.plugins import KINDS, load_plugins
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--check", metavar="NAME", help="check a plugin's distribution, or one registered name")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of a data set's files, for --check")
 
 
 def run(given: Namespace) -> None:
-    """List installed plugins: distribution, version, what each provides; those left out, with their error."""
+    """List installed plugins, what each provides, and those that failed; or check one.
+
+    The exit status of a check is 1 if anything fails.
+    """
+    if given.check:
+        check(given.check, given.root, given.json)
+        return
     loaded = load_plugins()
     conflicts = [conflict for kind in KINDS for conflict in registry.conflicts(kind)]
     if given.json:
@@ -65,3 +75,48 @@ def run(given: Namespace) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def check(name: str, root: Path | None, as_json: bool) -> None:
+    """Print what the conformance checks find of a distribution's things, or of those called `name`; exit 1 on failure.
+
+    Raises:
+        RegistryError: nothing has this name.
+    """
+    from ecgzoo.testing import assert_nothing_overdue
+    from ecgzoo.testing import check as check_one
+
+    loaded = load_plugins()
+    failed = [failure for failure in loaded.failures if failure.distribution == name]
+    of_name = [plugin for plugin in loaded.plugins if plugin.distribution == name]
+    things = [(kind, f"{name}::{spec.name}") for plugin in of_name for kind, spec in plugin.provides]
+    if not (of_name or failed):
+        things = [(kind, name) for kind in KINDS if registry.has(kind, name)]
+    if not (things or of_name or failed):
+        known = {name for kind in KINDS for name in registry.names(kind)}
+        known |= {plugin.distribution for plugin in loaded.plugins}
+        known |= {failure.distribution for failure in loaded.failures}
+        raise RegistryError(f"no plugin is called {name!r}, and nothing that one provides. {did_you_mean(name, known)}")
+    rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
+    for kind, thing in things:
+        findings = check_one(kind, thing, root)
+        kept = f"{len(findings.clauses)} check{'s' * (len(findings.clauses) != 1)}"
+        notes = [f"{what}: {note}" for what, note in findings.notes.items()]
+        rows.append((kind, thing, findings.failures, [kept, *notes]))
+    if of_name:
+        try:
+            assert_nothing_overdue(name)
+        except AssertionError as error:
+            rows.append(("plugin", name, [str(error)], []))
+    passed = not any(failures for _, _, failures, _ in rows)
+    if as_json:
+        names = ("kind", "name", "failures", "notes")
+        print(json.dumps({"passed": passed, "checked": [dict(zip(names, row, strict=True)) for row in rows]}, indent=2))
+    else:
+        table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "result", "what was found")))
+        for kind, thing, failures, notes in rows:
+            result = ("[red]failed[/red]" if failures else "passed", "\n".join(map(cell, [*failures, *notes])))
+            table.add_row(kind, cell(thing.removeprefix(f"{name}::")), *result)
+        Console().print(table)
+    if not passed:
+        sys.exit(1)

@@ -1,5 +1,6 @@
-"""What plugin authors import to test their own: one conformance check a kind."""
+"""What plugin authors import to test their own: one conformance check a kind, and `check` for anything."""
 
+from ecgzoo.testing.anything import check
 from ecgzoo.testing.backbones import assert_backbone_conforms
 from ecgzoo.testing.datasets import assert_dataset_conforms
 from ecgzoo.testing.deprecations import assert_nothing_overdue
@@ -14,4 +15,5 @@ __all__ = [
     "assert_nothing_overdue",
     "assert_reader_conforms",
     "assert_transform_conforms",
+    "check",
 ]

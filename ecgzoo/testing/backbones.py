@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import safetensors.torch
@@ -15,6 +14,7 @@ from torch import nn
 from ecgzoo import registry
 from ecgzoo.model import BACKBONE_ATTRIBUTES
 from ecgzoo.specs import BackboneSpec
+from ecgzoo.testing.findings import Findings, Require
 
 Factory = Callable[[int, int], Any]  # (num_leads, num_classes) -> network
 
@@ -30,40 +30,39 @@ def assert_backbone_conforms(name: str) -> None:
     torch's random state is left as it was; its compile cache is emptied.
 
     Raises:
-        AssertionError: a sentence that names the backbone, the check and what was found.
+        AssertionError: a sentence for each failure, which names the backbone, the check and what was found; and the
+            parameter counts, to be pasted into its spec.
         RegistryError: no backbone has this name, or its factory cannot be imported.
     """
-    found = registry.get("backbone", name)
-    assert_factory_conforms(found.spec, registry.factory(found))
+    check_backbone(name).conclude()
 
 
 def assert_factory_conforms(spec: BackboneSpec, build: Factory) -> None:
     """`assert_backbone_conforms` for a network that is not registered yet: ``build(num_leads, num_classes)``.
 
     Raises:
-        AssertionError: a sentence that names the backbone, the check and what was found.
+        AssertionError: a sentence for each failure, which names the backbone, the check and what was found.
     """
-    _run(spec, "spec", partial(_check_spec, spec, build))
-    _run(spec, "parameter count", partial(_check_parameter_counts, spec, build))
+    check_factory(spec, build).conclude()
+
+
+def check_backbone(name: str) -> Findings:
+    """What `assert_backbone_conforms` finds."""
+    found = registry.get("backbone", name)
+    return check_factory(found.spec, registry.factory(found))
+
+
+def check_factory(spec: BackboneSpec, build: Factory) -> Findings:
+    """What `assert_factory_conforms` finds."""
+    findings = Findings(spec.name)
+    with findings.clause("spec") as require:
+        _check_spec(spec, build, require)
+    with findings.clause("parameter count") as require:
+        findings.notes["parameter count"] = f"the spec's line is parameters={_check_parameters(spec, build, require)},"
     for what, check in _CHECKS.items():
-        _run(spec, what, partial(check, build))
-
-
-def _run(spec: BackboneSpec, what: str, check: Callable[[], None]) -> None:
-    """Run one check under a fixed seed; whatever it raises becomes an AssertionError that names the check."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            check()
-        except AssertionError as error:
-            raise AssertionError(f"{spec.name}, {what}: {error}") from None
-        except Exception as error:  # a stranger's network may raise anything
-            raise AssertionError(f"{spec.name}, {what}: raised {type(error).__name__}: {error}") from error
-
-
-def _require(condition: bool, sentence: str) -> None:
-    if not condition:
-        raise AssertionError(sentence)
+        with findings.clause(what) as require:
+            check(build, require)
+    return findings
 
 
 def _same(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -82,64 +81,68 @@ def _built(build: Factory, num_leads: int = LEADS) -> Any:
     return network.eval()
 
 
-def _check_spec(spec: BackboneSpec, build: Factory) -> None:
+def _check_spec(spec: BackboneSpec, build: Factory, require: Require) -> None:
     json.dumps(asdict(spec))
     arguments = list(inspect.signature(build).parameters.values())
     names = [argument.name for argument in arguments]
-    _require(
+    require(
         names[:2] == ["num_leads", "num_classes"],
         f"the factory's first arguments are {names[:2]}, not num_leads and num_classes.",
     )
     for argument in arguments:
-        _require(
+        require(
             argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL),
             f"the factory takes *{argument.name}; name every argument, so that a misspelt one is refused.",
         )
     for argument in arguments[2:]:
-        _require(argument.default is not argument.empty, f"the factory's argument {argument.name} has no default.")
+        require(argument.default is not argument.empty, f"the factory's argument {argument.name} has no default.")
         json.dumps(argument.default)
 
 
-def _check_parameter_counts(spec: BackboneSpec, build: Factory) -> None:
-    _require(bool(spec.parameters), "the spec has no golden counts; set parameters=((leads, classes, count), …).")
-    for num_leads, num_classes, expected in spec.parameters:
+def _check_parameters(spec: BackboneSpec, build: Factory, require: Require) -> str:
+    """Compare the spec's counts with the network's; the latter as they stand in a spec."""
+    require(bool(spec.parameters), "the spec has no golden counts.")
+    counts = []
+    for num_leads, num_classes, expected in spec.parameters or ((LEADS, 5, None), (1, 5, None)):
         found = sum(parameter.numel() for parameter in build(num_leads, num_classes).parameters())
-        _require(
-            found == expected,
-            f"{found:,} parameters at {num_leads} leads and {num_classes} classes; its spec says {expected:,}.",
+        require(
+            expected in (None, found),
+            f"{found:,} parameters at {num_leads} leads and {num_classes} classes; its spec says {expected or 0:,}.",
         )
+        counts.append(f"({num_leads}, {num_classes}, {found:_})")
+    return f"({', '.join(counts)}{',' * (len(counts) == 1)})"
 
 
-def _check_interface(build: Factory) -> None:
+def _check_interface(build: Factory, require: Require) -> None:
     network = build(LEADS, CLASSES)
-    _require(isinstance(network, nn.Module), f"the factory returns {type(network).__name__}, not an nn.Module.")
-    for attribute in BACKBONE_ATTRIBUTES:
-        _require(hasattr(network, attribute), f"it has no attribute {attribute}.")
-    _require(network.num_classes == CLASSES, f"num_classes is {network.num_classes} when built for {CLASSES}.")
+    require(isinstance(network, nn.Module), f"the factory returns {type(network).__name__}, not an nn.Module.")
+    has = [require(hasattr(network, name), f"it has no attribute {name}.") for name in BACKBONE_ATTRIBUTES]
+    if all(has):
+        require(network.num_classes == CLASSES, f"num_classes is {network.num_classes} when built for {CLASSES}.")
 
 
 @torch.no_grad()
-def _check_shapes(build: Factory) -> None:
+def _check_shapes(build: Factory, require: Require) -> None:
     for num_leads, length in zip((1, 2, LEADS), LENGTHS, strict=True):
         network = _built(build, num_leads)
         where = f"at {num_leads} leads and {length} samples"
         x = torch.randn(2, num_leads, length)
         features = network.forward_features(x)
-        _require(
+        require(
             features.ndim == 3 and features.shape[:2] == (2, network.num_features),
             f"forward_features gives {list(features.shape)} {where}, not [2, {network.num_features}, T'].",
         )
         embedding = network.forward_head(features, pre_logits=True)
-        _require(
+        require(
             embedding.shape == (2, network.head_hidden_size),
             f"the embedding is {list(embedding.shape)} {where}, not [2, {network.head_hidden_size}].",
         )
         logits = network(x)
-        _require(
+        require(
             logits.shape == (2, CLASSES) and bool(logits.isfinite().all()),
             f"the logits are {list(logits.shape)} {where}, not [2, {CLASSES}] finite values.",
         )
-        _require(
+        require(
             _same(network.forward_head(features), logits), f"forward is not forward_head(forward_features) {where}."
         )
         for other in {1, num_leads + 1} - {num_leads}:
@@ -147,39 +150,38 @@ def _check_shapes(build: Factory) -> None:
                 network(torch.randn(2, other, length))
             except Exception:  # any refusal will do
                 continue
-            raise AssertionError(f"built for {num_leads} leads, it accepts {other}; use num_leads in the first layer.")
+            require(False, f"built for {num_leads} leads, it accepts {other}; use num_leads in the first layer.")
 
 
 @torch.no_grad()
-def _check_evaluation(build: Factory) -> None:
+def _check_evaluation(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(3, LEADS, LENGTHS[0])
     logits = network(x)
-    _require(torch.equal(network(x), logits), "in evaluation mode, the same input gives two outputs.")
+    require(torch.equal(network(x), logits), "in evaluation mode, the same input gives two outputs.")
     alone = torch.cat([network(record[None]) for record in x])
-    _require(_same(alone, logits), "in evaluation mode, a record's logits depend on the batch that it is in.")
+    require(_same(alone, logits), "in evaluation mode, a record's logits depend on the batch that it is in.")
 
 
-def _check_gradients(build: Factory) -> None:
+def _check_gradients(build: Factory, require: Require) -> None:
     network = _built(build).train()
     x = torch.randn(4, LEADS, LENGTHS[0], requires_grad=True)
     network(x).square().mean().backward()
     for name, parameter in network.named_parameters():
-        _require(
-            parameter.grad is not None,
-            f"no gradient reaches the parameter {name}; remove it, or make a constant a buffer.",
-        )
-        _require(bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite.")
-        _require(bool(parameter.grad.any()), f"the gradient of {name} is zero everywhere.")
+        gradient = parameter.grad
+        if gradient is None:
+            require(False, f"no gradient reaches the parameter {name}; remove it, or make a constant a buffer.")
+        elif require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite."):
+            require(bool(gradient.any()), f"the gradient of {name} is zero everywhere.")
     gradient = x.grad
     deaf = [] if gradient is None else [lead for lead in range(LEADS) if not gradient[:, lead].any()]
-    _require(gradient is not None and not deaf, f"the logits do not depend on the leads at positions {deaf}.")
+    require(gradient is not None and not deaf, f"the logits do not depend on the leads at positions {deaf}.")
 
 
-def _check_head(build: Factory) -> None:
+def _check_head(build: Factory, require: Require) -> None:
     network = _built(build)
     classifier = network.get_classifier()
-    _require(
+    require(
         isinstance(classifier, nn.Linear)
         and (classifier.in_features, classifier.out_features) == (network.head_hidden_size, CLASSES),
         f"get_classifier gives {classifier}; wanted a Linear from {network.head_hidden_size} to {CLASSES}.",
@@ -193,40 +195,40 @@ def _check_head(build: Factory) -> None:
         logits = network.forward_head(features)
         torch.manual_seed(1)
         embedding = network.forward_head(features, pre_logits=True)
-        _require(
+        require(
             _same(classifier(embedding), logits),
             f"in {mode} mode, get_classifier()(forward_head(f, pre_logits=True)) is not forward_head(f).",
         )
-        _require(torch.equal(features, before), f"in {mode} mode, forward_head changes the features that it is given.")
+        require(torch.equal(features, before), f"in {mode} mode, forward_head changes the features that it is given.")
 
 
 @torch.no_grad()
-def _check_reset_classifier(build: Factory) -> None:
+def _check_reset_classifier(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(2, LEADS, LENGTHS[0])
     embedding = network.forward_head(network.forward_features(x), pre_logits=True)
     network.reset_classifier(CLASSES + 4)
     logits = network(x)
-    _require(
+    require(
         logits.shape == (2, CLASSES + 4) and network.num_classes == CLASSES + 4,
         f"after reset_classifier({CLASSES + 4}), the logits are {list(logits.shape)} "
         f"and num_classes is {network.num_classes}.",
     )
-    _require(
+    require(
         _same(network.forward_head(network.forward_features(x), pre_logits=True), embedding),
         "reset_classifier changes the embedding.",
     )
 
 
 @torch.no_grad()
-def _check_feature_info(build: Factory) -> None:
+def _check_feature_info(build: Factory, require: Require) -> None:
     network = _built(build)
     info = network.feature_info
-    _require(
+    require(
         bool(info) and all(set(stage) >= {"num_chs", "reduction", "module"} for stage in info),
         f"feature_info is {info}, not a list of {{num_chs, reduction, module}}.",
     )
-    _require(
+    require(
         info[-1]["num_chs"] == network.num_features,
         f"feature_info ends with {info[-1]['num_chs']} channels, num_features is {network.num_features}.",
     )
@@ -239,14 +241,14 @@ def _check_feature_info(build: Factory) -> None:
         network.forward_features(torch.randn(1, LEADS, length))
     for stage in info:
         short, long = shapes[stage["module"]]
-        _require(
+        require(
             short[1] == stage["num_chs"] and (long[-1] - short[-1]) * stage["reduction"] == extra,
             f"feature_info says {stage}, but this module gives {short[1]} channels, "
             f"and {long[-1] - short[-1]} more steps for {extra} more samples.",
         )
 
 
-def _check_state_dict(build: Factory) -> None:
+def _check_state_dict(build: Factory, require: Require) -> None:
     network = _built(build).train()
     x = torch.randn(4, LEADS, LENGTHS[0])
     with torch.no_grad():
@@ -254,29 +256,29 @@ def _check_state_dict(build: Factory) -> None:
         expected = network.eval()(x)
         loaded = build(LEADS, CLASSES).eval()
         loaded.load_state_dict(safetensors.torch.load(safetensors.torch.save(network.state_dict())), strict=True)
-        _require(torch.equal(loaded(x), expected), "a safetensors round trip of its state_dict changes the logits.")
+        require(torch.equal(loaded(x), expected), "a safetensors round trip of its state_dict changes the logits.")
 
 
 @torch.no_grad()
-def _check_export(build: Factory) -> None:
+def _check_export(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(3, LEADS, LENGTHS[1])
     exported = torch.export.export(network, (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    _require(_same(exported.module()(x), network(x)), "torch.export changes the logits.")
+    require(_same(exported.module()(x), network(x)), "torch.export changes the logits.")
 
 
 @torch.no_grad()
-def _check_compile(build: Factory) -> None:
+def _check_compile(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(2, LEADS, LENGTHS[1])
     expected = network(x)
     torch.compiler.reset()  # or the networks compiled before would count towards dynamo's recompilation limit
     # The eager back end: what a network can break is the capture of one whole graph; code generation is torch's.
     compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, fullgraph=True, backend="eager")
-    _require(_same(compiled(x), expected), "torch.compile changes the logits.")
+    require(_same(compiled(x), expected), "torch.compile changes the logits.")
 
 
-_CHECKS: dict[str, Callable[[Factory], None]] = {
+_CHECKS: dict[str, Callable[[Factory, Require], None]] = {
     "interface": _check_interface,
     "shapes": _check_shapes,
     "evaluation mode": _check_evaluation,

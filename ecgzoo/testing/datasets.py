@@ -7,6 +7,7 @@ import numpy as np
 from ecgzoo import registry
 from ecgzoo.create import load_cohort
 from ecgzoo.errors import DataError
+from ecgzoo.testing.findings import Findings, Require
 
 
 def assert_dataset_conforms(name: str, root: str | Path | None = None) -> None:
@@ -20,29 +21,37 @@ def assert_dataset_conforms(name: str, root: str | Path | None = None) -> None:
         root: folder of its files, if it needs one; a small sample is enough.
 
     Raises:
-        AssertionError: what does not conform, in a sentence that names the data set.
+        AssertionError: what does not conform, a sentence for each failure.
         RegistryError: no data set has this name.
     """
-    spec = registry.get("dataset", name).spec
-    _refused(name, root, "no such task")
-    if spec.needs_root:
-        _refused(name, None, spec.tasks[0])
+    check_dataset(name, root).conclude()
+
+
+def check_dataset(name: str, root: str | Path | None = None) -> Findings:
+    """What `assert_dataset_conforms` finds; of a data set that needs a `root` and has none, only what it refuses."""
+    findings, spec = Findings(name), registry.get("dataset", name).spec
+    with findings.clause("refusals") as require:
+        _refused(name, root, "no such task", require)
+        if spec.needs_root:
+            _refused(name, None, spec.tasks[0], require)
+    if spec.needs_root and root is None:
+        findings.notes["records"] = "not checked; give the folder of its files, --root DIR or root="
+        return findings
     for task in spec.tasks:
-        try:
+        with findings.clause(f"task {task}") as require:
             first, second = load_cohort(name, root, task), load_cohort(name, root, task)
-        except DataError as error:
-            raise AssertionError(f"{name}/{task}: {error}") from error
-        assert first.name == spec.name, f"{name}/{task}: calls itself {first.name}"
-        assert first.fingerprint == second.fingerprint, f"{name}/{task}: loading it again gives another fingerprint"
-        for field in ("positions", "labels", "folds", "patients", "record_ids"):
-            same = np.array_equal(getattr(first, field), getattr(second, field))
-            assert same, f"{name}/{task}: loading it again gives other {field}"
-        assert np.array_equal(first.signals(slice(3)), second.signals(slice(3))), f"{name}/{task}: signals change"
+            require(first.name == spec.name, f"calls itself {first.name}")
+            require(first.fingerprint == second.fingerprint, "loading it again gives another fingerprint")
+            for field in ("positions", "labels", "folds", "patients", "record_ids"):
+                same = np.array_equal(getattr(first, field), getattr(second, field))
+                require(same, f"loading it again gives other {field}")
+            require(np.array_equal(first.signals(slice(3)), second.signals(slice(3))), "signals change")
+    return findings
 
 
-def _refused(name: str, root: str | Path | None, task: str) -> None:
+def _refused(name: str, root: str | Path | None, task: str, require: Require) -> None:
     try:
         load_cohort(name, root, task)
     except DataError:
         return
-    raise AssertionError(f"{name}: task {task!r} from folder {root} is not refused with a DataError")
+    require(False, f"task {task!r} from folder {root} is not refused with a DataError")

@@ -1,12 +1,15 @@
 """assert_loss_conforms: the loss contract, checked on a registered loss."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.losses.contract import NEEDS, Batch, DataInfo, Loss, ModelInfo, View, needs_teacher
+from ecgzoo.testing.findings import Findings, Require
 
 _RECORDS, _CLASSES = 12, 3
 _STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of the features, their length
@@ -19,29 +22,45 @@ def assert_loss_conforms(name: str) -> None:
     the student and never the teacher, repeats itself from a restored state, and reads nothing that it did not declare.
 
     Raises:
-        AssertionError: what does not conform, in a sentence.
+        AssertionError: what does not conform, a sentence for each failure.
         RegistryError: no loss has this name.
     """
+    check_loss(name).conclude()
+
+
+def check_loss(name: str) -> Findings:
+    """What `assert_loss_conforms` finds."""
+    findings, make = Findings(name), registry.factory(registry.get("loss", name))
     random = torch.Generator().manual_seed(0)
     labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
-    loss = _build(name, labels)
-    assert isinstance(loss, Loss), f"{name}: its factory makes a {type(loss).__name__}, which is no ecgzoo Loss"
-    assert loss.requires <= NEEDS, f"{name}: requires {sorted(loss.requires - NEEDS)}, which no engine provides"
-
     first, second = torch.arange(0, 6), torch.arange(6, 12)
-    _step(name, loss, labels, first)
-    state = {key: value.clone() for key, value in loss.state_dict().items()}
-    value = _step(name, loss, labels, second)
+    loss: Any = None
+    with findings.clause("factory") as require:
+        loss = _build(make, labels)
+        require(isinstance(loss, Loss), f"it makes a {type(loss).__name__}, which is no ecgzoo Loss")
+    if findings.failures:
+        return findings
+    with findings.clause("requires") as require:
+        require(loss.requires <= NEEDS, f"requires {sorted(loss.requires - NEEDS)}, which no engine provides")
+        require(any(need.startswith("student.") for need in loss.requires), "requires nothing of the student")
+    with findings.clause("step") as require:
+        _step(loss, labels, first, require)
+    with findings.clause("state") as require:
+        state = {key: value.clone() for key, value in loss.state_dict().items()}
+        again = _build(make, labels)
+        again.load_state_dict(state)
+        again.train()
+        values = [_value(which, labels, second) for which in (loss, again)]
+        require(torch.equal(*values), f"from the same state it gives {values[1].tolist()}, not {values[0].tolist()}")
+    with findings.clause("one record") as require:  # a last batch may hold one
+        _step(loss, labels, first[:1], require)
+    with findings.clause("reads") as require:
+        require(_reads_what_it_requires(loss.eval(), labels, second), "reads what it does not declare in `requires`")
+    return findings
 
-    again = _build(name, labels)
-    again.load_state_dict(state)
-    again.train()
-    repeated = _step(name, again, labels, second)
-    assert torch.equal(value, repeated), f"{name}: from the same state it gives {repeated.item()}, not {value.item()}"
 
-    _step(name, loss, labels, first[:1])  # a last batch may hold one record
-
-    student, teacher, batch = _inputs(labels, second)
+def _reads_what_it_requires(loss: Loss, labels: Tensor, index: Tensor) -> bool:
+    student, teacher, batch = _inputs(labels, index)
     undeclared, given = (
         View(*[_unless(loss, f"{side}.{part}", getattr(view, part)) for part in _PARTS])
         for side, view in (("student", student), ("teacher", teacher))
@@ -52,22 +71,21 @@ def assert_loss_conforms(name: str) -> None:
         batch.index if "index" in loss.requires else batch.index * 0,
         _unless(loss, "auxiliary", batch.auxiliary),
     )
-    blind = loss.eval()(undeclared, given if needs_teacher(loss.requires) else None, poisoned)
-    assert blind.isfinite(), f"{name}: reads something that it does not declare in `requires`"
+    value: Tensor = loss(undeclared, given if needs_teacher(loss.requires) else None, poisoned)
+    return bool(value.isfinite().all())
 
 
 _PARTS = ("logits", "embedding", "features")
 
 
-def _build(name: str, labels: Tensor) -> Loss:
+def _build(make: Callable[..., Any], labels: Tensor) -> Any:
     torch.manual_seed(0)
     student, teacher = (
         ModelInfo(name, leads, _CLASSES, sizes[1], sizes[0], nn.Linear(sizes[0], _CLASSES))
         for name, leads, sizes in (("student", ("I",), _STUDENT_SIZES), ("teacher", ("I", "II"), _TEACHER_SIZES))
     )
     data = DataInfo(tuple(f"class {number}" for number in range(_CLASSES)), labels, auxiliary=labels.repeat(1, 2))
-    built: Loss = registry.factory(registry.get("loss", name))(student, teacher, data)
-    return built
+    return make(student, teacher, data)
 
 
 def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
@@ -81,22 +99,34 @@ def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
     return view(_STUDENT_SIZES), view(_TEACHER_SIZES), Batch(labels[index], index, labels.repeat(1, 2)[index])
 
 
-def _step(name: str, loss: Loss, labels: Tensor, index: Tensor) -> Tensor:
+def _step(loss: Loss, labels: Tensor, index: Tensor, require: Require) -> None:
     student, teacher, batch = _inputs(labels, index)
-    frozen = replace(teacher, **{part: getattr(teacher, part).detach() for part in _PARTS})
-    value = loss(student, frozen, batch)
-    assert value.ndim == 0, f"{name}: gives shape {tuple(value.shape)}, expected a scalar"
-    assert value.isfinite(), f"{name}: gives {value.item()}"
-    assert value.requires_grad, f"{name}: its value has no gradient"
+    value = loss(student, _detached(teacher), batch)
+    require(value.ndim == 0, f"gives shape {tuple(value.shape)}, expected a scalar")
+    require(bool(value.isfinite().all()), f"gives {value.tolist()}")
+    if not require(value.requires_grad, "its value has no gradient") or value.ndim:
+        return
     value.backward()
-    read = [getattr(student, part) for part in _PARTS if f"student.{part}" in loss.requires]
-    assert read, f"{name}: requires nothing of the student"
-    for tensor in read:
-        assert tensor.grad is not None, f"{name}: no gradient reaches what it requires of the student"
-        assert tensor.grad.isfinite().all(), f"{name}: a gradient is not finite"
-    assert all(extra.ndim == 0 for extra in loss.extras.values()), f"{name}: extras are scalars"
+    for part in _PARTS:
+        if f"student.{part}" not in loss.requires:
+            continue
+        gradient = getattr(student, part).grad
+        if require(gradient is not None, f"no gradient reaches the student's {part}, which it requires"):
+            require(bool(gradient.isfinite().all()), f"the gradient of the student's {part} is not finite")
+    require(all(extra.ndim == 0 for extra in loss.extras.values()), "extras are scalars")
+    loss.after_backward()
+
+
+def _value(loss: Loss, labels: Tensor, index: Tensor) -> Tensor:
+    student, teacher, batch = _inputs(labels, index)
+    value: Tensor = loss(student, _detached(teacher), batch)
+    value.sum().backward()
     loss.after_backward()
     return value.detach()
+
+
+def _detached(view: View) -> View:
+    return replace(view, **{part: getattr(view, part).detach() for part in _PARTS})
 
 
 def _unless(loss: Loss, need: str, tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from ecgzoo.errors import SignalError
 from ecgzoo.recordings import HEAD_BYTES, read_record
 from ecgzoo.signal import Record
 from ecgzoo.signal.readers.contract import Reader
+from ecgzoo.testing.findings import Findings
 
 _STRANGE = (b"", b"\x00" * 64, b"\xff\xfe" * 512, b"{}", b"<xml/>", b"1,2,3\n" * 100)
 
@@ -26,23 +27,44 @@ def assert_reader_conforms(name: str, sample: str | Path, folder: str | Path, **
         **given: leads, units or rate_hz, if the format does not say them.
 
     Raises:
-        AssertionError: what does not conform, in a sentence.
+        AssertionError: what does not conform, a sentence for each failure.
         RegistryError: no reader has this name.
     """
-    reader = registry.build(registry.get("reader", name), (), {})
-    assert isinstance(reader, Reader), f"{name}: its factory makes a {type(reader).__name__}, which is no ecgzoo Reader"
-    sample = Path(sample)
-    content = sample.read_bytes() if sample.is_file() else b""
-    assert reader.sniff(content[:HEAD_BYTES], sample), f"{name}: does not know {sample.name}"
-    first, second = (read_record(sample, **given) for _ in range(2))  # type: ignore[arg-type] # the caller's own
-    assert isinstance(first, Record), f"{name}: gives a {type(first).__name__}, expected a Record"
-    assert np.array_equal(first.signal, second.signal, equal_nan=True), f"{name}: reading twice gives other samples"
-    assert np.nanmax(np.abs(first.signal)) < 100, f"{name}: samples beyond 100 mV are no millivolts of a heart"
-    for number, broken in enumerate((*_STRANGE, content[: len(content) // 2])):
-        path = Path(folder) / f"broken{number}{sample.suffix}"
-        path.write_bytes(broken)
-        try:
-            reader.read(path, None, None, None)
-        except SignalError:
-            continue
-        assert broken == content[: len(content) // 2], f"{name}: {broken[:20]!r} is read as a recording"
+    check_reader(name, folder, sample, **given).conclude()
+
+
+def check_reader(name: str, folder: str | Path, sample: str | Path | None = None, **given: object) -> Findings:
+    """What `assert_reader_conforms` finds; without a `sample`, only that what is no recording is refused."""
+    findings, reader = Findings(name), registry.build(registry.get("reader", name), (), {})
+    with findings.clause("factory") as require:
+        require(isinstance(reader, Reader), f"it makes a {type(reader).__name__}, which is no ecgzoo Reader")
+    if findings.failures:
+        return findings
+    broken, suffix = list(_STRANGE), ""
+    if sample is None:
+        findings.notes["sample"] = "not checked; call assert_reader_conforms on a file of its format"
+    else:
+        sample = Path(sample)
+        content = sample.read_bytes() if sample.is_file() else b""
+        broken, suffix = [*broken, content[: len(content) // 2]], sample.suffix
+        with findings.clause("sample") as require:
+            require(reader.sniff(content[:HEAD_BYTES], sample), f"does not know {sample.name}")
+            first, second = (read_record(sample, **given) for _ in range(2))  # type: ignore[arg-type] # the caller's own
+            if require(isinstance(first, Record), f"gives a {type(first).__name__}, expected a Record"):
+                same = np.array_equal(first.signal, second.signal, equal_nan=True)
+                require(same, "reading twice gives other samples")
+                peak = np.nanmax(np.abs(first.signal))
+                require(bool(peak < 100), "samples beyond 100 mV are no millivolts of a heart")
+    with findings.clause("broken files") as require:
+        for number, part in enumerate(broken):
+            path = Path(folder) / f"broken{number}{suffix}"
+            path.write_bytes(part)
+            try:
+                reader.read(path, None, None, None)
+            except SignalError:
+                continue
+            except Exception as error:
+                require(False, f"{part[:20]!r} raises {type(error).__name__}, expected a SignalError")
+            else:
+                require(number == len(_STRANGE), f"{part[:20]!r} is read as a recording")
+    return findings

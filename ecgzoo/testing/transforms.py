@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ecgzoo.create import create_transform
 from ecgzoo.losses.contract import Batch, DataInfo
+from ecgzoo.testing.findings import Findings, Require
 from ecgzoo.transforms.contract import Crops, Draws, Transform
 
 _RECORDS, _CLASSES, _SAMPLES, _RATE_HZ = 8, 3, 251, 100.0
@@ -23,32 +24,43 @@ def assert_transform_conforms(name: str, amount: float = 0.5) -> None:
         amount: a usual one; it must be enough to change some of eight records.
 
     Raises:
-        AssertionError: what does not conform, in a sentence.
+        AssertionError: what does not conform, a sentence for each failure.
         RegistryError: no transform has this name.
     """
-    random = torch.Generator().manual_seed(0)
+    check_transform(name, amount).conclude()
+
+
+def check_transform(name: str, amount: float = 0.5) -> Findings:
+    """What `assert_transform_conforms` finds."""
+    findings, random = Findings(name), torch.Generator().manual_seed(0)
     labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
     transform = create_transform(name, DataInfo(tuple("ABC"), labels, auxiliary=labels.repeat(1, 2)), amount)
     whole = _crops(labels, random, _LEADS)
-    before, state = whole.millivolts.clone(), torch.random.get_rng_state()
-
-    changed = _applied(transform, whole, seed=0)
-    assert torch.equal(whole.millivolts, before), f"{name}: changes the crops that it is given"
-    assert torch.equal(torch.random.get_rng_state(), state), f"{name}: draws from torch's own random numbers"
-    _check_kept(name, transform, whole, changed)
-    assert not torch.equal(changed.millivolts, before), f"{name}: with amount {amount} it changes nothing"
-    assert torch.equal(_applied(transform, whole, 0).millivolts, changed.millivolts), f"{name}: does not repeat itself"
-    assert not torch.equal(_applied(transform, whole, 1).millivolts, changed.millivolts), f"{name}: ignores the draws"
-
-    for one in (_crops(labels[:1], random, _LEADS), _crops(labels, random, ("II",))):  # one record, one lead
-        for done in (0.0, 0.9):
-            _check_kept(name, transform, one, _applied(transform, one, 0, done))
+    before, changed = whole.millivolts.clone(), whole
+    with findings.clause("result") as require:
+        state = torch.random.get_rng_state()
+        changed = _applied(transform, whole, seed=0)
+        require(torch.equal(whole.millivolts, before), "changes the crops that it is given")
+        require(torch.equal(torch.random.get_rng_state(), state), "draws from torch's own random numbers")
+        if not _check_kept(transform, whole, changed, require):
+            return findings
+        require(not torch.equal(changed.millivolts, before), f"with amount {amount} it changes nothing")
+    with findings.clause("draws") as require:
+        again, other = (_applied(transform, whole, seed).millivolts for seed in (0, 1))
+        require(torch.equal(again, changed.millivolts), "does not repeat itself")
+        require(not torch.equal(other, changed.millivolts), "ignores the draws")
+    with findings.clause("one record, one lead") as require:
+        for one in (_crops(labels[:1], random, _LEADS), _crops(labels, random, ("II",))):
+            for done in (0.0, 0.9):
+                _check_kept(transform, one, _applied(transform, one, 0, done), require)
     if transform.keeps_identity:
-        for process in (0, 1):
-            own = Crops(before[process::2], _rows(whole.batch, process), _LEADS, _RATE_HZ, whole.draws)
-            found = _applied(transform, own, 0, process=process, processes=2).millivolts
-            same = torch.allclose(found, changed.millivolts[process::2], atol=1e-5)
-            assert same, f"{name}: process {process} of 2 does not get its rows of what one alone would get"
+        with findings.clause("two processes") as require:
+            for process in (0, 1):
+                own = Crops(before[process::2], _rows(whole.batch, process), _LEADS, _RATE_HZ, whole.draws)
+                found = _applied(transform, own, 0, process=process, processes=2).millivolts
+                same = torch.allclose(found, changed.millivolts[process::2], atol=1e-5)
+                require(same, f"process {process} of 2 does not get its rows of what one alone would get")
+    return findings
 
 
 def _crops(labels: Tensor, random: torch.Generator, leads: tuple[str, ...]) -> Crops:
@@ -71,15 +83,22 @@ def _applied(
     return transform(Crops(crops.millivolts, crops.batch, crops.leads, crops.rate_hz, draws), done)
 
 
-def _check_kept(name: str, transform: Transform, given: Crops, found: Crops) -> None:
-    assert isinstance(found, Crops), f"{name}: gives a {type(found).__name__}, expected Crops"
-    for what in ("shape", "dtype", "device"):
-        had, has = getattr(given.millivolts, what), getattr(found.millivolts, what)
-        assert had == has, f"{name}: millivolts of {what} {had} become {has}"
-    assert found.millivolts.isfinite().all(), f"{name}: gives signals that are not finite"
-    assert (found.leads, found.rate_hz) == (given.leads, given.rate_hz), f"{name}: changes lead names or rate"
-    assert found.batch.labels.shape == given.batch.labels.shape, f"{name}: changes the number of labels"
-    if transform.keeps_labels:
-        assert torch.equal(found.batch.labels, given.batch.labels), f"{name}: changes labels and does not say so"
+def _check_kept(transform: Transform, given: Crops, found: Crops, require: Require) -> bool:
+    """Check what stays as it was; whether the result is of a form that can be compared further."""
+    if not require(isinstance(found, Crops), f"gives a {type(found).__name__}, expected Crops"):
+        return False
+    kept = [
+        require(
+            (had := getattr(given.millivolts, what)) == (has := getattr(found.millivolts, what)),
+            f"millivolts of {what} {had} become {has}",
+        )
+        for what in ("shape", "dtype", "device")
+    ]
+    require(bool(found.millivolts.isfinite().all()), "gives signals that are not finite")
+    require((found.leads, found.rate_hz) == (given.leads, given.rate_hz), "changes lead names or rate")
+    same = require(found.batch.labels.shape == given.batch.labels.shape, "changes the number of labels")
+    if transform.keeps_labels and same:
+        require(torch.equal(found.batch.labels, given.batch.labels), "changes labels and does not say so")
     if transform.keeps_identity:
-        assert torch.equal(found.batch.index, given.batch.index), f"{name}: changes record numbers and does not say so"
+        require(torch.equal(found.batch.index, given.batch.index), "changes record numbers and does not say so")
+    return all(kept)

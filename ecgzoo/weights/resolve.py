@@ -70,9 +70,14 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
             raise AmbiguousNameError(f"Several distributions provide weights of {name}; name one: {choices}.")
         if chosen:
             return chosen[0]
+    missing = registry.to_install("weights", name) or registry.to_install("backbone", name.partition(".")[0])
     raise WeightsError(
-        f"{name!r} is no folder of weights, and no weights have this name. {did_you_mean(name, known)} Give such a "
-        f"name, a folder that a recipe or save_pretrained wrote, or {HUB}org/repository@revision."
+        f"{name!r} is no folder of weights, and no weights have this name. "
+        + (
+            missing
+            or f"{did_you_mean(name, known)} Give such a name, a folder that a recipe or save_pretrained wrote, or "
+            f"{HUB}org/repository@revision."
+        )
     )
 
 

@@ -52,10 +52,10 @@ def test_list_shows_what_there_is_and_from_where() -> None:
 
 
 def test_info_of_a_backbone_and_of_a_folder(student: Path) -> None:
-    described = json.loads(ecgzoo_command("info", "xresnet1d101", "--leads", "12", "--num-classes", "71"))
+    described = json.loads(ecgzoo_command("info", "xresnet1d101", "--leads", "12", "--num-classes", "71", "--json"))
     assert described["parameters"] == 1_880_775
     assert described["leads"] == list(ecgzoo.LEADS_12)
-    assert json.loads(ecgzoo_command("info", str(student)))["classes"] == ["CD", "HYP", "MI", "NORM", "STTC"]
+    assert json.loads(ecgzoo_command("info", str(student), "--json"))["classes"] == ["CD", "HYP", "MI", "NORM", "STTC"]
     assert "Did you mean xresnet1d101" in ecgzoo_command("info", "xresnet1d11", status=2)
 
 

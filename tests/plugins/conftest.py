@@ -1,12 +1,31 @@
-"""Throw-away distributions with an entry point, for this process and for those that it starts."""
+"""Throw-away distributions with an entry point, for this process and for those that it starts; the guide's blocks."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 Lay = Callable[..., Path]
+GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"
+
+
+class Block(NamedTuple):
+    """A block of code in the guide: of a shell, or of a file; one that is `written` is what new-plugin writes."""
+
+    language: str
+    file: str | None
+    written: bool
+    text: str
+
+
+@pytest.fixture(scope="session")
+def guide_blocks() -> list[Block]:
+    """All blocks of docs/plugins.md, in their order."""
+    found = re.findall(r"```(\w+)(?: file=(\S+))?( written)?\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    return [Block(language, file or None, bool(written), text) for language, file, written, text in found]
 
 
 def lay_down(site: Path, distribution: str, source: str, version: str = "1.2", extra: str = "") -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -58,30 +57,12 @@ def build(folders: list[Path], wheels: Path) -> None:
     call(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, *folders)
 
 
-def renamed_template(folder: Path) -> Path:
-    """The template as its README says to make it one's own: copied, its names replaced."""
-    copy = folder / "my-first-plugin"
-    shutil.copytree(ROOT / "plugins" / "ecgzoo-plugin-template", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in [*copy.rglob("*.py"), copy / "pyproject.toml"]:
-        text = file.read_text(encoding="utf-8")
-        for old, new in (
-            ("ecgzoo-plugin-template", "my-first-plugin"),
-            ("ecgzoo_plugin_template", "my_first_plugin"),
-            ("plugin_template", "first_plugin"),
-            ("template_cosine", "my_cosine"),
-        ):
-            text = text.replace(old, new)
-        file.write_text(text, encoding="utf-8")
-    (copy / "ecgzoo_plugin_template").rename(copy / "my_first_plugin")
-    return copy
-
-
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with wheels of ecgzoo, the three packages and a renamed template, beside our libraries."""
+    """A fresh environment with wheels of ecgzoo and the three packages, beside our libraries."""
     folder = tmp_path_factory.mktemp("wheels")
     wheels = folder / "wheels"
-    build([ROOT, *(ROOT / "plugins" / name for name in PACKAGES), renamed_template(folder)], wheels)
+    build([ROOT, *(ROOT / "plugins" / name for name in PACKAGES)], wheels)
     venv.create(folder / "venv", symlinks=True)
     python = folder / "venv" / "bin" / "python"
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
@@ -117,7 +98,6 @@ def test_the_wheels_are_what_runs(python: Path) -> None:
     found = plugins(python)
     assert found["failures"] == []
     provided = {plugin["distribution"]: {given["name"] for given in plugin["provides"]} for plugin in found["plugins"]}
-    assert provided["my-first-plugin"] == {"my_cosine"}
     assert {"tcn_small", "tcn_base"} <= provided["ecgzoo-tcn"]
     losses = {"fitnet", "at", "rkd", "dkd", "dist", "simkd", "mld", "logit_std"}
     assert provided["ecgzoo-losses"] == losses
@@ -140,6 +120,32 @@ def test_recipes_come_with_the_wheel(python: Path, tmp_path: Path) -> None:
     call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **cache)
     logs = [(tmp_path / run / "student" / "log.jsonl").read_text().split('"seconds"')[0] for run in ("copied", "run")]
     assert logs[0] == logs[1]
+
+
+def test_the_guide_word_for_word(python: Path, tmp_path: Path, guide_blocks) -> None:
+    pip = python.with_name("pip")  # as in any environment; this one takes pip from beside, as it does the libraries
+    pip.write_text(f'#!/bin/sh\nexec "{python}" -m pip "$@"\n')
+    pip.chmod(0o755)
+    settings = {
+        **{"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"},  # which turns isolation off
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    folder, printed = tmp_path, ""
+    for block in guide_blocks:
+        if block.written:
+            assert (folder / block.file).read_text(encoding="utf-8") == block.text
+        elif block.file:
+            with (folder / block.file).open("a", encoding="utf-8") as file:
+                file.write(block.text)
+        elif block.language == "sh":
+            said = call("bash", "-e", "-c", f"cd '{folder}'\n{block.text}\npwd", **settings)
+            folder = Path(said.splitlines()[-1])
+            printed += said
+    assert folder == tmp_path / "my-ecg"
+    recipe = json.loads((folder / "runs" / "my_recipe" / "recipe.json").read_text())
+    assert (recipe["data"], recipe["student"], recipe["losses"][1]) == ("my_data", "my_net", "my_ecg_cosine=1")
+    assert "packaged: my_net.demo of my-ecg 0.1.0" in printed
+    call(pip, "uninstall", "-q", "-y", "my-ecg")
 
 
 def test_five_broken_wheels_break_nothing(python: Path, tmp_path: Path) -> None:

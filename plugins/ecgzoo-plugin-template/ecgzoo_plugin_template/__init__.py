@@ -1,1 +1,1 @@
-"""The smallest ecgzoo plugin: one loss."""
+"""An ecgzoo plugin with one loss."""

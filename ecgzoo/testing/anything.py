@@ -1,0 +1,58 @@
+"""check: the conformance check of anything that is registered, as ``ecgzoo plugins --check`` runs it."""
+
+import tempfile
+from pathlib import Path
+
+from ecgzoo import registry
+from ecgzoo.testing.backbones import check_backbone
+from ecgzoo.testing.datasets import check_dataset
+from ecgzoo.testing.findings import Findings
+from ecgzoo.testing.losses import check_loss
+from ecgzoo.testing.readers import check_reader
+from ecgzoo.testing.transforms import check_transform
+from ecgzoo.weights.resolve import load_registered
+
+
+def check(kind: str, name: str, root: str | Path | None = None) -> Findings:
+    """What a conformance check finds of a registered thing; a factory that cannot be imported is a finding, too.
+
+    Args:
+        kind: as in `ecgzoo list`.
+        name: as registered, or ``distribution::name``.
+        root: folder of its files, for a data set that needs one.
+
+    Raises:
+        RegistryError: nothing of this kind has this name.
+    """
+    found, findings = registry.get(kind, name), Findings(name)
+    with findings.clause("factory") as require:
+        require(callable(registry.factory(found)), f"{found.spec.factory} cannot be called")
+    if findings.failures:
+        return findings
+    try:
+        if kind == "backbone":
+            return check_backbone(name)
+        if kind == "loss":
+            return check_loss(name)
+        if kind == "transform":
+            return check_transform(name)
+        if kind == "dataset":
+            return check_dataset(name, root)
+        if kind == "reader":
+            with tempfile.TemporaryDirectory() as folder:
+                return check_reader(name, folder)
+    except Exception as error:  # the code of a plugin may raise anything
+        findings.clauses["check"] = [f"raised {type(error).__name__}: {error}"]
+    if kind == "weights":
+        _check_weights(found, findings)
+    return findings  # of a recipe, that it can be imported
+
+
+def _check_weights(found: registry.Registered, findings: Findings) -> None:
+    with findings.clause("folder") as require:
+        config = load_registered(found).config
+        backbone = config.architecture.rpartition("::")[2]
+        require(found.spec.name.startswith(f"{backbone}."), f"holds weights of {backbone}; the name is backbone.tag")
+        leads = found.spec.leads
+        require(leads in ((), config.leads), f"leads are {', '.join(config.leads)}, its spec says {', '.join(leads)}")
+        require(bool(config.classes), "has no class names, so it predicts nothing; train it")

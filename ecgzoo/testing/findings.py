@@ -1,0 +1,55 @@
+"""Findings: what a conformance check found of one thing, all of it and not the first failure alone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+Require = Callable[[bool, str], bool]  # (condition, sentence if it does not hold) -> condition
+
+
+class Findings:
+    """The clauses of a contract that were checked, and how each is broken.
+
+    Attributes:
+        name: of what is checked.
+        clauses: by clause, what breaks it, one sentence each; none for a clause that holds.
+        notes: by clause, what its author should know: numbers for the spec, or why it was not checked.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.clauses: dict[str, list[str]] = {}
+        self.notes: dict[str, str] = {}
+
+    @contextmanager
+    def clause(self, what: str) -> Iterator[Require]:
+        """Check one clause, under a fixed seed; what is raised within breaks it, and is a sentence like the others."""
+        broken = self.clauses.setdefault(what, [])
+
+        def require(condition: bool, sentence: str) -> bool:
+            if not condition:
+                broken.append(sentence)
+            return condition
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                yield require
+            except Exception as error:  # the code of a plugin may raise anything
+                broken.append(f"raised {type(error).__name__}: {error}")
+
+    @property
+    def failures(self) -> list[str]:
+        """A sentence for each failure, which names the thing and the clause."""
+        return [f"{self.name}, {what}: {said}" for what, broken in self.clauses.items() for said in broken]
+
+    def conclude(self) -> None:
+        """Say what was found.
+
+        Raises:
+            AssertionError: all failures, one a line, then the notes.
+        """
+        if failures := self.failures:
+            notes = [f"{self.name}, {what}: {note}" for what, note in self.notes.items()]
+            raise AssertionError("\n".join([*failures, *notes]))
