@@ -201,7 +201,7 @@ class Recipe:
 
     @property
     def judged_folds(self) -> tuple[int, ...]:
-        """Those of the final table: the test folds, or the validation folds where there are none."""
+        """The folds of the final table, which are the test folds, or the validation folds where there are none."""
         return parse_folds(self.test_folds or self.val_folds)
 
     def published(self) -> dict[str, Any]:
