@@ -48,11 +48,12 @@ def help_of(title: str, given: list[str]) -> str:
 
 
 def examples() -> str:
-    """Each script of examples/: what it says of itself, then the script."""
+    """Each script of examples/: its docstring as text, then its code."""
     parts = []
     for script in sorted((ROOT / "examples").glob("*.py")):
-        title, _, text = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n")
-        parts.append(f"## {title.rstrip('.')}\n\n```text\n{text.strip()}\n```\n\n{shown(script, '../')}")
+        tree = ast.parse(script.read_text(encoding="utf-8"))
+        first = tree.body[1].lineno  # after the docstring
+        parts.append(f"## {script.stem}\n\n{ast.get_docstring(tree)}\n\n{shown(script, '../', first)}")
     return "\n".join(parts)
 
 
@@ -68,7 +69,7 @@ def code(target: str) -> str:
     return f"---\norphan: true\n---\n\n# `{target}`\n\n" + "\n".join(shown(file, "../../../") for file in files)
 
 
-def shown(file: Path, root: str) -> str:
-    """A file in a box; `root` is where the project is, seen from the page."""
+def shown(file: Path, root: str, first: int = 1) -> str:
+    """A file in a box, from its line `first`; `root` is where the project is, seen from the page."""
     name, language = file.relative_to(ROOT).as_posix(), LANGUAGES.get(file.suffix, "text")
-    return f"```{{literalinclude}} {root}{name}\n:language: {language}\n:caption: {name}\n```\n"
+    return f"```{{literalinclude}} {root}{name}\n:language: {language}\n:caption: {name}\n:lines: {first}-\n```\n"

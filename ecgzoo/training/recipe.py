@@ -21,7 +21,13 @@ from ecgzoo.training.terms import LossTerm, TransformTerm, parse_arguments, pars
 
 @dataclass(frozen=True)
 class Network:
-    """A network to be trained: a registered backbone, its leads, and the backbone's own arguments."""
+    """A network to be trained.
+
+    Attributes:
+        backbone: its registered name.
+        leads: lead names, in channel order.
+        arguments: the backbone's own.
+    """
 
     backbone: str
     leads: tuple[str, ...]
