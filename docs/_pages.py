@@ -48,13 +48,21 @@ def help_of(title: str, given: list[str]) -> str:
 
 
 def examples() -> str:
-    """Each script of examples/: its docstring as text, then its code."""
+    """Each script of examples/, and each package: what it says of itself, then its code."""
     parts = []
-    for script in sorted((ROOT / "examples").glob("*.py")):
-        tree = ast.parse(script.read_text(encoding="utf-8"))
-        first = tree.body[1].lineno  # after the docstring
-        parts.append(f"## {script.stem}\n\n{ast.get_docstring(tree)}\n\n{shown(script, '../', first)}")
+    for example in sorted((ROOT / "examples").iterdir()):
+        files = [example] if example.suffix == ".py" else sources(example)
+        trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files if file.suffix == ".py"]
+        if trees:
+            said = next(filter(None, map(ast.get_docstring, trees)), "")
+            first = trees[0].body[1].lineno if files == [example] else 1  # a script's docstring is shown above it
+            parts += [f"## {example.stem}\n\n{said}\n", *(shown(file, "../", first) for file in files)]
     return "\n".join(parts)
+
+
+def sources(folder: Path) -> list[Path]:
+    """The files in it that are read by people."""
+    return sorted(file for file in folder.rglob("*") if file.suffix in LANGUAGES)
 
 
 def page_of(target: str) -> str:
@@ -65,7 +73,7 @@ def page_of(target: str) -> str:
 def code(target: str) -> str:
     """The page of a file, or of the source files of a folder."""
     path = ROOT / target
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in LANGUAGES)
+    files = [path] if path.is_file() else sources(path)
     return f"---\norphan: true\n---\n\n# `{target}`\n\n" + "\n".join(shown(file, "../../../") for file in files)
 
 
