@@ -45,7 +45,8 @@ OURS = {*ecgzoo.__all__}
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|nn|numpy|np|pathlib|collections|typing|argparse|pluggy|rich|accelerate)\b.*"),
     (r"py:.*", r"Any|Path|Tensor|Module|Linear|Table|device|dtype|ndarray|Callable|Iterable|Iterator|Mapping|Sequence"),
-    (r"py:.*", r"ecgzoo\.(model\.(WeightsSource|Finding)|evaluation\..*|transforms\.contract\.Draws|specs\.Spec)"),
+    (r"py:.*", r"ecgzoo\.(model\.(WeightsSource|Finding)|evaluation\..*|testing\.findings\..*|specs\.Spec)"),
+    (r"py:.*", r"ecgzoo\.transforms\.contract\.Draws"),
     (r"py:exc", r"WriteError"),
 ]
 

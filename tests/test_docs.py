@@ -129,6 +129,8 @@ class Session:
         if " recipe " in line or not self.real:
             line = line.replace("--data ptbxl --root DIR", "--data synthetic")
         _, *words = shlex.split(line, comments=True)
+        if words[0] in ("push", "pull"):
+            assert "--dry-run" in words, f"{line}: no test asks the real Hub; write ```sh network=hub"
         trains = words[0] == "recipe" and words[1] not in ("list", "copy")
         if trains and "--epochs" not in words:
             words += ["--epochs", "1"]
