@@ -1,6 +1,7 @@
-# Two commands do everything on a fresh machine:
+# What a fresh machine needs:
 #   make mvkt   the main job on the embedded cohort: teacher, student, table
 #   make test   the whole suite
+#   make docs   the site, in docs/_build
 # VENV=path reuses an environment that has ecgzoo's dependencies.
 
 VENV ?= .venv
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast lint bench students picture faults paper-quick clean
+.PHONY: mvkt test test-fast lint docs bench students picture faults paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -24,6 +25,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# reads no network, and stops at the first name or link that leads nowhere
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build
+	@echo docs/_build/index.html
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.engine_overhead
@@ -49,7 +55,7 @@ paper-quick: $(INSTALLED)
 	$(BIN)/python -m benchmarks.paper.grid --quick $(if $(PTBXL),--root $(PTBXL))
 
 clean:
-	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf runs docs/_build docs/_generated .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -161,7 +161,12 @@ class ModelConfig:
         return round(self.stride_s * self.rate_hz)
 
     def untrained(self, leads: tuple[str, ...] | None = None, num_classes: int | None = None) -> "ModelConfig":
-        """The same network and input, without what only trained weights have: labels, calibration, figures."""
+        """The same network and input without what only trained weights have: classes, calibration, figures.
+
+        Args:
+            leads: other leads, if given.
+            num_classes: another number of logits, if given.
+        """
         return ModelConfig(
             architecture=self.architecture,
             leads=leads or self.leads,
@@ -180,7 +185,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> "ModelConfig":
-        """Read what `to_dict` wrote; `source` is named in errors.
+        """Read the `values` that `to_dict` wrote; `source` is named in errors.
 
         Raises:
             WeightsError: an unknown major schema version, a missing field or one of the wrong type.

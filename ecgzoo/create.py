@@ -18,22 +18,22 @@ from ecgzoo.weights.resolve import load_registered, lookup_weights
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of backbones that match a shell pattern."""
+    """Names of backbones that match a shell `pattern`, such as ``"*18"``, in alphabetical order."""
     return registry.names("backbone", pattern)
 
 
 def list_losses(pattern: str = "*") -> list[str]:
-    """Names of losses that match a shell pattern."""
+    """Names of losses that match a shell `pattern`."""
     return registry.names("loss", pattern)
 
 
 def list_transforms(pattern: str = "*") -> list[str]:
-    """Names of transforms that match a shell pattern."""
+    """Names of transforms that match a shell `pattern`."""
     return registry.names("transform", pattern)
 
 
 def list_pretrained(pattern: str = "*") -> list[str]:
-    """Names ``backbone.tag`` of installed weights that match a shell pattern."""
+    """Names ``backbone.tag`` of installed weights that match a shell `pattern`."""
     return registry.names("weights", pattern)
 
 
@@ -73,7 +73,18 @@ def create_teacher(
     pretrained: bool | str | Path = False,
     **arguments: Any,
 ) -> EcgModel:
-    """`create_model`, frozen: in eval mode, without gradients. ``pretrained=True`` means weights on twelve leads."""
+    """`create_model`, frozen: in eval mode, without gradients; ``pretrained=True`` means weights on twelve leads.
+
+    Args:
+        name: this and the others as `create_model`.
+        leads: twelve if not given.
+        num_classes: number of logits.
+        pretrained: which weights.
+        **arguments: the backbone's own.
+
+    Raises:
+        EcgZooError: as `create_model`.
+    """
     return _create(name, leads, LEADS_12, num_classes, pretrained, arguments).eval().requires_grad_(False)
 
 
@@ -84,7 +95,18 @@ def create_student(
     pretrained: bool | str | Path = False,
     **arguments: Any,
 ) -> EcgModel:
-    """`create_model` on lead I unless other leads, or weights for others, are named."""
+    """`create_model` for few leads; ``pretrained=True`` means weights on lead I unless other leads are given.
+
+    Args:
+        name: this and the others as `create_model`.
+        leads: lead I if not given, or those of the weights that are named.
+        num_classes: number of logits.
+        pretrained: which weights.
+        **arguments: the backbone's own.
+
+    Raises:
+        EcgZooError: as `create_model`.
+    """
     return _create(name, leads, ("I",), num_classes, pretrained, arguments)
 
 
@@ -130,6 +152,13 @@ def _create(
 def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments: Any) -> Loss:
     """A registered loss for a student, its teacher and their training records.
 
+    Args:
+        name: as `list_losses` shows it.
+        student: what the loss may know of the student: ``EcgModel.info``.
+        teacher: the same of the teacher, if there is one.
+        data: what it may know of the training records.
+        **arguments: the loss's own, such as ``temperature=2``.
+
     Raises:
         RegistryError: no loss has this name, or its factory fails.
         RecipeError: the loss does not take these arguments, or needs a teacher and gets none.
@@ -145,6 +174,12 @@ def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: 
 
 def create_transform(name: str, data: DataInfo, amount: float, **arguments: Any) -> Transform:
     """A registered transform of training crops.
+
+    Args:
+        name: as `list_transforms` shows it.
+        data: what it may know of the training records.
+        amount: how much of it, in the transform's own unit.
+        **arguments: the transform's own, such as ``share=0.5``.
 
     Raises:
         RegistryError: no transform has this name, its factory fails, or it changes the labels of crops that the student
@@ -164,6 +199,11 @@ def create_transform(name: str, data: DataInfo, amount: float, **arguments: Any)
 
 def load_cohort(name: str, root: str | Path | None = None, task: str | None = None) -> Cohort:
     """The records of a registered data set, with the labels of `task`, or of its first one.
+
+    Args:
+        name: the data set, as ``ecgzoo list --kind dataset`` shows it.
+        root: the folder of its files, if it has any.
+        task: the label set.
 
     Raises:
         RegistryError: no data set has this name, or its factory fails.

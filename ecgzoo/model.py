@@ -184,40 +184,40 @@ class EcgModel(nn.Module):
         return classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """A new random last layer; labels, metrics and provenance of the old one no longer hold and are dropped."""
+        """A new random last layer of `num_classes`; what the config says of the old one is dropped."""
         self.backbone.reset_classifier(num_classes)
         self.config = self.config.untrained(num_classes=num_classes)
 
     def normalized(self, x: Tensor) -> Tensor:
-        """The network's input ``[B, leads, T]`` of millivolts ``[B, leads, T]`` (`Normalization`)."""
+        """The network's input ``[B, leads, T]`` of millivolts `x` ``[B, leads, T]`` (`Normalization`)."""
         if self.config.normalization.kind == "mv_global":
             return (x - self.mean_mv) / self.std_mv
         deviation, mean = torch.std_mean(x, dim=(1, 2), keepdim=True, correction=0)
         return (x - mean) / deviation.clamp(min=LEAST_DEVIATION_MV)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``[B, C]`` of millivolts ``[B, leads, T]``."""
+        """Logits ``[B, C]`` of millivolts `x` ``[B, leads, T]``."""
         logits: Tensor = self.backbone(self.normalized(x))
         return logits
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Feature map ``[B, num_features, T']`` of millivolts ``[B, leads, T]``."""
+        """Feature map ``[B, num_features, T']`` of millivolts `x` ``[B, leads, T]``."""
         features: Tensor = self.backbone.forward_features(self.normalized(x))
         return features
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """Logits, or with `pre_logits` the embedding ``[B, head_hidden_size]``, of a feature map."""
+        """Logits ``[B, C]``, or with `pre_logits` the embedding ``[B, head_hidden_size]``, of a map `features`."""
         out: Tensor = self.backbone.forward_head(features, pre_logits=pre_logits)
         return out
 
     def view(self, x: Tensor) -> View:
-        """Logits, embedding and features of millivolts ``[B, leads, T]``, from one pass."""
+        """Logits, embedding and features of millivolts `x` ``[B, leads, T]``, from one pass."""
         features = self.forward_features(x)
         embedding = self.forward_head(features, pre_logits=True)
         return View(self.get_classifier()(embedding), embedding, features)
 
     def lead_positions(self, leads: tuple[str, ...], source: str) -> list[int]:
-        """Where this model's leads stand among `leads`, by name.
+        """Where this model's leads stand among the `leads` of a recording that errors call `source`.
 
         Raises:
             SignalError: a lead is not there.

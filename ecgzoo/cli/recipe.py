@@ -19,7 +19,10 @@ STOPPED = "stopped; --resume continues after the last whole epoch"
 
 
 def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None, argv: Sequence[str]) -> None:
-    """Read the flags `argv` over `default`, run `main`, print its table; an `EcgZooError` ends with status 2."""
+    """Read the flags `argv` over `default`, run `main`, print its table; an `EcgZooError` ends with status 2.
+
+    `description` is the head of ``--help``.
+    """
     # a kill becomes an exception, so that what is being written aside is cleaned up; nohup's deafness stays
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

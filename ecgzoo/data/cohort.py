@@ -88,7 +88,7 @@ class Cohort:
         return f"{self.name}/{self.task}" + (" (simulated)" if self.simulated else "")
 
     def rows(self, folds: Iterable[int]) -> np.ndarray:
-        """Positions (int64, ascending) of the records in `folds`.
+        """Positions int64 ``[n]``, ascending, of the records in `folds`.
 
         Raises:
             DataError: a fold holds no record.

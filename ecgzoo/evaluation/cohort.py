@@ -76,6 +76,12 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
 
     An `EcgZooWarning`, and a note in the result, say so if the model was trained or chosen on some of these folds.
 
+    Args:
+        model: left in eval mode.
+        cohort: records with the model's classes, leads and rate.
+        folds: which records.
+        progress: show a bar.
+
     Raises:
         DataError: a fold without records, labels that are not the model's, or a cohort that is not as `Cohort` says.
         SignalError: leads or rate do not fit.

@@ -128,7 +128,13 @@ class Loss(nn.Module):
         return value
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        """The term's value, a scalar that averages over the batch; `teacher` is there if `requires` says so."""
+        """The term's value, a scalar that averages over `batch`.
+
+        Args:
+            student: what the student makes of the batch.
+            teacher: what the teacher makes of it; there if `requires` names any part of it.
+            batch: labels and record numbers.
+        """
         raise NotImplementedError
 
     def after_backward(self) -> None:

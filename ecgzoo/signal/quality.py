@@ -126,7 +126,7 @@ class Quality:
 
     @property
     def usable(self) -> np.ndarray:
-        """bool ``[W]``."""
+        """Which windows may be read, bool ``[W]``."""
         usable: np.ndarray = self.index >= USABLE
         return usable
 

@@ -84,7 +84,7 @@ class Record:
         return replace(self, signal=np.stack(rows), leads=names, notes=self.notes + notes)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at another rate, behind the anti-alias filter of ``scipy.signal.resample_poly``.
+        """The record at `rate_hz` samples a second, behind the anti-alias filter of ``scipy.signal.resample_poly``.
 
         The ratio of the rates is taken as the nearest fraction with a denominator of 10,000 at most; where that is
         exact, as for whole numbers of Hz, the duration stays the same to within one sample.
@@ -123,7 +123,7 @@ class Record:
         return replace(self, signal=out, rate_hz=rate_hz)
 
     def samples_at(self, rate_hz: float) -> int:
-        """How many samples `resample` gives at this rate."""
+        """How many samples `resample` gives at `rate_hz`."""
         samples: int = self.signal.shape[1]
         up, down = self._ratio(rate_hz)
         return -(-samples * up // down)
@@ -194,6 +194,9 @@ class Record:
         """What is wrong with the relations of the six limb leads, in a sentence; None if nothing, or if one is missing.
 
         Leads that were mislabelled or corrupted one by one break them. Electrodes swapped on the patient do not.
+
+        Args:
+            tolerance_mv: what rounding and noise may amount to, in mV.
         """
         if not all(name in self.leads for name in ("I", "II", *_DERIVED)):
             return None

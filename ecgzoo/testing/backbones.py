@@ -23,7 +23,7 @@ LENGTHS = (250, 251, 333)  # samples; odd ones are where padding goes wrong
 
 
 def assert_backbone_conforms(name: str) -> None:
-    """Check that a registered backbone keeps the contract of ``docs/architecture.md``, on the CPU.
+    """Check that the registered backbone `name` keeps the contract of ``docs/architecture.md``, on the CPU.
 
     Checked are shapes at odd lengths and several numbers of leads, evaluation mode, gradients, head and classifier,
     `feature_info`, safetensors round trip, torch.export, torch.compile, and the parameter counts of its spec.

@@ -16,7 +16,7 @@ _STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of 
 
 
 def assert_loss_conforms(name: str) -> None:
-    """Check a registered loss against the contract of ``ecgzoo.losses.contract``.
+    """Check the registered loss `name` against the contract of ``ecgzoo.losses.contract``.
 
     It is built by its factory with no parameters, declares what it needs, gives a finite scalar whose gradient reaches
     the student and never the teacher, repeats itself from a restored state, and reads nothing that it did not declare.

@@ -24,6 +24,8 @@ def create_losses(
 ) -> dict[str, tuple[float, Loss]]:
     """The registered losses that `terms` name, such as ``("bce=1", "clt=0.8,critic=infonce")``, each with its weight.
 
+    `student`, `teacher` and `data` are what they will learn from: each loss is told their sizes and labels.
+
     Raises:
         RecipeError: a term of another form, an argument that a loss does not take, or no teacher for a loss of one.
         RegistryError: no loss has this name, or its factory fails.

@@ -21,7 +21,13 @@ from ecgzoo.training.terms import LossTerm, TransformTerm, parse_arguments, pars
 
 @dataclass(frozen=True)
 class Network:
-    """A network to be trained: a registered backbone, its leads, and the backbone's own arguments."""
+    """A network to be trained.
+
+    Attributes:
+        backbone: its registered name.
+        leads: lead names, in channel order.
+        arguments: the backbone's own.
+    """
 
     backbone: str
     leads: tuple[str, ...]
@@ -201,7 +207,7 @@ class Recipe:
 
     @property
     def judged_folds(self) -> tuple[int, ...]:
-        """Those of the final table: the test folds, or the validation folds where there are none."""
+        """The folds of the final table, which are the test folds, or the validation folds where there are none."""
         return parse_folds(self.test_folds or self.val_folds)
 
     def published(self) -> dict[str, Any]:

@@ -27,7 +27,11 @@ LOG_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of a run, as they stand in ``results.json``."""
+    """The figures of a run.
+
+    Attributes:
+        values: as they stand in ``results.json``.
+    """
 
     values: Mapping[str, Any]
 
@@ -64,7 +68,7 @@ class Report:
         return table
 
     def write(self, folder: Path) -> None:
-        """``results.json``, ``curves.png`` and ``comparison.png``."""
+        """Write ``results.json``, ``curves.png`` and ``comparison.png`` into `folder`."""
         write_json(folder / "results.json", self.values)
         write_atomic(folder / "comparison.png", self._plot_comparison)
         write_atomic(folder / "curves.png", lambda path: self._plot_curves(folder, path))

@@ -325,7 +325,7 @@ class Run:
         return load_pretrained(folder)
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
-        """The model's probabilities on the records at `rows`, which are those of `folds`."""
+        """The probabilities ``[n, C]`` that `model` gives the records at `rows` ``[n]``, which are those of `folds`."""
         y_score = score_shared(self.accelerator, model.to(self.accelerator.device), self.cohort, rows)
         return cohort_scores(self.cohort, folds, rows, y_score)
 

@@ -12,7 +12,13 @@ from ecgzoo.errors import RecipeError
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One term of the student's objective: ``weight · loss(arguments)``."""
+    """One term of the student's objective: ``weight · loss(arguments)``.
+
+    Attributes:
+        name: a registered loss.
+        weight: above 0.
+        arguments: the loss's own, by name.
+    """
 
     name: str
     weight: float
@@ -24,7 +30,13 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class TransformTerm:
-    """One change of the training crops: how much of it, in the transform's own unit, and its further arguments."""
+    """One change of the training crops.
+
+    Attributes:
+        name: a registered transform.
+        amount: how much of it, above 0, in the transform's own unit.
+        arguments: its further arguments, by name.
+    """
 
     name: str
     amount: float

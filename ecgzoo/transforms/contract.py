@@ -124,7 +124,7 @@ class SignalTransform(Transform):
         return replace(crops, millivolts=torch.where(chosen, self.changed(crops), crops.millivolts))
 
     def changed(self, crops: Crops) -> Tensor:
-        """Millivolts ``[B, leads, T]``, all records changed."""
+        """Millivolts ``[B, leads, T]`` of `crops`, all records changed."""
         raise NotImplementedError
 
 

@@ -29,7 +29,7 @@ LARGEST_WEIGHT = 1e9  # no trained weight or statistic comes near; products of l
 
 
 def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = None) -> Path:
-    """Write the model's weights, config and card into `folder`, and return it.
+    """Write the weights, config and card of `model` into `folder`, and return it.
 
     The card says that `source` loads the model: the folder itself if not given.
 

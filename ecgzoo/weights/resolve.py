@@ -19,7 +19,11 @@ FOLDER, HUB = "local-dir:", "hf-hub:"
 
 
 def load_pretrained(source: str | Path) -> EcgModel:
-    """The model that `source` names (see above), in eval mode, its weights verified; ``weights_source`` says whence.
+    """A trained model in eval mode, its weights verified; its ``weights_source`` records where they came from.
+
+    Args:
+        source: a folder; ``name.tag`` of installed weights, or ``name`` for that backbone's default ones; or
+            ``hf-hub:org/name@revision``, where a full commit that is in the cache makes no request.
 
     Raises:
         WeightsError: nothing is there, a file is damaged or missing, or does not fit its architecture exactly; the Hub

@@ -11,7 +11,7 @@ class Reader(ABC):
 
     @abstractmethod
     def sniff(self, head: bytes, path: Path) -> bool:
-        """Whether `path` is of this format, by its first 4096 bytes, or by its name where no file of that name is."""
+        """Whether `path` is of this format, by `head`, its first 4096 bytes, or by name if there is no such file."""
 
     @abstractmethod
     def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:

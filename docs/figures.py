@@ -1,0 +1,96 @@
+"""Writes the tables between ``<!-- figures: NAME -->`` and ``<!-- end -->`` in docs/*.md, from benchmarks/results.
+
+python docs/figures.py
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+PLACE = re.compile(r"<!-- figures: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def results(name: str) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a benchmark, and with what they were made."""
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    made = ", ".join(f"{what} {found[what]}" for what in ("ecgzoo", "revision", "python", "torch", "machine"))
+    return found["rows"], f"`benchmarks/results/{name}.json`: {made}, {found['cpus']} CPUs."
+
+
+def table(*lines: Iterable[object]) -> str:
+    """Markdown; the first line is the head."""
+    head, *rows = [f"| {' | '.join(map(str, line))} |" for line in lines]
+    return "\n".join([head, re.sub(r"[^|]+", "---", head), *rows]) + "\n"
+
+
+def faults() -> str:
+    """By kind of fault: how many, how many lost, the slowest, the largest growth of memory."""
+    rows, made = results("faults")
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kind, _, what = row["fault"].partition(": ")
+        kinds.setdefault("killed in training" if what.startswith("training") else kind, []).append(row)
+    lines = (
+        (
+            kind,
+            f"{sum(row['tried'] for row in some):,}",
+            sum(row["lost"] for row in some),
+            f"{max(row['slowest s'] for row in some):.1f} s",
+            f"{max(row['growth MB'] for row in some):.0f} MB",
+        )
+        for kind, some in kinds.items()
+    )
+    return table(("fault", "tried", "lost", "slowest case", "memory, at most"), *lines) + f"\n{made}\n"
+
+
+def quality() -> str:
+    """Recordings that are refused, in lead I: those that should be and those that should not."""
+    rows, made = results("quality")
+    lines = (
+        (row["question"].removeprefix("lead I, ").removesuffix(": refused"), f"{row['n']:,}", f"{row['2.5 s']:.1%}")
+        for row in rows
+        if row["question"].startswith("lead I, ") and row["question"].endswith(": refused")
+    )
+    return table(("lead I of PTB-XL's fold 9", "recordings", "refused"), *lines) + f"\n{made}\n"
+
+
+def speed() -> str:
+    """What a user waits for."""
+    (startup, *one), (inference, *two), (ingest, *three), (day, *four) = map(
+        results, ("startup", "inference", "ingest", "long_recording")
+    )
+    lines = [(row["what"], f"{row['seconds']:.2f} s") for row in startup if row["limit"]]
+    lines += [
+        (f"{row['backbone']}, lead I: one window", f"{row['latency ms']:.1f} ms")
+        for row in inference
+        if row.get("backbone") in ("resnet1d18", "xresnet1d18")
+    ]
+    lines += [(f"PTB-XL, {row['records']:,} recordings: first use", f"{row['ingest s']:.1f} s") for row in ingest]
+    lines += [(f"{row['what']}: a prediction", f"{row['seconds']:.1f} s") for row in day]
+    made = "\n".join(f"- {said}" for said in (*one, *two, *three, *four))
+    return table(("what", "time"), *lines) + f"\n{made}\n"
+
+
+FIGURES = {"faults": faults, "quality": quality, "speed": speed}
+
+
+def render(text: str) -> str:
+    """A page with its tables."""
+    return PLACE.sub(lambda place: f"<!-- figures: {place[1]} -->\n{FIGURES[place[1]]()}<!-- end -->", text)
+
+
+def main() -> None:
+    """Write them."""
+    for page in DOCS.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if (rendered := render(text)) != text:
+            page.write_text(rendered, encoding="utf-8")
+            print(page)
+
+
+if __name__ == "__main__":
+    main()
