@@ -79,6 +79,9 @@ class Recipe:
     normalization: Literal["mv_global", "window_z"] = option(
         "mv_global", "data", "by mean and deviation of the training records, or by each window's own", pretraining=True
     )
+    highpass_hz: float = option(
+        0.0, "data", "cosines of lower frequency are removed from each window; 0 for none", at_least=0, pretraining=True
+    )
     window_s: float = option(2.5, "data", "seconds of a crop and of an evaluation window", above=0, pretraining=True)
     stride_s: float = option(1.25, "data", "seconds between evaluation windows", above=0)
     aggregation: Literal["mean", "max"] = option("mean", "data", "of a record's windows into its probability")

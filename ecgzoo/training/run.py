@@ -82,10 +82,12 @@ class Run:
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        self.normalization = Normalization(kind=recipe.normalization)
+        mean_mv, std_mv = 0.0, 1.0
         if recipe.normalization == "mv_global":
             mean_mv, std_mv = self.cohort.mean_and_deviation_mv(self.train_rows)
-            self.normalization = Normalization(mean_mv=mean_mv, std_mv=std_mv)
+        self.normalization = Normalization(
+            kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz
+        )
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self.distills = self._rehearse()
         self._own, self._at_work = RunFolder(self.folder), False
@@ -182,6 +184,7 @@ class Run:
             model.config,
             classes=self.cohort.classes,
             class_info=self.cohort.class_info,
+            aggregates=self.cohort.aggregates,
             task=self.cohort.task,
             rate_hz=self.cohort.rate_hz,
             window_s=recipe.window_s,
