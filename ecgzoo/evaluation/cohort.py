@@ -128,7 +128,9 @@ def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]
         return set(), set()
     if not {"train_folds", "val_folds"} <= training.keys():
         raise DataError(f"the model's config does not say on which folds of {cohort.name} it was trained")
-    return set(parse_folds(training["train_folds"])), set(parse_folds(training["val_folds"]))
+    trained, unlabelled = training["train_folds"], training.get("unlabelled_folds", "")
+    seen = {fold for folds in (trained, unlabelled) if folds for fold in parse_folds(folds)}
+    return seen, set(parse_folds(training["val_folds"]))
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:
