@@ -10,7 +10,7 @@ from ecgzoo.errors import SignalError, WeightsError, did_you_mean
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 RENAMED_SINCE_1_0 = {
     "labels": "classes",
     "label_info": "class_info",
@@ -36,11 +36,14 @@ class Normalization:
             ``window_z``: those of the window itself, so that it has none. A deviation is at least 0.01 mV.
         mean_mv: of ``mv_global``.
         std_mv: of ``mv_global``.
+        highpass_hz: the window's cosines of lower frequency, its mean among them, are removed first
+            (`ecgzoo.normalization.without_baseline`); 0 for none.
     """
 
     kind: Literal["mv_global", "window_z"] = "mv_global"
     mean_mv: float = 0.0
     std_mv: float = 1.0
+    highpass_hz: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,10 @@ class ModelConfig:
         leads: lead names in channel order.
         num_classes: number of logits.
         classes: class names in logit order; empty until the model is trained.
-        class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
+        class_info: by class or aggregate, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they
+            are known.
+        aggregates: labels that mean "any of these classes", such as atrial fibrillation or flutter, each with its
+            classes; predictions hold them behind the classes (`ecgzoo.evaluation.aggregates`).
         task: the label set.
         rate_hz: samples a second of the input.
         window_s: seconds of signal a forward pass sees.
@@ -62,8 +68,9 @@ class ModelConfig:
         normalization: see `Normalization`.
         units: of the input.
         temperature: T of the calibrated probability ``σ(logit(p)/T)``, where p is aggregated over windows.
-        thresholds: by label, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and ``upper``, between
-            which a probability is uncertain; all of calibrated probabilities.
+        thresholds: by class or aggregate, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and
+            ``upper``, between which a probability is uncertain; all of calibrated probabilities. None of a label with
+            fewer than 20 positive records to choose them on: the model gives no finding.
         calibrated_on: the records on which temperature and thresholds were chosen.
         metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class, subgroups).
         training: where the weights come from (data set, folds, recipe, teacher, seed, versions).
@@ -79,6 +86,7 @@ class ModelConfig:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     task: str | None = None
     rate_hz: float = 100.0
     window_s: float = 2.5
@@ -97,7 +105,7 @@ class ModelConfig:
     schema_version: str = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        for name in ("arguments", "class_info", "thresholds", "metrics", "training"):
+        for name in ("arguments", "class_info", "aggregates", "thresholds", "metrics", "training"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or (
                 name in ("class_info", "thresholds") and not all(isinstance(inner, Mapping) for inner in value.values())
@@ -130,8 +138,11 @@ class ModelConfig:
             raise WeightsError(
                 f"temperature is {self.temperature}; it must be positive, and at most {LARGEST_TEMPERATURE:g}"
             )
+        for name, members in self.aggregates.items():
+            if name in self.classes or not members or not set(members) <= set(self.classes):
+                raise WeightsError(f"aggregate {name!r} of {members!r}: expected a new name, and some of the classes")
         for name in ("class_info", "thresholds"):
-            if unknown := set(getattr(self, name)) - set(self.classes):
+            if unknown := set(getattr(self, name)) - set(self.labels):
                 raise WeightsError(f"{name} of {min(unknown)}, which is not one of {', '.join(self.classes) or 'none'}")
         for label, points in self.thresholds.items():
             if set(points) != set(THRESHOLDS) or not all(0 <= point <= 1 for point in points.values()):
@@ -142,6 +153,11 @@ class ModelConfig:
                 f"mean_mv={mean_mv}, std_mv={std_mv}: expected a mean of at most {LARGEST_SCALE:g} mV and a deviation "
                 f"of {LEAST_SCALE:g} to {LARGEST_SCALE:g} mV"
             )
+        if not 0 <= self.normalization.highpass_hz <= self.rate_hz / 4:
+            raise WeightsError(
+                f"highpass_hz={self.normalization.highpass_hz}: expected 0 to a quarter of the rate of "
+                f"{self.rate_hz:g} Hz"
+            )
         if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
             raise WeightsError(f"rate_hz={self.rate_hz}: expected {SLOWEST_HZ} to {FASTEST_HZ} Hz")
         if not 0 < self.stride_s <= self.window_s <= LONGEST_WINDOW_S or not 1 <= self.stride <= self.window:
@@ -149,6 +165,11 @@ class ModelConfig:
                 f"window_s={self.window_s}, stride_s={self.stride_s} at {self.rate_hz:g} Hz: the stride must be at "
                 f"least a sample, and no longer than the window; the window at most {LONGEST_WINDOW_S} s"
             )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a prediction has a probability for: the classes, and the aggregates behind them."""
+        return (*self.classes, *self.aggregates)
 
     @property
     def window(self) -> int:
@@ -199,7 +220,7 @@ class ModelConfig:
             values = _from_1_0(values)
         known = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(known))
-        if version in ("1.0", SCHEMA_VERSION) and unknown:  # a newer minor version may add fields
+        if version in ("1.0", "1.1", SCHEMA_VERSION) and unknown:  # a newer minor version may add fields
             raise WeightsError(f"{source}: unknown field {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
         required = [n for n, f in known.items() if f.default is f.default_factory is dataclasses.MISSING]
         missing = [name for name in required if name not in values]
@@ -211,6 +232,7 @@ class ModelConfig:
                 if not isinstance(fields.get(name, []), list):
                     raise TypeError(f"{name} is {fields[name]!r}; expected a list")
                 fields[name] = tuple(fields.get(name, ()))
+            fields["aggregates"] = {name: tuple(of) for name, of in dict(fields.get("aggregates", {})).items()}
             fields["normalization"] = Normalization(**fields.get("normalization", {}))
             return cls(**{**fields, "schema_version": SCHEMA_VERSION})
         except (TypeError, ValueError, OverflowError, SignalError, WeightsError) as error:

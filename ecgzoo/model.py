@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ecgzoo import registry
+from ecgzoo.aggregates import with_aggregates
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import RegistryError, SignalError, WeightsError, printable
 from ecgzoo.losses.contract import ModelInfo, View
+from ecgzoo.normalization import normalized
 from ecgzoo.recordings import read_record
 from ecgzoo.signal import Record
 from ecgzoo.signal.quality import assess
@@ -23,7 +25,6 @@ from ecgzoo.signal.windows import window_starts
 Finding = Literal["present", "absent", "uncertain"]
 _MARKS = {"present": "*", "uncertain": "?"}
 
-LEAST_DEVIATION_MV = 0.01  # a flat window is not blown up into noise
 LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
 BACKBONE_ATTRIBUTES = (
@@ -120,16 +121,12 @@ class EcgModel(nn.Module):
     """
 
     backbone: Any  # any nn.Module that keeps the backbone contract
-    mean_mv: Tensor
-    std_mv: Tensor
 
     def __init__(self, backbone: nn.Module, config: ModelConfig) -> None:
         super().__init__()
         self.backbone = backbone
         self.config = config
         self.weights_source: WeightsSource | None = None
-        self.register_buffer("mean_mv", torch.tensor(config.normalization.mean_mv), persistent=False)
-        self.register_buffer("std_mv", torch.tensor(config.normalization.std_mv), persistent=False)
 
     @classmethod
     def build(cls, config: ModelConfig) -> "EcgModel":
@@ -149,7 +146,7 @@ class EcgModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its weights are and its input must be."""
-        return self.mean_mv.device
+        return self.get_classifier().weight.device
 
     @property
     def num_features(self) -> int:
@@ -190,10 +187,7 @@ class EcgModel(nn.Module):
 
     def normalized(self, x: Tensor) -> Tensor:
         """The network's input ``[B, leads, T]`` of millivolts `x` ``[B, leads, T]`` (`Normalization`)."""
-        if self.config.normalization.kind == "mv_global":
-            return (x - self.mean_mv) / self.std_mv
-        deviation, mean = torch.std_mean(x, dim=(1, 2), keepdim=True, correction=0)
-        return (x - mean) / deviation.clamp(min=LEAST_DEVIATION_MV)
+        return normalized(x, self.config.normalization, self.config.rate_hz)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, C]`` of millivolts `x` ``[B, leads, T]``."""
@@ -259,9 +253,9 @@ class EcgModel(nn.Module):
         return _finite(total, signals_mv, config.architecture)
 
     def findings(self, probabilities: Sequence[float]) -> dict[str, Finding]:
-        """What calibrated `probabilities` ``[C]`` mean by the model's thresholds (`ModelConfig.thresholds`)."""
+        """What calibrated `probabilities`, one for each of ``config.labels``, mean by ``config.thresholds``."""
         found: dict[str, Finding] = {}
-        for label, probability in zip(self.config.classes, probabilities, strict=True):
+        for label, probability in zip(self.config.labels, probabilities, strict=True):
             if points := self.config.thresholds.get(label):
                 certain: Finding = "present" if probability >= points["f1"] else "absent"
                 found[label] = "uncertain" if points["lower"] <= probability < points["upper"] else certain
@@ -322,10 +316,11 @@ class EcgModel(nn.Module):
             signal = torch.from_numpy(record.resample(config.rate_hz).signal)[None].to(self.device)
             # a copy, since to switch this one to eval mode would switch it under another thread's feet
             network = deepcopy(self).eval() if self.training else self
-            values = network.score(signal, read)[0].double().tolist()
+            scores = network.score(signal, read).double().cpu().numpy()
+            values = with_aggregates(scores, config.classes, config.aggregates)[0].tolist()
         return Prediction(
             source=record.source,
-            classes=config.classes,
+            classes=config.labels,
             probabilities=tuple(values),
             windows=len(read),
             leads=config.leads,

@@ -38,6 +38,7 @@ class Cohort:
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
         class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
+        aggregates: labels that mean "any of these classes", each with its classes.
         license: of the recordings.
         simulated: true when no heart was measured; every card and table says so.
         notes: repairs and oddities met while reading, one sentence each.
@@ -58,6 +59,7 @@ class Cohort:
     sexes: np.ndarray | None = None
     ages: np.ndarray | None = None
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     license: str | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
@@ -182,6 +184,9 @@ def _names_at_fault(cohort: Any) -> Iterator[str]:
             f"classes {', '.join(classes)} unsorted: expected different names in alphabetical order. "
             "Sort them, and the columns of labels with them."
         )
+    for name, members in cohort.aggregates.items():
+        if name in classes or not members or not set(members) <= set(classes):
+            yield f"aggregate {name!r} of {members!r}, expected a new name and some of the classes. Rename it."
     for lead in leads:
         known = known_lead(lead)
         if known is None:

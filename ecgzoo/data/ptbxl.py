@@ -45,6 +45,9 @@ _SUPERCLASSES = {
     "STTC": ("ST/T change", "428750005"),
 }
 
+# where a task has all of its classes: name, meaning, SNOMED CT concept, classes
+_AGGREGATE = ("AFIB_AFLT", "atrial fibrillation or flutter", "195080001", ("AFIB", "AFLT"))
+
 _DATABASE, _STATEMENTS, _RECORDS = "ptbxl_database.csv", "scp_statements.csv", "records100"
 _DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr")
 # what ast.literal_eval, int and float raise for a cell of another form
@@ -101,6 +104,8 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
     left_out = len(labels) - len(kept)
     if not len(kept):
         raise DataError(f"{root / _DATABASE}: none of {len(labels)} records has a {task} label. Choose another task.")
+    name, meaning, snomed, of = _AGGREGATE
+    aggregates = {name: of} if set(of) <= set(classes) else {}
     return Cohort(
         name="ptbxl",
         task=task,
@@ -117,7 +122,11 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         fingerprint=store_key(task, *digests, store.digest),
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
-        class_info={name: _class_info(name, statements, descriptions) for name in classes},
+        class_info={
+            **{name: _class_info(name, statements, descriptions) for name in classes},
+            **{name: {"name": meaning, "scp": list(of), "snomed": snomed} for name in aggregates},
+        },
+        aggregates=aggregates,
         license="CC-BY-4.0",
         notes=(
             *store.notes,

@@ -9,6 +9,8 @@ from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.evaluation.thresholds import decision_points, sensitivity_specificity
 from ecgzoo.model import EcgModel
 
+LEAST_POSITIVES = 20  # a threshold chosen on fewer is chance, so the model gives no finding
+
 
 def calibrate(
     model: EcgModel, score: Callable[[EcgModel], CohortScores], on: str, about: dict[str, Any], seed: int
@@ -25,11 +27,11 @@ def calibrate(
     raw = score(model)
     model.config = dataclasses.replace(model.config, temperature=fit_temperature(raw.y_true, raw.y_score))
     scores = score(model)
-    columns = {
-        name: (scores.y_true[:, number], scores.y_score[:, number]) for number, name in enumerate(scores.classes)
-    }
+    columns = scores.columns()
     thresholds = {
-        name: decision_points(*column) for name, column in columns.items() if 0 < column[0].sum() < len(column[0])
+        name: decision_points(*column)
+        for name, column in columns.items()
+        if LEAST_POSITIVES <= column[0].sum() < len(column[0])
     }
     at_thresholds = {
         name: {point: sensitivity_specificity(*columns[name], value) for point, value in points.items()}

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from rich.markup import escape
 from rich.progress import track
 
+from ecgzoo.aggregates import with_aggregates
 from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
@@ -29,6 +30,7 @@ class CohortScores:
         y_score: probabilities ``[n, C]``.
         patients: ``[n]``.
         classes: names of the columns.
+        aggregates: labels that mean "any of these classes", each with its classes.
         subgroups: which records are of women, of men, of the young and of the old, bool ``[n]`` by name.
         notes: why the figures are no measure of new records, if they are not.
     """
@@ -39,13 +41,27 @@ class CohortScores:
     patients: np.ndarray
     classes: tuple[str, ...]
     subgroups: Mapping[str, np.ndarray]
+    aggregates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def evaluation(self, seed: int = 0, num_resamples: int = 1000) -> Evaluation:
         """Every figure, with intervals from resampled patients."""
         return evaluate_scores(
-            self.y_true, self.y_score, self.classes, self.patients, seed, num_resamples, self.subgroups
+            self.y_true,
+            self.y_score,
+            self.classes,
+            self.patients,
+            seed,
+            num_resamples,
+            self.subgroups,
+            self.aggregates,
         )
+
+    def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Labels ``[n]`` and probabilities ``[n]`` of every class, and of the aggregates behind them."""
+        names = (*self.classes, *self.aggregates)
+        true, score = (with_aggregates(values, self.classes, self.aggregates) for values in (self.y_true, self.y_score))
+        return {name: (true[:, number], score[:, number]) for number, name in enumerate(names)}
 
 
 def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool = False) -> np.ndarray:
@@ -118,7 +134,9 @@ def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]
         return set(), set()
     if not {"train_folds", "val_folds"} <= training.keys():
         raise DataError(f"the model's config does not say on which folds of {cohort.name} it was trained")
-    return set(parse_folds(training["train_folds"])), set(parse_folds(training["val_folds"]))
+    trained, unlabelled = training["train_folds"], training.get("unlabelled_folds", "")
+    seen = {fold for folds in (trained, unlabelled) if folds for fold in parse_folds(folds)}
+    return seen, set(parse_folds(training["val_folds"]))
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:
@@ -140,4 +158,5 @@ def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_sc
         patients=cohort.patients[rows],
         classes=cohort.classes,
         subgroups=subgroups,
+        aggregates=cohort.aggregates,
     )

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ecgzoo.aggregates import with_aggregates
 from ecgzoo.errors import DataError
 from ecgzoo.evaluation.bootstrap import bootstrap_ci
 from ecgzoo.evaluation.calibration import expected_calibration_error, reliability_curve
@@ -38,6 +39,8 @@ class Evaluation:
         ece: expected calibration error in 15 bins, mean over classes.
         reliability: all classes together, ``[predicted, observed, count]`` of each bin that is not empty.
         subgroups: records, macro AUC and its interval of some of the records, by name.
+        aggregates: records that have any of its classes, AUC and its interval of each aggregate, by name; the macro AUC
+            is of the classes alone.
     """
 
     records: int
@@ -51,6 +54,7 @@ class Evaluation:
     ece: float
     reliability: list[list[float]]
     subgroups: dict[str, dict[str, Any]]
+    aggregates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON holds them: lists for tuples, None for what is undefined."""
@@ -65,6 +69,7 @@ def evaluate_scores(
     seed: int = 0,
     num_resamples: int = 1000,
     subgroups: Mapping[str, np.ndarray] | None = None,
+    aggregates: Mapping[str, Sequence[str]] | None = None,
 ) -> Evaluation:
     """Every figure of a model on a set of records.
 
@@ -76,6 +81,7 @@ def evaluate_scores(
         seed: of the bootstrap.
         num_resamples: of the bootstrap.
         subgroups: by name, which records belong to it, bool ``[N]``; one too small to be judged is left out.
+        aggregates: by name, the classes of which a record has any; one with a single outcome is left out.
 
     Raises:
         DataError: names that do not fit the columns, a score is no probability, no class has both outcomes; or see
@@ -108,7 +114,20 @@ def evaluate_scores(
             for name, chosen in (subgroups or {}).items()
             if chosen.sum() >= MIN_SUBGROUP and labels[chosen].any() and not labels[chosen].all(axis=0).any()
         },
+        aggregates={
+            name: _aggregate(true, score, groups, num_resamples, seed)
+            for name, of in (aggregates or {}).items()
+            for true, score in [[with_aggregates(x, classes, {name: of})[:, -1:] for x in (labels, scores)]]
+            if 0 < true.mean() < 1
+        },
     )
+
+
+def _aggregate(
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    interval = bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed)
+    return {"positives": int(labels.sum()), "auc": macro_auc(labels, scores), "ci": list(interval)}
 
 
 def _subgroup(

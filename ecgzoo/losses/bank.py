@@ -5,6 +5,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SHARE_LIMIT = 0.1  # diagnoses
 EXCLUDED = -1e30  # finite, so that an anchor without any negative gives zeros and not NaN
 
 
@@ -15,9 +16,10 @@ class MemoryBank(nn.Module):
     visits belong to the checkpoint; labels come from the data.
 
     Args:
-        labels: multi-hot ``[N, C]``.
+        labels: multi-hot ``[N, C]``, or probabilities.
         dim: ``D``.
         momentum: ``μ`` of ``m ← norm(μ·m + (1−μ)·z)``.
+        share_limit: see `mask`.
     """
 
     student: Tensor
@@ -25,24 +27,32 @@ class MemoryBank(nn.Module):
     visited: Tensor
     labels: Tensor
 
-    def __init__(self, labels: Tensor, dim: int, momentum: float) -> None:
+    def __init__(self, labels: Tensor, dim: int, momentum: float, share_limit: float = SHARE_LIMIT) -> None:
         super().__init__()
         self.momentum = momentum
         self.register_buffer("student", torch.zeros(len(labels), dim))
         self.register_buffer("teacher", torch.zeros(len(labels), dim))
         self.register_buffer("visited", torch.zeros(len(labels), dtype=torch.bool))
         self.register_buffer("labels", labels.float(), persistent=False)
+        soft = bool(((labels != 0) & (labels != 1)).any())
+        self.share_limit = share_limit if soft else 0.0
 
     def mask(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
-        """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, `EXCLUDED` for the others.
+        """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, far below for the others.
 
         A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
         diagnosis shares none even with itself, so the anchor's own row is excluded by its `index` ``[B]``.
+
+        Where labels are probabilities, ``p_a · p_b`` is the expected number of shared diagnoses, which the chance of
+        sharing any, ``1 − Π (1 − p_a p_b)``, does not exceed: a record is a negative if it is at most `share_limit`. Of
+        labels 0 and 1 it is the same rule.
 
         Returns:
             ``[B, len(rows)]``, of the dtype of `labels` ``[B, C]``.
         """
         shared = labels @ self.labels[rows].to(labels.dtype).T
+        if self.share_limit:
+            shared.sub_(self.share_limit).clamp_(min=0)
         shared += ~self.visited[rows]
         if isinstance(rows, slice):
             shared.scatter_(1, index[:, None], 1.0)

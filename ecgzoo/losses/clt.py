@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecgzoo.errors import RecipeError
-from ecgzoo.losses.bank import MemoryBank, gather_rows
+from ecgzoo.losses.bank import SHARE_LIMIT, MemoryBank, gather_rows
 from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
@@ -37,6 +37,8 @@ class CLT(Loss):
         temperature: τ.
         momentum: μ of the bank's average.
         z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``; 1 keeps the first estimate, as the published code does.
+        share_limit: of records without labels, whose labels are the teacher's probabilities: how many diagnoses a
+            negative may be expected to share with the anchor (`MemoryBank.mask`).
         max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
         chunk: rows of the bank that are compared at a time, so that scores stay in the cache; only their mask is
             held for all rows, ``[B, N]``.
@@ -46,6 +48,7 @@ class CLT(Loss):
     """
 
     requires = frozenset({"student.embedding", "teacher.embedding", "labels", "index"})
+    soft_labels = True
     log_z: Tensor
     step: Tensor
 
@@ -60,6 +63,7 @@ class CLT(Loss):
         temperature: float = 0.07,
         momentum: float = 0.5,
         z_momentum: float = 0.99,
+        share_limit: float = SHARE_LIMIT,
         max_rows: int = 100_000,
         chunk: int = 4096,
     ) -> None:
@@ -70,17 +74,18 @@ class CLT(Loss):
         if (
             not 0 < temperature < math.inf
             or min(dim, max_rows, chunk) < 1
-            or not (0 <= momentum < 1 and 0 <= z_momentum <= 1)
+            or not (0 <= momentum < 1 and 0 <= z_momentum <= 1 and 0 <= share_limit < 1)
         ):
             raise RecipeError(
                 f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, chunk={chunk}, momentum={momentum}, "
-                f"z_momentum={z_momentum}; the first four must be positive, momentum in [0, 1), z_momentum in [0, 1]"
+                f"share_limit={share_limit}, z_momentum={z_momentum}; the first four must be positive, momentum and "
+                "share_limit in [0, 1), z_momentum in [0, 1]"
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
         self.max_rows, self.chunk = max_rows, chunk
         self.student_head = nn.Linear(student.head_hidden_size, dim)
         self.teacher_head = nn.Linear(teacher.head_hidden_size, dim)
-        self.bank = MemoryBank(data.labels, dim, momentum)
+        self.bank = MemoryBank(data.labels, dim, momentum, share_limit)
         self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN until first estimated
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._z_known = False

@@ -32,6 +32,12 @@ class View:
         cast = {part: x.float() for part in parts if (x := getattr(self, part)).dtype in half}
         return replace(self, **cast, computed_in=self.embedding.dtype) if cast else self
 
+    def first(self, count: int) -> "View":
+        """Of the first `count` records alone."""
+        return replace(
+            self, logits=self.logits[:count], embedding=self.embedding[:count], features=self.features[:count]
+        )
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -41,6 +47,8 @@ class Batch:
         labels: float multi-hot ``[B, C]``.
         index: int64 ``[B]``, each record's position among the ``N`` training records.
         auxiliary: float multi-hot ``[B, C']``, labels of another task, if the recipe names one.
+        labelled: how many of the records have labels, the first of the batch; None if all have. `labels` of the others
+            are the teacher's probabilities, and `auxiliary` of the others means nothing.
 
     Under a transform that mixes records, labels are those of both in their shares; `index` then names neither, and a
     recipe with a loss that requires it is refused.
@@ -49,6 +57,12 @@ class Batch:
     labels: Tensor
     index: Tensor
     auxiliary: Tensor | None = None
+    labelled: int | None = None
+
+    def first(self, count: int) -> "Batch":
+        """The first `count` records alone, all of them with labels."""
+        auxiliary = None if self.auxiliary is None else self.auxiliary[:count]
+        return Batch(self.labels[:count], self.index[:count], auxiliary)
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,8 @@ class DataInfo:
 
     Attributes:
         classes: names of the ``C`` classes.
-        labels: multi-hot ``[N, C]``, in the order of `Batch.index`.
+        labels: multi-hot ``[N, C]``, in the order of `Batch.index`; the teacher's probabilities for records without
+            labels.
         auxiliary: labels of another task for the same records, multi-hot ``[N, C']``, if the recipe names one.
     """
 
@@ -108,6 +123,8 @@ class Loss(nn.Module):
     Attributes:
         requires: what it reads, out of ``student.logits student.embedding student.features teacher.logits
             teacher.embedding teacher.features labels index auxiliary``; the teacher runs only if some term requires it.
+        soft_labels: whether its labels may be probabilities. If not, and it requires labels, it is called with the
+            labelled records of a batch alone.
         extras: scalars for the log, set by `forward`.
 
     Raises:
@@ -115,6 +132,7 @@ class Loss(nn.Module):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
+    soft_labels: ClassVar[bool] = False
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
         super().__init__()

@@ -19,6 +19,11 @@ SPECS = (
         summary="pairs of leads first, without labels; then BCE + MKD and a finer second task",
     ),
     RecipeSpec(
+        name="handheld",
+        factory="ecgzoo.recipes.handheld:main",
+        summary="a student that holds on handhelds and wearables: rhythm windows, no amplitude, other devices imitated",
+    ),
+    RecipeSpec(
         name="kd",
         factory="ecgzoo.recipes.kd:main",
         summary="vanilla distillation: BCE + KL between softmaxes (arXiv 1503.02531)",

@@ -30,6 +30,9 @@ class TrainingRecords:
         batch_size: records a step over all processes.
         device: where batches are wanted.
         auxiliary: labels ``[len(rows), C']`` of a second task.
+        labels: ``[len(rows), C]``, instead of the cohort's.
+        labelled: how many of the rows, the first, have labels; None if all have. Every batch holds labelled and other
+            records in the same proportion, the labelled ones first.
         resident_bytes: how large the records may be to be held on the device.
 
     Raises:
@@ -46,11 +49,15 @@ class TrainingRecords:
         device: torch.device,
         auxiliary: np.ndarray | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        labels: np.ndarray | None = None,
+        labelled: int | None = None,
     ) -> None:
         check_batches(cohort, rows, window, batch_size)
         self.cohort, self.rows, self.leads, self.window = cohort, rows, leads, window
         self.batch_size, self.device = batch_size, device
-        self.labels = torch.from_numpy(cohort.labels[rows]).to(device=device, dtype=torch.float32)
+        labels = cohort.labels[rows] if labels is None else labels
+        self.labels = torch.from_numpy(labels).to(device=device, dtype=torch.float32)
+        self.labelled = labelled
         self.auxiliary = None if auxiliary is None else torch.from_numpy(auxiliary).to(device).float()
         samples = cohort.store.shape[2]
         self.starts = samples - window + 1
@@ -67,10 +74,14 @@ class TrainingRecords:
         """Millivolts ``[b, leads, window]`` and the batch, for each step of an epoch."""
         random = np.random.default_rng([seed, epoch])
         order, starts = random.permutation(len(self.rows)), random.integers(0, self.starts, len(self.rows))
+        labelled = None if self.labelled is None else self._labelled_of_a_batch(processes)
+        if labelled is not None:
+            order = self._in_proportion(order, labelled)
         shares = [
             order[step * self.batch_size : (step + 1) * self.batch_size][process::processes]
             for step in range(len(self))
         ]
+        of_a_share = None if labelled is None else labelled // processes
         if self.crops is None:
             microvolts = self._streamed(shares, starts)
         else:
@@ -78,7 +89,23 @@ class TrainingRecords:
             microvolts = (self.crops[index, :, starts_there[index]] for index in self._on_device(shares))
         for index, crops in zip(self._on_device(shares), microvolts, strict=True):
             auxiliary = None if self.auxiliary is None else self.auxiliary[index]
-            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary)
+            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary, of_a_share)
+
+    def _labelled_of_a_batch(self, processes: int) -> int:
+        """How many, in proportion: the same in every process, and at least one in each where there are any."""
+        assert self.labelled is not None
+        count = round(self.batch_size * self.labelled / len(self.rows) / processes) * processes
+        return min(max(count, processes), self.batch_size - processes) if self.labelled else 0
+
+    def _in_proportion(self, order: np.ndarray, labelled: int) -> np.ndarray:
+        """Batch after batch, `labelled` records with labels and then others; each kind in its turn, again from the
+        first where rounding leaves too few."""
+        assert self.labelled is not None
+        with_labels, without = order[order < self.labelled], order[order >= self.labelled]
+        steps = len(self)
+        first = np.resize(with_labels, (steps, labelled))
+        rest = np.resize(without, (steps, self.batch_size - labelled))
+        return np.concatenate([first, rest], axis=1).ravel()
 
     def _on_device(self, shares: list[np.ndarray]) -> Iterator[Tensor]:
         return iter(torch.from_numpy(np.stack(shares)).to(self.device))

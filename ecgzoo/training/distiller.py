@@ -82,7 +82,11 @@ class Distiller(nn.Module):
         parts = {}
         with torch.autocast(millivolts.device.type, enabled=False):
             for name, loss in self.losses.items():
-                value = loss(student.full_precision(parts_of("student", loss.requires)), teacher, batch)
+                own, taught, records = student, teacher, batch
+                if batch.labelled is not None and reads_labels(loss):
+                    own, records = student.first(batch.labelled), batch.first(batch.labelled)
+                    taught = teacher and teacher.first(batch.labelled)
+                value = loss(own.full_precision(parts_of("student", loss.requires)), taught, records)
                 total = total + self.weights[name] * value
                 parts[name] = value.detach()
                 parts |= {f"{name}/{extra}": scalar.detach() for extra, scalar in loss.extras.items()}
@@ -97,6 +101,11 @@ class Distiller(nn.Module):
         for module in (*self._teacher, super()):
             module._apply(fn, recurse)  # torch's own hook of .to(), .double() and others
         return self
+
+
+def reads_labels(loss: Loss) -> bool:
+    """Whether `loss` is for records with labels alone."""
+    return bool(loss.requires & {"labels", "auxiliary"}) and not loss.soft_labels
 
 
 def parts_of(side: str, requires: frozenset[str]) -> list[str]:

@@ -42,7 +42,10 @@ class Job:
         terms: the objective.
         cohort: the records.
         auxiliary: labels of the training records in a second task, for losses that use them.
-        train_rows: those to learn from.
+        train_rows: those to learn from, the ones with labels first.
+        labels: their labels ``[len(train_rows), C]``, probabilities of the teacher where there are none; the cohort's
+            if not given.
+        labelled: how many have labels; None if all have.
         val_rows: those on which the best epoch is chosen.
         recipe: how.
         folder: for the checkpoint and the log.
@@ -60,6 +63,8 @@ class Job:
     val_rows: np.ndarray
     recipe: Recipe
     folder: Path
+    labels: np.ndarray | None = None
+    labelled: int | None = None
     auxiliary: np.ndarray | None = None
     is_teacher: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -112,7 +117,8 @@ def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
     """What the networks are shown, and what makes a loss of it, on the device."""
     recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
-    data = DataInfo(cohort.classes, torch.from_numpy(cohort.labels[job.train_rows]), auxiliary)
+    labels = cohort.labels[job.train_rows] if job.labels is None else job.labels
+    data = DataInfo(cohort.classes, torch.from_numpy(labels), auxiliary)
     losses = create_losses(job.terms, student, teacher, data)
     transforms = [create_transform(term.name, data, term.amount, **term.arguments) for term in recipe.transform_terms]
     if job.is_teacher:
@@ -128,6 +134,8 @@ def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
         recipe.batch_size,
         accelerator.device,
         job.auxiliary,
+        labels=labels,
+        labelled=job.labelled,
     )
     feed = Feed(records, leads, student, teacher, transforms, recipe.seed)
     distiller = Distiller(student, teacher, losses, recipe.compile).to(accelerator.device)

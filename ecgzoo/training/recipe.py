@@ -1,6 +1,7 @@
 """Recipe: what is trained, on what, how. Every field is a flag of the recipes; the whole is saved beside the run."""
 
 import dataclasses
+import itertools
 import json
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,6 +72,12 @@ class Recipe:
     task: str = option("superdiagnostic", "data", "label set")
     aux_task: str | None = option(None, "data", "a second task whose labels the loss aux learns from")
     train_folds: str = option("1-8", "data", "folds to learn from, such as 1-7,9", pretraining=True)
+    unlabelled_folds: str = option(
+        "",
+        "data",
+        "folds whose labels are not read: their records teach through the teacher's answers; empty for none",
+        pretraining=True,
+    )
     val_folds: str = option("9", "data", "folds on which the best epoch is chosen")
     test_folds: str = option(
         "10", "data", "folds of the final table, read last; empty for none: the table is then of the validation folds"
@@ -84,6 +91,9 @@ class Recipe:
     )
     normalization: Literal["mv_global", "window_z"] = option(
         "mv_global", "data", "by mean and deviation of the training records, or by each window's own", pretraining=True
+    )
+    highpass_hz: float = option(
+        0.0, "data", "cosines of lower frequency are removed from each window; 0 for none", at_least=0, pretraining=True
     )
     window_s: float = option(2.5, "data", "seconds of a crop and of an evaluation window", above=0, pretraining=True)
     stride_s: float = option(1.25, "data", "seconds between evaluation windows", above=0)
@@ -173,9 +183,13 @@ class Recipe:
                 f"pretrain_epochs is {self.pretrain_epochs}, which is for a student of one lead; "
                 f"this one has {len(self.student_leads)}. Give 0."
             )
-        sets = {name: set(parse_folds(getattr(self, name))) for name in ("train_folds", "val_folds")}
-        sets["test_folds"] = set(parse_folds(self.test_folds)) if self.test_folds else set()
-        for a, b in (("train_folds", "val_folds"), ("train_folds", "test_folds"), ("val_folds", "test_folds")):
+        names = ("train_folds", "unlabelled_folds", "val_folds", "test_folds")
+        may_be_empty = {"unlabelled_folds", "test_folds", *(["train_folds"] if self.unlabelled_folds else [])}
+        sets = {
+            name: set(parse_folds(given)) if (given := getattr(self, name)) or name not in may_be_empty else set()
+            for name in names
+        }
+        for a, b in itertools.combinations(names, 2):
             if shared := sets[a] & sets[b]:
                 raise RecipeError(f"fold {min(shared)} is in both {a} and {b}; a model is not judged on what it saw")
         for name, terms in (("losses", self.loss_terms), ("transforms", self.transform_terms)):

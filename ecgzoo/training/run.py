@@ -24,7 +24,7 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches
-from ecgzoo.training.distiller import create_losses
+from ecgzoo.training.distiller import Losses, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import make_optimizer
@@ -72,20 +72,27 @@ class Run:
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
-        self.train_rows, self.val_rows, self.judged_rows = (
-            self.cohort.rows(folds)
-            for folds in (parse_folds(recipe.train_folds), parse_folds(recipe.val_folds), recipe.judged_folds)
+        self.train_rows, self.unlabelled_rows, self.val_rows, self.judged_rows = (
+            self.cohort.rows(parse_folds(folds)) if folds else np.zeros(0, np.int64)
+            for folds in (
+                *(recipe.train_folds, recipe.unlabelled_folds, recipe.val_folds),
+                recipe.test_folds or recipe.val_folds,
+            )
         )
+        self.every_row = np.concatenate([self.train_rows, self.unlabelled_rows])
         positives = self.cohort.labels[self.train_rows].sum(axis=0)
-        if absent := [name for name, count in zip(self.cohort.classes, positives, strict=True) if not count]:
+        absent = [name for name, count in zip(self.cohort.classes, positives, strict=True) if not count]
+        if absent and recipe.train_folds:
             raise DataError(
                 f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        self.normalization = Normalization(kind=recipe.normalization)
+        mean_mv, std_mv = 0.0, 1.0
         if recipe.normalization == "mv_global":
-            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(self.train_rows)
-            self.normalization = Normalization(mean_mv=mean_mv, std_mv=std_mv)
+            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(self.every_row)
+        self.normalization = Normalization(
+            kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz
+        )
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self.distills = self._rehearse()
         self._own, self._at_work = RunFolder(self.folder), False
@@ -151,7 +158,8 @@ class Run:
             )
         student, teacher = self._new_model(recipe.student_network), self._new_model(recipe.teacher_network)
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary)
-        data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[self.train_rows]), auxiliary)
+        rows = self.train_rows if len(self.train_rows) else self.unlabelled_rows
+        data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[rows]), auxiliary)
         losses = create_losses(recipe.loss_terms, student, teacher, data)
         requires = {name: loss.requires for name, (_, loss) in losses.items()}
         distills = any(map(needs_teacher, requires.values()))
@@ -159,20 +167,39 @@ class Run:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-        check_batches(self.cohort, self.train_rows, student.config.window, recipe.batch_size)
+        check_batches(self.cohort, self.every_row, student.config.window, recipe.batch_size)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
         transforms = []
         for term in recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
+            if not transform.keeps_identity and len(self.unlabelled_rows):
+                raise RecipeError(f"{term.name} mixes labels, which unlabelled_folds have none of; leave out one")
             if not transform.keeps_identity and (named := [name for name in requires if "index" in requires[name]]):
                 raise RecipeError(
                     f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
                 )
             transforms.append(transform)
+        self._check_unlabelled(losses, distills)
         make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
-        rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, self.train_rows)
+        rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, rows)
         return distills
+
+    def _check_unlabelled(self, losses: Losses, distills: bool) -> None:
+        recipe = self.recipe
+        if recipe.unlabelled_folds and not distills and not recipe.pretrain_epochs:
+            raise RecipeError(
+                "no loss of this recipe requires a teacher, so records of unlabelled_folds teach nothing; add mkd, or "
+                "leave them out"
+            )
+        if not len(self.train_rows):
+            named = [name for name, (_, loss) in losses.items() if reads_labels(loss)]
+            if named or recipe.compare or recipe.teacher_weights is None:
+                raise RecipeError(
+                    "train_folds is empty, and labels are required by "
+                    + (named[0] if named else "the student to compare with" if recipe.compare else "the teacher")
+                    + "; name folds with labels, or give --teacher-weights, --no-compare and --losses mkd=1"
+                )
 
     def _new_model(self, network: Network) -> EcgModel:
         """Random weights, configured for this run's data."""
@@ -182,6 +209,7 @@ class Run:
             model.config,
             classes=self.cohort.classes,
             class_info=self.cohort.class_info,
+            aggregates=self.cohort.aggregates,
             task=self.cohort.task,
             rate_hz=self.cohort.rate_hz,
             window_s=recipe.window_s,
@@ -214,7 +242,7 @@ class Run:
 
     def _pretrain(self, student: EcgModel) -> None:
         folder = Path(self.recipe.pretrain_folder or self.folder)
-        pretrain(self.accelerator, student, self.cohort, self.train_rows, self.recipe, folder)
+        pretrain(self.accelerator, student, self.cohort, self.every_row, self.recipe, folder)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
         """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
@@ -281,17 +309,25 @@ class Run:
         if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
+        rows, labels, labelled, auxiliary = self.train_rows, self.cohort.labels[self.train_rows], None, self.auxiliary
+        if teacher is not None and len(self.unlabelled_rows):
+            answers = score_shared(self.accelerator, teacher, self.cohort, self.unlabelled_rows)
+            rows, labels, labelled = self.every_row, np.concatenate([labels, answers.astype(np.float32)]), len(rows)
+            if auxiliary is not None:
+                auxiliary = np.pad(auxiliary, ((0, len(answers)), (0, 0)))
         job = Job(
             name=arm,
             student=student,
             teacher=teacher,
             terms=losses,
             cohort=self.cohort,
-            train_rows=self.train_rows,
+            train_rows=rows,
+            labels=labels,
+            labelled=labelled,
             val_rows=self.val_rows,
             recipe=recipe,
             folder=folder,
-            auxiliary=self.auxiliary,
+            auxiliary=auxiliary,
             is_teacher=is_teacher,
             origin={**origin, **network_there},
             check=lambda: self._own.check(arm),
@@ -312,6 +348,7 @@ class Run:
             **origin,
             "data_license": self.cohort.license,
             "train_folds": recipe.train_folds,
+            "unlabelled_folds": recipe.unlabelled_folds,
             "val_folds": recipe.val_folds,
             "epochs": recipe.epochs,
             "best_epoch": best["epoch"],

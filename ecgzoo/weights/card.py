@@ -51,11 +51,18 @@ def render_card(config: ModelConfig, source: str) -> str:
     lines += [
         "## Input and output",
         "",
-        f"- millivolts at {config.rate_hz:g} Hz of {leads}, normalized in the network by "
+        f"- millivolts at {config.rate_hz:g} Hz of {leads}, "
+        + (f"without what is slower than {hertz:g} Hz, " if (hertz := config.normalization.highpass_hz) else "")
+        + "normalized in the network by "
         + (
             f"one mean ({config.normalization.mean_mv:.5f} mV) and deviation ({config.normalization.std_mv:.5f} mV)"
             if config.normalization.kind == "mv_global"
             else "each window's own mean and deviation"
+        )
+        + (
+            f", after what is slower than {hertz:g} Hz is removed"
+            if (hertz := config.normalization.highpass_hz)
+            else ""
         ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
         f"- one probability per label, task {_plain(config.task)}, calibrated by temperature {config.temperature:.4f}",
@@ -110,7 +117,7 @@ def _labels(config: ModelConfig) -> list[str]:
     if not config.classes:
         return []
     rows = []
-    for label in config.classes:
+    for label in config.labels:
         info, points = config.class_info.get(label, {}), config.thresholds.get(label, {})
         shown = [f"{points[name]:.3f}" if points else "—" for name in THRESHOLDS]
         rows.append(
@@ -139,14 +146,17 @@ def _measured(config: ModelConfig) -> list[str]:
         metrics.get("chosen_on_these_folds")
     )
     rows = []
-    for label, auc in metrics["per_class"].items():
+    of_any = metrics.get("aggregates", {})
+    positives = metrics["positives"] | {name: figures["positives"] for name, figures in of_any.items()}
+    aucs = metrics["per_class"] | {name: figures["auc"] for name, figures in of_any.items()}
+    for label, auc in aucs.items():
         at = metrics.get("at_thresholds", {}).get(label)
         points = (
             [f"{at[name][what]:.3f}" for name in ("f1", "screening") for what in ("sensitivity", "specificity")]
             if at
             else []
         )
-        rows.append([label, metrics["positives"][label], "—" if auc is None else f"{auc:.4f}", *(points or ["—"] * 4)])
+        rows.append([label, positives[label], "—" if auc is None else f"{auc:.4f}", *(points or ["—"] * 4)])
     columns = [
         "label",
         "positives",

@@ -22,7 +22,7 @@ from ecgzoo.weights.layout import CALIBRATION_PLOT, CARD, CONFIG, MEANING, NEXT_
 
 MEANT = (
     *("architecture", "arguments", "leads", "classes", "rate_hz", "window_s", "stride_s", "aggregation"),
-    *("normalization", "temperature", "thresholds"),
+    *("normalization", "temperature", "thresholds", "aggregates"),
 )
 
 LARGEST_WEIGHT = 1e9  # no trained weight or statistic comes near; products of larger ones overflow single precision
@@ -218,7 +218,10 @@ def _impossible(name: str, tensor: Tensor) -> str | None:
 def meaning(config: ModelConfig) -> str:
     """The hash of the fields that say what the weights mean: with other classes, they are another model."""
     values = config.to_dict()
-    return hashlib.sha256(json.dumps([values[name] for name in MEANT], sort_keys=True).encode()).hexdigest()
+    if not values["normalization"]["highpass_hz"]:
+        del values["normalization"]["highpass_hz"]  # schema 1.1 had neither, and its hashes hold
+    meant = [values[name] for name in MEANT if name != "aggregates" or values[name]]
+    return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
 
 def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:

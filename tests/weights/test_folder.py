@@ -174,7 +174,7 @@ def test_a_folder_of_0_1_0_is_read(tmp_path: Path) -> None:
     assert old["schema_version"] == "1.0"
     model, packaged = ecgzoo.load_pretrained(tmp_path), ecgzoo.load_pretrained(now)
     assert model.config == packaged.config
-    assert model.config.schema_version == "1.1"
+    assert model.config.schema_version == "1.2"
     x = torch.randn(2, 1, 500)
     assert torch.equal(model(x), packaged(x))
     old["normalisation"] = {"kind": "record_z"}

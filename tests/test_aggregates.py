@@ -1,0 +1,97 @@
+"""Labels that mean "any of these classes"."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import ecgzoo
+from ecgzoo.aggregates import with_aggregates
+from ecgzoo.data import check_cohort
+from ecgzoo.errors import DataError, WeightsError
+from ecgzoo.evaluation import evaluate_scores
+from ecgzoo.evaluation.calibrate import LEAST_POSITIVES, calibrate
+from ecgzoo.evaluation.cohort import CohortScores
+
+CLASSES, ANY = ("A", "B", "C"), {"A_B": ("A", "B")}
+
+
+def test_of_labels_the_union_of_probabilities_the_chance_of_any() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((50, 3)) < 0.3).astype(np.uint8)
+    union = with_aggregates(labels, CLASSES, ANY)
+    assert union.dtype == np.uint8
+    np.testing.assert_array_equal(union[:, :3], labels)
+    np.testing.assert_array_equal(union[:, 3], labels[:, 0] | labels[:, 1])
+    chances = random.random((50, 3))
+    drawn = np.random.default_rng(1).random((20_000, 1, 3)) < chances[None, :5]
+    np.testing.assert_allclose(
+        with_aggregates(chances, CLASSES, ANY)[:5, 3], (drawn[..., 0] | drawn[..., 1]).mean(0), atol=0.015
+    )
+    np.testing.assert_array_equal(with_aggregates(chances, CLASSES, {}), chances)
+
+
+def test_their_figures_stand_beside_the_macro_auc_and_not_in_it() -> None:
+    random = np.random.default_rng(0)
+    labels, scores = (random.random((200, 3)) < 0.3).astype(np.uint8), random.random((200, 3))
+    figures = evaluate_scores(labels, scores, CLASSES, aggregates=ANY, num_resamples=20)
+    assert figures.macro_auc == evaluate_scores(labels, scores, CLASSES, num_resamples=20).macro_auc
+    found = figures.aggregates["A_B"]
+    assert found["positives"] == int((labels[:, 0] | labels[:, 1]).sum())
+    chance = 1 - (1 - scores[:, 0]) * (1 - scores[:, 1])
+    assert found["auc"] == pytest.approx(roc_auc_score(labels[:, 0] | labels[:, 1], chance))
+    assert found["ci"][0] < found["auc"] < found["ci"][1]
+
+
+def model_of(classes: tuple[str, ...], aggregates: dict[str, tuple[str, ...]]) -> ecgzoo.EcgModel:
+    model = ecgzoo.create_student("resnet1d18", num_classes=len(classes))
+    return ecgzoo.EcgModel(
+        model.backbone, dataclasses.replace(model.config, classes=classes, aggregates=aggregates, task="t")
+    )
+
+
+def test_a_finding_needs_twenty_positives_to_choose_its_threshold(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.zeros((300, 3), np.uint8)
+    labels[:LEAST_POSITIVES, 0] = 1
+    labels[50 : 50 + LEAST_POSITIVES - 1, 1] = 1
+    labels[100:103, 2] = 1
+    scores = np.clip(0.2 + 0.4 * labels + 0.2 * random.random((300, 3)), 0, 1)
+    given = CohortScores(
+        folds=(9,),
+        y_true=labels,
+        y_score=scores,
+        patients=np.arange(300),
+        classes=CLASSES,
+        subgroups={},
+        aggregates={"B_C": ("B", "C")},
+    )
+    model = model_of(CLASSES, {"B_C": ("B", "C")})
+    calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=0)
+    assert set(model.config.thresholds) == {"A", "B_C"}
+    assert model.config.metrics["aggregates"]["B_C"]["positives"] == LEAST_POSITIVES + 2
+    saved = ecgzoo.load_pretrained(ecgzoo.save_pretrained(model, tmp_path))
+    assert saved.config.aggregates == {"B_C": ("B", "C")}
+    assert "| B_C | 22 |" in (tmp_path / "README.md").read_text()
+    record = ecgzoo.Record(
+        signal=random.normal(size=(1, 1000)).astype(np.float32), leads=("I",), rate_hz=100.0, source="noise"
+    )
+    said = saved.predict(record, insist=True)
+    assert said.classes == (*CLASSES, "B_C")
+    assert set(said.findings) == {"A", "B_C"}
+    assert said.probabilities[3] == pytest.approx(1 - (1 - said.probabilities[1]) * (1 - said.probabilities[2]))
+
+
+@pytest.mark.parametrize("aggregates", [{"A": ("B",)}, {"X": ()}, {"X": ("Z",)}])
+def test_an_aggregate_of_what_is_not_there_is_refused(aggregates: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(WeightsError, match="aggregate"):
+        model_of(CLASSES, aggregates)
+
+
+@pytest.mark.parametrize("aggregates", [{"CD": ("MI",)}, {"X": ()}, {"X": ("Z",)}])
+def test_a_cohorts_aggregate_too(aggregates: dict[str, tuple[str, ...]]) -> None:
+    cohort = dataclasses.replace(ecgzoo.load_cohort("synthetic"), aggregates=aggregates)
+    with pytest.raises(DataError, match="aggregate"):
+        check_cohort(cohort)

@@ -1,0 +1,72 @@
+"""What a window loses before the network sees it: its baseline, and its amplitude where a model says so."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgzoo.config import ModelConfig, Normalization
+from ecgzoo.errors import WeightsError
+from ecgzoo.normalization import normalized, without_baseline
+
+RATE_HZ = 100.0
+
+
+def windows(samples: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(3, 2, samples, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None, max_examples=40)
+@given(samples=st.integers(50, 1200), hertz=st.floats(0.05, 5))
+def test_it_is_scipys_cosine_transform_without_its_first_coefficients(samples: int, hertz: float) -> None:
+    x = windows(samples).double()
+    spectrum = scipy.fft.dct(x.numpy(), norm="ortho")
+    spectrum[..., np.arange(samples) * RATE_HZ / (2 * samples) < hertz] = 0
+    found = without_baseline(x, hertz, RATE_HZ)
+    np.testing.assert_allclose(found.numpy(), scipy.fft.idct(spectrum, norm="ortho"), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["mv_global", "window_z"])
+def test_a_constant_is_forgotten(kind: str) -> None:
+    how = Normalization(kind=kind, std_mv=0.2, highpass_hz=0.5)  # type: ignore[arg-type]
+    x = 0.2 * windows(800)
+    clean = normalized(x, how, RATE_HZ)
+    torch.testing.assert_close(normalized(x + 1.0, how, RATE_HZ), clean, atol=2e-5, rtol=0)
+
+
+def test_of_a_slow_swing_little_is_left_and_that_at_the_ends() -> None:
+    seconds = torch.arange(800) / RATE_HZ
+    for phase in np.linspace(0, 2 * math.pi, 12, endpoint=False):
+        swing = (2 * math.pi * 0.3 * seconds + phase).sin().expand(1, 1, -1)
+        left = without_baseline(swing, 0.5, RATE_HZ)[0, 0]
+        assert left.square().mean().sqrt() < 0.2 * swing.square().mean().sqrt()
+        assert left[100:-100].abs().max() < 0.15
+
+
+def test_half_precision_around_it_does_not_reach_it() -> None:
+    x = 0.2 * windows(500) + 3.0
+    exact = without_baseline(x.double(), 0.5, RATE_HZ)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = without_baseline(x, 0.5, RATE_HZ)
+    assert found.dtype == torch.float32
+    assert (found - exact).abs().max() < 1e-5
+
+
+def test_none_is_removed_unless_asked() -> None:
+    x = windows(100)
+    torch.testing.assert_close(normalized(x, Normalization(std_mv=2.0), RATE_HZ), x / 2, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("hertz", [-0.1, 26.0, math.nan])
+def test_a_limit_that_leaves_nothing_is_refused(hertz: float) -> None:
+    with pytest.raises(WeightsError, match="highpass_hz"):
+        ModelConfig(
+            architecture="resnet1d18",
+            leads=("I",),
+            num_classes=1,
+            normalization=Normalization(highpass_hz=hertz),
+        )
