@@ -43,6 +43,9 @@ def assert_transform_conforms(name: str, amount: float = 0.5) -> None:
     for one in (_crops(labels[:1], random, _LEADS), _crops(labels, random, ("II",))):  # one record, one lead
         for done in (0.0, 0.9):
             _check_kept(name, transform, one, _applied(transform, one, 0, done))
+    if not transform.uses_done:
+        later = _applied(transform, whole, 0, done=0.9).millivolts
+        assert torch.equal(later, changed.millivolts), f"{name}: uses the share of epochs done and does not say so"
     if transform.keeps_identity:
         for process in (0, 1):
             own = Crops(before[process::2], _rows(whole.batch, process), _LEADS, _RATE_HZ, whole.draws)
