@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from attempts import ATTEMPTS, TEACHERS
-from grid import ARMS, ELSEWHERE, RESULTS, read_lines
+from grid import ARMS, ELSEWHERE, RESULTS, need, read_lines
 from scipy.stats import binomtest
 
 from ecgzoo.evaluation import macro_auc, paired_difference
@@ -321,9 +321,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, help="what grid.py left in its --output")
     given = parser.parse_args()
+    parts = {"grid": "paper", "fewer": "paper_quick"}
+    if given.scores:
+        for name in parts.values():
+            for file in ("results.jsonl", "teacher.npz"):
+                quick = " --quick" * (name == "paper_quick")
+                need(parser, given.scores / name / file, f"first run benchmarks/paper/grid.py --root DIR{quick}")
+    for name in ("truth.json", "external.json", "attempts.jsonl"):
+        need(parser, RESULTS / name, f"first run benchmarks/paper/{Path(name).stem}.py")
+    if not given.scores:
+        for name in ("paper.jsonl", "paper_quick.jsonl", "paper_summary.json"):
+            need(parser, RESULTS / name, "give --scores, the output of benchmarks/paper/grid.py")
     if given.scores:
         found = {}
-        for part, name in (("grid", "paper"), ("fewer", "paper_quick")):
+        for part, name in parts.items():
             left = given.scores / name
             write_text(RESULTS / f"{name}.jsonl", (left / "results.jsonl").read_text(encoding="utf-8"))
             found[part] = verdicts(read_lines(RESULTS / f"{name}.jsonl"), left)

@@ -42,10 +42,10 @@ class TrainingState:
         from timm.utils import ModelEmaV3
 
         self.distiller, self.optimizer, self.origin = distiller, optimizer, dict(origin or {})
-        self.origin["groups"] = _groups(optimizer)
-        self.scaler = scaler
+        self.groups, self.scaler = _groups(optimizer), scaler
         if scaler is not None:  # a process has one, and the network before this one has changed it
-            scaler.load_state_dict(torch.amp.GradScaler().state_dict())
+            device = next(distiller.parameters()).device.type
+            scaler.load_state_dict(torch.amp.GradScaler(device).state_dict())
         self.ema = ModelEmaV3(distiller.student, decay=ema_decay, use_warmup=True) if ema_decay else None
         self.log: list[dict[str, Any]] = []
         self.best_line: dict[str, Any] | None = None
@@ -90,6 +90,7 @@ class TrainingState:
         """Write checkpoint and log, each whole or not at all."""
         tree = {
             "origin": self.origin,
+            "groups": self.groups,
             "learner": self.distiller.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
@@ -118,6 +119,8 @@ class TrainingState:
         try:
             if different := difference(state["origin"], self.origin, longer=True):
                 raise ValueError(different)
+            if state["groups"] != self.groups:
+                raise ValueError(f"its parameter groups are {state['groups']}, those of the optimizer {self.groups}")
             restore(self.distiller, self.optimizer, state, path)
             if self.scaler:
                 self.scaler.load_state_dict(state["scaler"])
