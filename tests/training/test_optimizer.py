@@ -76,6 +76,10 @@ def test_a_schedule_scales_each_groups_own_rate(fields: dict[str, Any]) -> None:
     optimizer, schedule = make_optimizer(two_layers(), Recipe(epochs=4, **fields), 5, groups_of)
     rates = []
     for step in range(1, 21):
+        if step == 11:  # resumed
+            state = optimizer.state_dict()
+            optimizer, schedule = make_optimizer(two_layers(), Recipe(epochs=4, **fields), 5, groups_of)
+            optimizer.load_state_dict(state)
         optimizer.step()
         schedule.after_step(step)
         if step % 5 == 0:
@@ -129,11 +133,10 @@ def test_what_is_frozen_needs_no_group() -> None:
     assert len(optimizer.param_groups[0]["params"]) == 2
 
 
-@pytest.mark.parametrize("sched", ["onecycle", "plateau"])
 def test_a_run_with_own_groups_resumes_exactly(
-    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sched: str
+    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fields = {"sched": sched, "sched_arguments": {"patience": 0} if sched == "plateau" else {}, "epochs": 3}
+    fields: dict[str, Any] = {"sched": "plateau", "sched_arguments": {"patience": 0, "threshold": 0.5}, "epochs": 3}
     whole = Run(recipe(tmp_path, output=tmp_path / "whole", **fields), cohort, two_rates)
     whole.train("a", NET)
     save = TrainingState.save
@@ -162,9 +165,10 @@ def test_a_run_with_own_groups_resumes_exactly(
     files = [(tmp_path / run / "a" / "model.safetensors").read_bytes() for run in ("run", "whole")]
     assert files[0] == files[1]
     assert model.config.training["optimizer"] == "two_rates"
-    if sched == "plateau":  # the rates are those of the groups, lowered by the same factor
-        line = log(tmp_path / "run" / "a")[-1]
-        assert line["lr/1"] == pytest.approx(10 * line["lr"])
+    # the threshold is out of reach: all rates are lowered by the same factor after the second epoch
+    assert [(line["lr"], line["lr/1"]) for line in log(tmp_path / "run" / "a")] == [
+        pytest.approx(rates) for rates in ((1e-3, 1e-2), (1e-3, 1e-2), (1e-4, 1e-3))
+    ]
 
 
 # accumulation
