@@ -189,7 +189,8 @@ def without_batch_norms(module: nn.Module) -> None:
             without_batch_norms(child)
 
 
-def test_four_batches_of_8_take_the_steps_of_one_of_32(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip_grad", [0.0, 0.1])
+def test_four_batches_of_8_take_the_steps_of_one_of_32(cohort: ecgzoo.Cohort, tmp_path: Path, clip_grad: float) -> None:
     rows = np.arange(100)  # three steps; 12 batches of 8 and 4 records that wait
 
     def trained(**fields: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -205,7 +206,7 @@ def test_four_batches_of_8_take_the_steps_of_one_of_32(cohort: ecgzoo.Cohort, tm
             cohort=cohort,
             train_rows=rows,
             val_rows=np.arange(100, 160),
-            recipe=recipe(tmp_path, epochs=1, opt="sgd", lr=0.05, **fields),
+            recipe=recipe(tmp_path, epochs=1, opt="sgd", lr=0.05, clip_grad=clip_grad, **fields),
             folder=folder,
         )
         fit(Accelerator(cpu=True), job)
