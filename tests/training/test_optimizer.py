@@ -235,6 +235,38 @@ def test_fp16_without_a_gpu_is_refused(cohort: ecgzoo.Cohort, tmp_path: Path) ->
         Run(recipe(tmp_path, precision="fp16"), cohort)
 
 
+def test_scaled_steps_are_those_without_scaling(
+    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Accelerate does it on a GPU, but on this CPU: scaled in backward, unscaled before clipping, then the step."""
+    weights = {}
+    for precision in ("no", "fp16"):
+        accelerator = Accelerator(cpu=True)
+        if precision == "fp16":
+            accelerator.scaler, accelerator.native_amp = torch.amp.GradScaler("cpu"), True
+            monkeypatch.setattr(Accelerator, "mixed_precision", "fp16")
+            monkeypatch.setattr(Accelerator, "prepare_model", lambda self, model, **_: model)  # no autocast: rounding
+        torch.manual_seed(0)
+        student = ecgzoo.create_student("resnet1d18", drop_rate=0.0)
+        before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+        job = Job(
+            name="a",
+            student=student,
+            teacher=None,
+            terms=(LossTerm("bce", 1),),
+            cohort=cohort,
+            train_rows=np.arange(64),
+            val_rows=np.arange(100, 160),
+            recipe=recipe(tmp_path, epochs=1, opt="sgd", lr=0.05, clip_grad=0.1),
+            folder=tmp_path / precision,
+        )
+        fit(accelerator, job)
+        weights[precision] = student.state_dict()
+    for name, tensor in weights["no"].items():
+        torch.testing.assert_close(weights["fp16"][name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in weights["no"].items())
+
+
 def test_the_scale_of_the_loss_is_in_the_checkpoint_and_begins_anew_with_each_network(tmp_path: Path) -> None:
     student = ecgzoo.create_student("resnet1d18")
     distiller = Distiller(student, None, {})
