@@ -247,7 +247,7 @@ def cut_statements(root):
         ),
         (
             lambda root: write_record(root, "records100/00000/00001_lr", limb_consistent(1, 900)),
-            "record 1 .*got 900 at 100 Hz",
+            "record 1 .*got 9 s .900 samples at 100 Hz.",
         ),
         (
             lambda root: write_record(root, "records100/00000/00001_lr", limb_consistent(1), units="mmHg"),
