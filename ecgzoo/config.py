@@ -163,7 +163,8 @@ class ModelConfig:
         if not 0 < self.stride_s <= self.window_s <= LONGEST_WINDOW_S or not 1 <= self.stride <= self.window:
             raise WeightsError(
                 f"window_s={self.window_s}, stride_s={self.stride_s} at {self.rate_hz:g} Hz: the stride must be at "
-                f"least a sample, and no longer than the window; the window at most {LONGEST_WINDOW_S} s"
+                f"least a sample ({1 / self.rate_hz:g} s), and no longer than the window; the window at most "
+                f"{LONGEST_WINDOW_S} s"
             )
 
     @property

@@ -238,7 +238,7 @@ class EcgModel(nn.Module):
         """
         config, records = self.config, len(signals_mv)
         if starts is None:
-            starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records")
+            starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records", config.rate_hz)
         at_once = max(1, WINDOWS_AT_ONCE // max(records, 1))
         total = torch.zeros(records, config.num_classes, device=signals_mv.device)
         for some in np.split(starts, range(at_once, len(starts), at_once)):
@@ -292,7 +292,8 @@ class EcgModel(nn.Module):
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
         record = record.select(config.leads)
         notes = [*record.problems(), *([broken] if broken else [])]
-        starts = window_starts(record.samples_at(config.rate_hz), config.window, config.stride, record.source)
+        samples = record.samples_at(config.rate_hz)
+        starts = window_starts(samples, config.window, config.stride, record.source, config.rate_hz)
         quality = assess(
             record.signal,
             record.rate_hz,

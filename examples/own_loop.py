@@ -52,7 +52,7 @@ def train(cohort: ecgzoo.Cohort, teacher: ecgzoo.EcgModel) -> tuple[ecgzoo.EcgMo
             distiller.after_backward()
             schedule.step()
             means[-1] += loss.item() / len(records)
-        print(f"epoch {epoch}: loss {means[-1]:.4f}")
+        print(f"epoch {epoch + 1} of {EPOCHS}: loss {means[-1]:.4f}")
     return student.eval(), means
 
 

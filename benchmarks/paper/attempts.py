@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.paper.grid import ARMS, COMMON, RESULTS, in_parallel, read_lines, train_student
+from benchmarks.paper.grid import ARMS, COMMON, RESULTS, in_parallel, need, read_lines, train_student
 from ecgzoo import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     given = parser.parse_args()
     common, output = replace(COMMON, root=given.root), Path(given.output) / "paper"
+    need(parser, Path(given.root) / "ptbxl_database.csv", "--root takes PTB-XL's own folder")
+    need(parser, output / "teacher/teacher/config.json", "first train the teacher with benchmarks/paper/grid.py")
     log = RESULTS / "attempts.jsonl"
     done = {(line["attempt"], line["seed"]) for line in read_lines(log)}
     used = {ATTEMPTS[attempt].get("teacher") for attempt in given.attempts}

@@ -23,7 +23,7 @@ import torch
 from rich.progress import track
 
 import ecgzoo
-from benchmarks.paper.grid import RESULTS
+from benchmarks.paper.grid import RESULTS, need
 from ecgzoo.evaluation import bootstrap_ci, macro_auc
 from ecgzoo.files import write_atomic, write_json
 from ecgzoo.model import EcgModel
@@ -91,6 +91,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/paper"))
     given = parser.parse_args()
+    for path in ("cpsc2018", "af2017/REFERENCE.csv"):
+        need(parser, given.data / path, "--data takes the folder that holds cpsc2018 and af2017")
+    for run in TWINS.values():
+        need(
+            parser, given.runs / "paper" / run / "student", "first train the students with benchmarks/paper/attempts.py"
+        )
     sets = {"cpsc2018": read_cpsc(given.data / "cpsc2018"), "af2017": read_af(given.data / "af2017")}
     models = {name: ecgzoo.load_pretrained(tag) for name, tag in PACKAGED.items()}
     twins = {kind: ecgzoo.load_pretrained(given.runs / "paper" / run / "student") for kind, run in TWINS.items()}

@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--quick", action="store_true", help="two training folds, lead I; else three arms, two seeds")
     given = parser.parse_args()
+    if given.root:
+        need(parser, Path(given.root) / "ptbxl_database.csv", "--root takes PTB-XL's own folder")
     common = (
         COMMON if given.root else replace(COMMON, data="synthetic", train_folds="1-8", val_folds="9", test_folds="10")
     )
@@ -212,6 +214,12 @@ def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -
 def save_scores(scores: CohortScores, path: Path) -> None:
     """Probabilities beside labels and patients, for paired comparisons."""
     np.savez(path, y_score=scores.y_score, y_true=scores.y_true, patients=scores.patients)
+
+
+def need(parser: argparse.ArgumentParser, path: Path, what: str) -> None:
+    """End the command with one sentence if `path` is missing or an empty file; `what` says how to get it."""
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        parser.error(f"{path} is missing: {what}")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 from benchmarks._report import write_between
 from benchmarks.paper.attempts import ATTEMPTS, TEACHERS
-from benchmarks.paper.grid import ARMS, ELSEWHERE, RESULTS, read_lines
+from benchmarks.paper.grid import ARMS, ELSEWHERE, RESULTS, need, read_lines
 from ecgzoo.evaluation import macro_auc, paired_difference
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.provenance import provenance
@@ -343,9 +343,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=Path, help="what grid.py left in its --output")
     given = parser.parse_args()
+    parts = {"grid": "paper", "fewer": "paper_quick"}
+    if given.scores:
+        for name in parts.values():
+            for file in ("results.jsonl", "teacher.npz"):
+                quick = " --quick" * (name == "paper_quick")
+                need(parser, given.scores / name / file, f"first run benchmarks/paper/grid.py --root DIR{quick}")
+    for name in ("truth.json", "external.json", "attempts.jsonl"):
+        need(parser, RESULTS / name, f"first run benchmarks/paper/{Path(name).stem}.py")
+    if not given.scores:
+        for name in ("paper.jsonl", "paper_quick.jsonl", "paper_summary.json"):
+            need(parser, RESULTS / name, "give --scores, the output of benchmarks/paper/grid.py")
     if given.scores:
         found = {}
-        for part, name in (("grid", "paper"), ("fewer", "paper_quick")):
+        for part, name in parts.items():
             left = given.scores / name
             write_text(RESULTS / f"{name}.jsonl", (left / "results.jsonl").read_text(encoding="utf-8"))
             found[part] = verdicts(read_lines(RESULTS / f"{name}.jsonl"), left)

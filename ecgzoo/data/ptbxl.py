@@ -19,6 +19,7 @@ from ecgzoo.errors import DataError, SignalError, did_you_mean
 from ecgzoo.files import open_regular
 from ecgzoo.signal import LEADS_12, Record
 from ecgzoo.signal.readers.wfdb import read_wfdb
+from ecgzoo.signal.windows import duration
 
 RATE_HZ = 100.0
 SAMPLES = 1000
@@ -314,8 +315,8 @@ def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator
             record = read_wfdb(path)
             if record.rate_hz != RATE_HZ or record.signal.shape[1] != SAMPLES:
                 raise DataError(
-                    f"expected {SAMPLES} samples at {RATE_HZ:g} Hz, got {record.signal.shape[1]} at "
-                    f"{record.rate_hz:g} Hz. Fetch the record again."
+                    f"expected {duration(SAMPLES, RATE_HZ)}, got "
+                    f"{duration(record.signal.shape[1], record.rate_hz)}. Fetch the record again."
                 )
             record = record.select(LEADS_12)
             oddities.look_at(row.record_id, record)

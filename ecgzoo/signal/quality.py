@@ -161,7 +161,7 @@ def assess(
     samples, window = signal_mv.shape[1], max(1, round(window_s * rate_hz))
     if starts_s is None:
         fits = samples >= window
-        starts_s = window_starts(samples, window, max(1, window // 2), "signal") / rate_hz if fits else ()
+        starts_s = window_starts(samples, window, max(1, window // 2), "signal", rate_hz) / rate_hz if fits else ()
     starts_s = np.nan_to_num(np.asarray(starts_s, np.float64))
     if problem := _unfit(signal_mv.shape, rate_hz, len(starts_s)):
         none = np.zeros(len(starts_s))
@@ -206,7 +206,7 @@ class _Lead:
 def _unfit(shape: tuple[int, ...], rate_hz: float, windows: int) -> str | None:
     """What makes a recording unreadable before one looks at its samples."""
     if rate_hz < LOWEST_RATE_HZ:
-        return f"{rate_hz:g} samples a second are too few: a heartbeat needs {LOWEST_RATE_HZ:g}"
+        return f"{rate_hz:g} Hz is too low: a heartbeat needs {LOWEST_RATE_HZ:g} Hz"
     if shape[1] < SHORTEST_S * rate_hz or not windows:
         return f"too short: {shape[1] / rate_hz:.3g} s, {windows} windows"
     return None if shape[0] else "no lead"

@@ -53,6 +53,10 @@ def check_transform(name: str, amount: float = 0.5) -> Findings:
         for one in (_crops(labels[:1], random, _LEADS), _crops(labels, random, ("II",))):
             for done in (0.0, 0.9):
                 _check_kept(transform, one, _applied(transform, one, 0, done), require)
+    if not transform.uses_done:
+        with findings.clause("share of epochs done") as require:
+            later = _applied(transform, whole, 0, done=0.9).millivolts
+            require(torch.equal(later, changed.millivolts), "uses the share of epochs done and does not say so")
     if transform.keeps_identity:
         with findings.clause("two processes") as require:
             for process in (0, 1):

@@ -11,6 +11,7 @@ from ecgzoo.data import Cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import RecipeError, SignalError
 from ecgzoo.losses.contract import Batch
+from ecgzoo.signal.windows import duration
 
 RESIDENT_BYTES = 4 << 30
 
@@ -128,15 +129,21 @@ class TrainingRecords:
                 yield crops.to(self.device, non_blocking=True)
 
 
-def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int) -> None:
-    """Whether the records at `rows` are long enough for a crop and enough for a batch.
+def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int, accumulate: int = 1) -> None:
+    """Whether the records at `rows` are long enough for a crop and enough for a step of `accumulate` batches.
 
     Raises:
         SignalError: the records are shorter than a crop.
-        RecipeError: fewer records than a batch.
+        RecipeError: fewer records than a step takes.
     """
-    samples = cohort.store.shape[2]
+    samples, rate_hz = cohort.store.shape[2], cohort.rate_hz
     if samples < window:
-        raise SignalError(f"{cohort.title}: records of {samples} samples are shorter than a crop of {window}")
-    if len(rows) < batch_size:
-        raise RecipeError(f"{len(rows)} training records make no batch of {batch_size}; lower --batch-size")
+        raise SignalError(
+            f"{cohort.title}: records of {duration(samples, rate_hz)} are shorter than a crop of "
+            f"{duration(window, rate_hz)}; lower --window-s"
+        )
+    if len(rows) < batch_size * accumulate:
+        batches, flags = ("a batch", "--batch-size")
+        if accumulate > 1:
+            batches, flags = (f"{accumulate} batches", "--batch-size or --accumulate")
+        raise RecipeError(f"{len(rows)} training records do not fill {batches} of {batch_size}; lower {flags}")

@@ -122,7 +122,7 @@ def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     window, samples = teacher.config.window, millivolts.shape[2]
     if samples <= window:
         return teacher.view(millivolts)
-    starts = window_starts(samples, window, window, "crop").tolist()
+    starts = window_starts(samples, window, window, "crop", teacher.config.rate_hz).tolist()
     windows = torch.stack([millivolts[:, :, start : start + window] for start in starts], dim=1)
     view = teacher.view(windows.flatten(0, 1))
     logits, embedding, features = (

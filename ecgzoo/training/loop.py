@@ -4,7 +4,9 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.distiller import Distiller, create_losses
 from ecgzoo.training.feed import Feed
-from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.optimizer import MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.processes import check_in_step, on_main, score_shared
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.state import TrainingState
@@ -52,6 +54,7 @@ class Job:
         is_teacher: whether it is trained to be a teacher, which sees no transform that is for students.
         origin: what the model comes from, as plain JSON values.
         check: called before each write; it raises if the folder is no longer the run's.
+        optimizer: makes the optimizer or its parameter groups, in place of the recipe's.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Job:
     is_teacher: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
     check: Callable[[], object] = lambda: None
+    optimizer: MakeOptimizer | None = None
 
 
 def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
@@ -78,35 +82,41 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     everything random in an epoch depends on (seed, epoch) alone.
 
     Raises:
-        RecipeError: the loss stopped being a number, or the processes drifted apart.
+        RecipeError: the loss stopped being a number, the processes drifted apart, or as `make_optimizer`.
         DataError: the validation folds have no class with both outcomes.
         WeightsError: see `TrainingState.resume`.
         OSError: the checkpoint or the log cannot be written.
     """
     recipe = job.recipe
     feed, distiller = prepared(accelerator, job)
-    optimizer, set_lr = make_optimizer(distiller, recipe, len(feed))
+    steps = len(feed) // recipe.accumulate
+    optimizer, schedule = make_optimizer(distiller, recipe, steps, job.optimizer)
     with warnings.catch_warnings():
         # accelerate 1.15 can pass on no other name for it yet
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         wrapped, optimizer = accelerator.prepare(distiller, optimizer)
-    state = TrainingState(distiller, optimizer, recipe.ema_decay, job.origin)
+    state = TrainingState(distiller, optimizer, recipe.ema_decay, job.origin, accelerator.scaler)
     state.resume(job.folder)
 
     on_main(accelerator, lambda: job.folder.mkdir(parents=True, exist_ok=True))
     if state.epochs:
         on_main(accelerator, lambda: state.write_log(job.folder))
     with _progress(accelerator) as progress:
-        done, total = state.epochs * len(feed), recipe.epochs * len(feed)
-        bar = progress.add_task(job.name, total=total, completed=done)
+        bar = progress.add_task(job.name, total=recipe.epochs * steps, completed=state.epochs * steps)
         while state.epochs < recipe.epochs and not state.is_out_of(recipe.patience):
-            line = train_epoch(accelerator, wrapped, feed, state, recipe, set_lr, lambda: progress.advance(bar))
+            line = train_epoch(accelerator, wrapped, feed, state, recipe, schedule, lambda: progress.advance(bar))
             check_in_step(accelerator, distiller, job.name)
             if not math.isfinite(line["loss"]):
-                raise RecipeError(f"{job.name}: the loss is {line['loss']} in epoch {line['epoch']}; lower --lr")
+                raise RecipeError(
+                    f"{job.name}: the loss is {line['loss']} in epoch {line['epoch']} of {recipe.epochs}; lower --lr"
+                )
             line |= validate(accelerator, state.judged, job)
             state.record(line)
-            shown = f"{job.name}  loss {line['loss']:.3f}  val AUC {line['val_macro_auc']:.4f}"
+            schedule.after_epoch([past["val_macro_auc"] for past in state.log])
+            shown = (
+                f"{job.name}  epoch {line['epoch']} of {recipe.epochs}  loss {line['loss']:.3f}  "
+                f"val AUC {line['val_macro_auc']:.4f}"
+            )
             progress.update(bar, description=shown)
             accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=line["epoch"])
             on_main(accelerator, job.check, lambda: state.save(job.folder))
@@ -150,10 +160,13 @@ def train_epoch(
     feed: Feed,
     state: TrainingState,
     recipe: Recipe,
-    set_lr: Callable[[int], None],
+    schedule: Schedule,
     advance: Callable[[], None],
 ) -> dict[str, Any]:
-    """One pass over the training records; the means of all terms over it, for the log."""
+    """One pass over the training records; the means of all terms over it, for the log.
+
+    A step takes ``recipe.accumulate`` batches; those that fill no last step wait for the next epoch's order.
+    """
     epoch, process, processes = state.epochs, accelerator.process_index, accelerator.num_processes
     torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
     wrapped.train()
@@ -161,20 +174,31 @@ def train_epoch(
     parameters = list(distiller.parameters())
     started = time.perf_counter()
     sums: dict[str, Tensor] = {}
-    for step, shown in enumerate(feed.epoch(epoch, epoch / recipe.epochs, process, processes), epoch * len(feed)):
-        loss, parts = wrapped(*shown)
-        accelerator.backward(loss)
+    steps, per_step = len(feed) // recipe.accumulate, recipe.accumulate
+    batches = islice(feed.epoch(epoch, epoch / recipe.epochs, process, processes), steps * per_step)
+    for number, shown in enumerate(batches, start=1):
+        is_last = number % per_step == 0
+        with nullcontext() if is_last else accelerator.no_sync(wrapped):
+            loss, parts = wrapped(*shown)
+            accelerator.backward(loss / per_step)
+        distiller.after_backward()
+        sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        if not is_last:
+            continue
         if recipe.clip_grad:
+            accelerator.unscale_gradients(optimizer)
             nn.utils.clip_grad_norm_(parameters, recipe.clip_grad, foreach=True)
         optimizer.step()
         optimizer.zero_grad()
-        distiller.after_backward()
-        set_lr(step + 1)
-        state.average(step + 1)
-        sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        step = epoch * steps + number // per_step
+        schedule.after_step(step)
+        state.average(step)
         advance()
-    means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / len(feed)
-    line = {"epoch": epoch, **dict(zip(sums, means.tolist(), strict=True)), "lr": optimizer.param_groups[0]["lr"]}
+    means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / (steps * per_step)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    line = {"epoch": epoch + 1, **dict(zip(sums, means.tolist(), strict=True)), "lr": rates[0]}
+    if len(set(rates)) > 1:
+        line |= {f"lr/{group}": rate for group, rate in enumerate(rates)}
     return {**line, "seconds": time.perf_counter() - started}  # after the means were read, so a GPU's work is in it
 
 

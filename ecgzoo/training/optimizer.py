@@ -1,55 +1,132 @@
-"""The optimizer and its learning rate, as timm makes them."""
+"""The optimizer, timm's or one's own, and the schedule of its learning rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from ecgzoo.errors import RecipeError
+from ecgzoo.training.distiller import Distiller
 from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.terms import parse_arguments
+
+MakeOptimizer = Callable[[Distiller], torch.optim.Optimizer | Iterable[dict[str, Any]]]
+"""An optimizer of one's own: from the networks that are trained to an optimizer or its parameter groups."""
+
+OPEN_ENDED = ("constant", "step", "multistep", "plateau")
+"""Schedules that do not depend on the number of epochs, so that a run may be given more."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Sets the learning rate of each parameter group, starting from the group's own. It has no state to save.
+
+    Attributes:
+        after_step: called with the number of optimizer steps done.
+        after_epoch: called with the validation AUC of each epoch so far.
+    """
+
+    after_step: Callable[[int], object] = lambda steps: None
+    after_epoch: Callable[[Sequence[float]], object] = lambda aucs: None
 
 
 def make_optimizer(
-    module: nn.Module, recipe: Recipe, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, Callable[[int], None]]:
-    """The optimizer, and a function that sets the learning rate after so many steps, which has no state to save.
+    module: nn.Module, recipe: Recipe, steps_per_epoch: int, make: MakeOptimizer | None = None
+) -> tuple[torch.optim.Optimizer, Schedule]:
+    """The optimizer of the module's parameters, and the schedule of its learning rates.
+
+    Args:
+        module: what is trained.
+        recipe: names optimizer and schedule.
+        steps_per_epoch: optimizer steps.
+        make: gives the optimizer in place of the recipe's; or parameter groups for the recipe's, each with the
+            recipe's learning rate and weight decay unless it has its own.
 
     Raises:
-        RecipeError: timm has no such optimizer or schedule, or the two do not go together.
+        RecipeError: timm has no such optimizer or schedule, the two do not go together, or `make` leaves out a
+            parameter or adds one.
     """
     from timm.optim import create_optimizer_v2
-    from timm.scheduler import create_scheduler_v2
 
-    try:
-        # one kernel for all parameters, where torch has one
-        fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
-        optimizer = create_optimizer_v2(module, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **fused)
-        if recipe.sched != "onecycle":
-            scheduler, _ = create_scheduler_v2(
-                optimizer,
-                recipe.sched,
-                num_epochs=recipe.epochs,
-                step_on_epochs=False,
-                updates_per_epoch=steps_per_epoch,
+    # one kernel for all parameters, where torch has one
+    fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
+    made: Any = module if make is None else make(module)  # type: ignore[arg-type]  # pretraining has no `make`
+    if make is not None and not isinstance(made, torch.optim.Optimizer):
+        made = list(made)
+        if not made or not all(isinstance(group, dict) and "params" in group for group in made):
+            raise RecipeError(
+                f"optimizer gave {made!r:.80}; expected a torch.optim.Optimizer or parameter groups, such as "
+                "[{'params': module.student.parameters(), 'lr': 0.001}]"
             )
-            assert scheduler is not None
-            return optimizer, scheduler.step_update
-        cycle = OneCycleLR(  # timm has none
-            optimizer,
-            max_lr=recipe.lr,
-            total_steps=recipe.epochs * steps_per_epoch + 1,
-            cycle_momentum=any(name in optimizer.defaults for name in ("momentum", "betas")),
+    try:
+        optimizer = (
+            made
+            if isinstance(made, torch.optim.Optimizer)
+            else create_optimizer_v2(made, opt=recipe.opt, lr=recipe.lr, weight_decay=recipe.weight_decay, **fused)
         )
-    except (AssertionError, ImportError, ValueError, RuntimeError) as error:
+        schedule = _schedule(optimizer, recipe, steps_per_epoch)
+    except (AssertionError, ImportError, TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(
             f"opt {recipe.opt!r} with sched {recipe.sched!r} is not available ({error}); "
-            "take an optimizer that timm knows, and onecycle or a schedule that timm knows"
+            "use an optimizer and a schedule that timm knows, or sched onecycle or plateau, with its own arguments"
         ) from error
+    if make is not None:
+        _check_complete(module, optimizer)
+    return optimizer, schedule
 
-    def set_lr(done: int) -> None:
-        cycle.last_epoch = done - 1
-        cycle.step()
 
-    return optimizer, set_lr
+def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> Schedule:
+    from timm.scheduler import create_scheduler_v2
+
+    name, arguments = recipe.sched, parse_arguments(recipe.sched_arguments)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if name == "onecycle":  # timm has none
+        arguments.setdefault("cycle_momentum", any(key in optimizer.defaults for key in ("momentum", "betas")))
+        total = recipe.epochs * steps_per_epoch + 1
+        cycle = OneCycleLR(optimizer, max_lr=rates, total_steps=total, **arguments)
+
+        def set_rates(steps: int) -> None:
+            cycle.last_epoch = steps - 1
+            cycle.step()
+
+        return Schedule(after_step=set_rates)
+    if name == "plateau":  # timm's is deprecated
+        ReduceLROnPlateau(optimizer, mode="max", **arguments)  # refuses wrong arguments now
+
+        def replay(aucs: Sequence[float]) -> None:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+            plateau = ReduceLROnPlateau(optimizer, mode="max", **arguments)
+            for auc in aucs:
+                plateau.step(auc)
+
+        return Schedule(after_epoch=replay)
+    if name == "constant":  # timm has it in newer versions only
+        name, arguments = "step", {"decay_epochs": 1, "decay_rate": 1.0, **arguments}
+    scheduler, _ = create_scheduler_v2(
+        optimizer, name, recipe.epochs, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **arguments
+    )
+    if scheduler is None:
+        raise ValueError(f"no schedule is called {name}")
+    return Schedule(after_step=scheduler.step_update)
+
+
+def _check_complete(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Every parameter that is trained is in a group, and no other.
+
+    Raises:
+        RecipeError: one is left out or does not belong there.
+    """
+    wanted = {parameter: name for name, parameter in module.named_parameters()}
+    given = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    if left_out := [name for parameter, name in wanted.items() if parameter.requires_grad and parameter not in given]:
+        more = f" and {len(left_out) - 5} more" * (len(left_out) > 5)
+        raise RecipeError(
+            f"optimizer leaves out {', '.join(left_out[:5])}{more}; put each parameter of the student and of "
+            "the losses into a group, or call requires_grad_(False) on what is not to be trained"
+        )
+    if foreign := len(given - wanted.keys()):
+        raise RecipeError(f"optimizer has {foreign} tensors that are no parameters of the given module; leave them out")

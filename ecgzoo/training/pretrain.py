@@ -52,8 +52,9 @@ def pretrain(
 
     Each half of a crop is seen in a lead drawn at random, so that no beat is seen twice; which lead is the student's
     own does not matter. Several processes do the same work each, since the other records of a batch are what it learns
-    from. What it has learnt is written to `folder` after every epoch, in a file named after all it depends on; a later
-    call of the same continues there, or takes what is done.
+    from. The optimizer and its schedule are the recipe's (plateau, without labels, never lowers the rate), in steps of
+    one batch. What it has learnt is written to `folder` after every epoch, in a file named after all it depends on; a
+    later call of the same continues there, or takes what is done.
 
     Raises:
         RecipeError: the loss stopped being a number, or there are too few records.
@@ -68,7 +69,8 @@ def pretrain(
     width = student.info.head_hidden_size
     projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
     learner = nn.ModuleList([student, projection])
-    optimizer, set_lr = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
+    optimizer, schedule = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")  # else it changes nothing
     depends = {
         **recipe.pretraining(),  # not its lead, its losses or its teacher
         **{"records": cohort.fingerprint, "batch": batch_size, "temperature": TEMPERATURE},
@@ -81,6 +83,7 @@ def pretrain(
         restore(learner, optimizer, state, path)
         if not isinstance(state.get("epochs"), int):
             raise WeightsError(f"{path} does not say after which epoch it was written; delete it to start anew")
+        scaler.load_state_dict(state.get("scaler", {}))
         done = state["epochs"]
     if bool((accelerator.gather(torch.tensor([done], device=device)) != done).any()):
         raise RecipeError(f"{path} was changed by another run while this one began; continue with --resume")
@@ -90,14 +93,18 @@ def pretrain(
             with accelerator.autocast():
                 a, b = (projection(student.view(random_lead(crop)).embedding) for crop in millivolts.split(half, dim=2))
             loss = pair_loss(a.float(), b.float())
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
             optimizer.zero_grad()
-            set_lr(epoch * len(records) + step + 1)
+            schedule.after_step(epoch * len(records) + step + 1)
         if not loss.isfinite():
-            raise RecipeError(f"pretraining: the loss is {loss.item()} in epoch {epoch}; lower --lr")
+            raise RecipeError(
+                f"pretraining: the loss is {loss.item()} in epoch {epoch + 1} of {recipe.pretrain_epochs}; lower --lr"
+            )
         accelerator.wait_for_everyone()  # before the file that they started from changes
         tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
+        tree["scaler"] = scaler.state_dict()
         on_main(accelerator, partial(save_state, path, tree))  # whole, so the last of two runs at once counts
     for tensor in student.state_dict().values():  # a GPU's rounding may differ from another's
         broadcast(tensor)

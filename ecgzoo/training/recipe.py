@@ -45,6 +45,12 @@ def _several(given: Any) -> tuple[Any, ...]:
     return tuple(given)
 
 
+def _leads(given: Any) -> tuple[str, ...]:
+    """As `resolve_leads`; flags are texts, so that ``I,II`` and ``3`` may also stand in a sequence."""
+    texts = isinstance(given, (tuple, list)) and given and all(isinstance(name, str) for name in given)
+    return resolve_leads(",".join(given) if texts else given)
+
+
 def _losses(given: Any) -> tuple[LossTerm, ...]:
     return tuple(parse_term(LossTerm, term) for term in _several(given))
 
@@ -100,7 +106,9 @@ class Recipe:
     aggregation: Literal["mean", "max"] = option("mean", "data", "of a record's windows into its probability")
 
     teacher: str = option("xresnet1d18", "teacher", "backbone")
-    teacher_leads: tuple[str, ...] = option(LEADS_12, "teacher", "its leads", convert=resolve_leads, metavar="LEAD")
+    teacher_leads: tuple[str, ...] = option(
+        LEADS_12, "teacher", "its leads, or their number", convert=_leads, metavar="LEAD"
+    )
     teacher_arguments: Mapping[str, Any] | Sequence[str] = option(
         (), "teacher", "the backbone's own arguments, name=value", convert=parse_arguments, metavar="NAME=VALUE"
     )
@@ -109,7 +117,9 @@ class Recipe:
     )
 
     student: str = option("xresnet1d18", "student", "backbone")
-    student_leads: tuple[str, ...] = option(("I",), "student", "its leads", convert=resolve_leads, metavar="LEAD")
+    student_leads: tuple[str, ...] = option(
+        ("I",), "student", "its leads, or their number", convert=_leads, metavar="LEAD"
+    )
     student_arguments: Mapping[str, Any] | Sequence[str] = option(
         (),
         "student",
@@ -134,22 +144,38 @@ class Recipe:
     compare: bool = option(True, "student", "train it on labels alone too, for comparison", scope="run")
 
     epochs: int = option(15, "optimization", "passes over the training records, for each network", above=0)
-    batch_size: int = option(64, "optimization", "records per step, over all processes together", above=0)
+    batch_size: int = option(64, "optimization", "records of a batch, over all processes together", above=0)
+    accumulate: int = option(
+        1, "optimization", "batches of a step: gradients are averaged over so many, for less memory", above=0
+    )
     lr: float = option(1e-2, "optimization", "peak learning rate", above=0, pretraining=True)
     weight_decay: float = option(
         1e-2, "optimization", "of all weights but biases and normalization", at_least=0, pretraining=True
     )
     opt: str = option("adamw", "optimization", "optimizer, any name that timm knows", pretraining=True)
-    sched: str = option("onecycle", "optimization", "onecycle, or a schedule that timm knows", pretraining=True)
+    sched: str = option(
+        "onecycle",
+        "optimization",
+        "onecycle, plateau (of the validation AUC), constant, or another schedule that timm knows",
+        pretraining=True,
+    )
+    sched_arguments: Mapping[str, Any] | Sequence[str] = option(
+        (),
+        "optimization",
+        "the schedule's own arguments, such as decay_epochs=10: torch's for onecycle and plateau, else timm's",
+        convert=parse_arguments,
+        metavar="NAME=VALUE",
+        pretraining=True,
+    )
     clip_grad: float = option(1.0, "optimization", "largest norm of the gradient; 0 for no limit", at_least=0)
     ema_decay: float = option(
         0.0, "optimization", "decay of averaged weights, which are then used; 0 for none", at_least=0, below=1
     )
     patience: int = option(0, "optimization", "epochs without a better validation AUC; 0 for no limit", at_least=0)
-    precision: Literal["auto", "fp32", "bf16"] = option(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto",
         "optimization",
-        "of the forward pass; auto is bf16 where the machine has it, else fp32",
+        "of the forward pass; auto is bf16 where the machine has it, else fp32; fp16 needs a GPU, and scales the loss",
         pretraining=True,
     )
     compile: bool = option(False, "optimization", "run the student through torch.compile, which needs a C++ compiler")
@@ -270,11 +296,16 @@ def check_requires(requires: Sequence[str]) -> None:
 RESULTS = ("results.json", "*/model.safetensors", "*/checkpoint.safetensors", "*/log.jsonl")
 
 
-def claim_folder(recipe: Recipe, fingerprint: str) -> None:
+def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> None:
     """Make the run folder this recipe's own, by ``recipe.json`` in it.
 
-    Where and whether to continue may change between a run and its resumption; the rest, and the data, may not.
-    What a killed process was writing is removed on resumption, so no other may be at work there.
+    Where and whether to continue may change between a run and its resumption; the rest, and the data, may not, but
+    for more epochs. What a killed process was writing is removed on resumption, so no other may be at work there.
+
+    Args:
+        recipe: whose folder it is to be.
+        fingerprint: of its data.
+        tied: what depends on the number of epochs, such as ``sched onecycle``; no more epochs are allowed then.
 
     Raises:
         RecipeError: the folder holds another recipe, the same one and ``resume`` is off, or results of none.
@@ -304,26 +335,38 @@ def claim_folder(recipe: Recipe, fingerprint: str) -> None:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
         raise RecipeError(f"{path} holds no recipe; choose another --output")
-    if different := difference(saved, mine):
+    if different := difference(saved, mine, longer=True):
         raise RecipeError(f"{folder} already holds another recipe: {different}. Choose another --output.")
+    more = saved.get("epochs") != recipe.epochs
+    if more and tied:
+        raise RecipeError(
+            f"{folder} already holds another recipe: {difference(saved, mine)}, and {tied} depends on the number of "
+            "epochs; begin anew in another --output (a run with --sched constant, step, multistep or plateau can be "
+            "given more epochs)"
+        )
     if not recipe.resume:
         raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
+    if more:
+        write_json(path, {**saved, "epochs": recipe.epochs})
     for written in (folder, *(arm for arm in folder.iterdir() if arm.is_dir()), recipe.pretrain_folder):
         if written is not None:
             sweep(Path(written))
 
 
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+def difference(there: Mapping[str, Any], here: Mapping[str, Any], longer: bool = False) -> str | None:
     """The first field that is another `there` than `here`, in words; None if all are the same.
 
-    A recipe's option that is newer than what is there had no effect then, as by default now.
+    A recipe's option that is newer than what is there had no effect then, as by default now. With `longer`, more
+    ``epochs`` here are no difference.
     """
     defaults = Recipe().to_dict()
     for name in sorted(here.keys() | there.keys() - defaults.keys()):
         before, now = there.get(name, defaults.get(name)), here.get(name)
         if name == "recipe" and isinstance(now, Mapping) and isinstance(before, Mapping) and before:
-            if different := difference(before, now):
+            if different := difference(before, now, longer):
                 return different
+        elif longer and name == "epochs" and isinstance(before, int) and isinstance(now, int) and before < now:
+            continue
         elif before != now:
             return f"{name} is {reprlib.repr(before)} there and {reprlib.repr(now)} here"
     return None

@@ -1,6 +1,7 @@
 """The end of a run: every arm on the same test records, their paired differences, as JSON, table and plots."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -79,19 +80,22 @@ class Report:
         arms = self.values["arms"]
         figure = Figure(figsize=(8, 4), layout="constrained")
         axes = figure.add_subplot()
+        shown = []
         classes = ["macro", *next(iter(arms.values()))["per_class"]]
         for number, (arm, figures) in enumerate(arms.items()):
-            heights = [figures["macro_auc"], *(auc or 0.0 for auc in figures["per_class"].values())]
+            aucs = [figures["macro_auc"], *figures["per_class"].values()]
+            heights = [math.nan if auc is None else auc for auc in aucs]  # no bar for a class that has none
             places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
             axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({_shown(figures['leads'])})")
             low, high = figures["ci"]
+            shown += [low, *heights]
             axes.errorbar(
                 places[0], heights[0], [[heights[0] - low], [high - heights[0]]], color="black", capsize=3, linewidth=1
             )
         axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) < 10 else 90)
         axes.set(
             ylabel="AUC",
-            ylim=(0.5, 1.0),
+            ylim=(_axis_start(shown), 1.0),
             title=f"{self.values['data']}, {self.values['judged']} folds {', '.join(map(str, self.values['folds']))}",
         )
         figure.legend(loc="outside lower center", ncols=len(arms))
@@ -108,16 +112,25 @@ class Report:
             if not log.exists():  # a teacher that was given, not trained
                 continue
             lines, title = _read_log(log), TITLES.get(arm, arm)
-            epochs = [line["epoch"] + 1 for line in lines]
+            epochs = [line["epoch"] for line in lines]
             if all("bce" in line for line in lines):  # the one term that arms have in common
                 loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
-            auc_axes.plot(epochs, [line["val_macro_auc"] for line in lines], label=title)
+            aucs = [line["val_macro_auc"] for line in lines]
+            auc_axes.plot(epochs, aucs, label=title)
+            if not _axis_start(aucs):
+                auc_axes.set_ylim(bottom=0.0)
         loss_axes.set(xlabel="epoch", ylabel="BCE on training crops (nats)")
         auc_axes.set(xlabel="epoch", ylabel="macro AUC on validation folds")
         for axes in (loss_axes, auc_axes):
+            axes.xaxis.get_major_locator().set_params(integer=True)
             if axes.lines:
                 axes.legend()
         figure.savefig(path, format="png", dpi=120)
+
+
+def _axis_start(aucs: Sequence[float]) -> float:
+    """Where an axis of `aucs` starts: at chance, unless one of them is below."""
+    return 0.0 if any(auc < 0.5 for auc in aucs) else 0.5
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:

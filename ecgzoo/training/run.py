@@ -24,10 +24,10 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches
-from ecgzoo.training.distiller import Losses, create_losses, reads_labels
+from ecgzoo.training.distiller import Distiller, Losses, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
-from ecgzoo.training.optimizer import make_optimizer
+from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, make_optimizer
 from ecgzoo.training.pretrain import pretrain
 from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
 from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference
@@ -47,6 +47,9 @@ class Run:
     Args:
         recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
         cohort: the records, instead of those that the recipe's data, root and task name; it has no second task.
+        optimizer: makes the optimizer of each network that is trained, from the `Distiller` that holds the network
+            (``student``) and its losses (``terms``); or the parameter groups for the recipe's optimizer. The schedule
+            starts from each group's own learning rate. It is also called once before anything is trained.
 
     Attributes:
         recipe: as given, with the precision that was chosen and the name and task of a given cohort.
@@ -56,7 +59,7 @@ class Run:
         RecipeError, RegistryError, DataError: what the recipe asks for is not available.
     """
 
-    def __init__(self, recipe: Recipe, cohort: Cohort | None = None) -> None:
+    def __init__(self, recipe: Recipe, cohort: Cohort | None = None, optimizer: MakeOptimizer | None = None) -> None:
         check_requires(recipe.requires)
         if cohort is not None and recipe.aux_task:
             raise RecipeError(
@@ -67,7 +70,10 @@ class Run:
             recipe = dataclasses.replace(recipe, data=cohort.name, root=None, task=cohort.task)  # what is published
         if recipe.precision == "auto":
             recipe = dataclasses.replace(recipe, precision="bf16" if has_bf16() else "fp32")
-        self.recipe, self.folder = recipe, Path(recipe.output)
+        self.recipe, self.folder, self._optimizer = recipe, Path(recipe.output), optimizer
+        self._tied = None if recipe.sched in OPEN_ENDED else f"sched {recipe.sched}"
+        if "noise" in recipe.sched_arguments:
+            self._tied = "the schedule's noise"
         self._given: EcgModel | None = None
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
@@ -97,7 +103,7 @@ class Run:
         self.distills = self._rehearse()
         self._own, self._at_work = RunFolder(self.folder), False
         with self.at_work():
-            on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.fingerprint))
+            on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.fingerprint, self._tied))
             if recipe.tracker:
                 self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
 
@@ -167,7 +173,7 @@ class Run:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-        check_batches(self.cohort, self.every_row, student.config.window, recipe.batch_size)
+        check_batches(self.cohort, self.every_row, student.config.window, recipe.batch_size, recipe.accumulate)
         student.lead_positions(self.cohort.leads, self.cohort.title)
         teacher.lead_positions(self.cohort.leads, self.cohort.title)
         transforms = []
@@ -180,8 +186,11 @@ class Run:
                     f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
                 )
             transforms.append(transform)
+            if transform.uses_done and not self._tied:
+                self._tied = f"transform {term.name}"
         self._check_unlabelled(losses, distills)
-        make_optimizer(torch.nn.Linear(1, 1), recipe, steps_per_epoch=1)
+        learner = Distiller(student, teacher, losses).to(self.accelerator.device)
+        make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
         rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, rows)
         return distills
 
@@ -294,18 +303,21 @@ class Run:
             "data_fingerprint": self.cohort.fingerprint,
             "losses": list(map(str, losses)),
             "teacher": None if teacher is None else _named(teacher),
+            "optimizer": None if self._optimizer is None else _name(self._optimizer),
             "recipe": recipe.published(),
         }
         network_there = _network(student)
         if (folder / "config.json").exists():
             found = load_pretrained(folder)
             trained = {name: found.config.training.get(name) for name in origin}
-            if different := difference({**trained, **_network(found)}, {**origin, **network_there}):
+            if different := difference({**trained, **_network(found)}, {**origin, **network_there}, longer=True):
                 raise RecipeError(
                     f"{folder} holds a model of another recipe: {different}. Choose another --output, or delete "
                     f"{folder} to train it anew."
                 )
-            return found
+            # students have learned from a teacher: it stays as it is
+            if found.config.training["recipe"]["epochs"] == recipe.epochs or (is_teacher and self.distills):
+                return found
         if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
@@ -331,6 +343,7 @@ class Run:
             is_teacher=is_teacher,
             origin={**origin, **network_there},
             check=lambda: self._own.check(arm),
+            optimizer=self._optimizer,
         )
         best = fit(self.accelerator, job)
         rounded(student)
@@ -386,7 +399,7 @@ class Run:
         return report
 
 
-def distill(recipe: Recipe, cohort: Cohort | None = None) -> Report:
+def distill(recipe: Recipe, cohort: Cohort | None = None, optimizer: MakeOptimizer | None = None) -> Report:
     """Train the student, judge it, and write everything into the recipe's folder.
 
     Where a loss requires a teacher, one is trained first (or loaded), and judged too; with ``recipe.compare``, the same
@@ -395,11 +408,12 @@ def distill(recipe: Recipe, cohort: Cohort | None = None) -> Report:
     Args:
         recipe: what to train.
         cohort: records of your own, instead of those that the recipe names.
+        optimizer: makes the optimizer, or its parameter groups, instead of the recipe's ``opt``; see `Run`.
 
     Raises:
         EcgZooError: see `Run`.
     """
-    run = Run(recipe, cohort)
+    run = Run(recipe, cohort, optimizer)
     with run.at_work():
         models = {"teacher": run.teacher()} if run.distills else {}
         if recipe.compare:
@@ -418,10 +432,12 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs, read when CUDA starts
         torch.use_deterministic_algorithms(True)
     end_with_launcher()
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("precision fp16 needs a GPU, and torch finds none here; use bf16 or fp32")
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
-            mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+            mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
             # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
             log_with=recipe.tracker,
@@ -435,6 +451,10 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     if recipe.tracker and not accelerator.log_with:
         raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
     return accelerator
+
+
+def _name(optimizer: MakeOptimizer) -> str:
+    return getattr(optimizer, "__qualname__", type(optimizer).__qualname__)
 
 
 def _named(teacher: EcgModel) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ecgzoo.errors import WeightsError
@@ -26,15 +27,25 @@ class TrainingState:
         distiller: student and losses.
         optimizer: of their parameters.
         ema_decay: of the averaged weights, which are then those that are judged; 0 for none.
-        origin: what they come from, as plain JSON values; a checkpoint of another is refused.
+        origin: what they come from, as plain JSON values; a checkpoint of another is refused, except for more epochs.
+        scaler: of the loss in fp16, None in other precisions.
     """
 
     def __init__(
-        self, distiller: Distiller, optimizer: Any, ema_decay: float, origin: Mapping[str, Any] | None = None
+        self,
+        distiller: Distiller,
+        optimizer: Any,
+        ema_decay: float,
+        origin: Mapping[str, Any] | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         from timm.utils import ModelEmaV3
 
         self.distiller, self.optimizer, self.origin = distiller, optimizer, dict(origin or {})
+        self.groups, self.scaler = _groups(optimizer), scaler
+        if scaler is not None:  # a process has one, and the network before this one has changed it
+            device = next(distiller.parameters()).device.type
+            scaler.load_state_dict(torch.amp.GradScaler(device).state_dict())
         self.ema = ModelEmaV3(distiller.student, decay=ema_decay, use_warmup=True) if ema_decay else None
         self.log: list[dict[str, Any]] = []
         self.best_line: dict[str, Any] | None = None
@@ -53,7 +64,7 @@ class TrainingState:
 
     def is_out_of(self, patience: int) -> bool:
         """Whether the last `patience` epochs were no better; never for a patience of 0."""
-        return bool(patience and self.best_line and self.epochs - self.best_line["epoch"] > patience)
+        return bool(patience and self.best_line and self.epochs - self.best_line["epoch"] >= patience)
 
     def average(self, step: int) -> None:
         """Take the student's weights into the average."""
@@ -79,8 +90,10 @@ class TrainingState:
         """Write checkpoint and log, each whole or not at all."""
         tree = {
             "origin": self.origin,
+            "groups": self.groups,
             "learner": self.distiller.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
             "ema": self.ema.module.state_dict() if self.ema else None,
             "history": self.log,
             "best_line": self.best_line,
@@ -104,16 +117,21 @@ class TrainingState:
             return
         state = load_state(path)
         try:
-            if different := difference(state["origin"], self.origin):
+            if different := difference(state["origin"], self.origin, longer=True):
                 raise ValueError(different)
+            if state["groups"] != self.groups:
+                raise ValueError(f"its parameter groups are {state['groups']}, those of the optimizer {self.groups}")
             restore(self.distiller, self.optimizer, state, path)
+            if self.scaler:
+                self.scaler.load_state_dict(state["scaler"])
             if self.ema:
                 self.ema.module.load_state_dict(state["ema"])
             self.log, self.best_line, self.best_weights = state["history"], state["best_line"], state["best_weights"]
             if not all(isinstance(line[name], int | float) for line in self.log for name in ("epoch", "val_macro_auc")):
                 raise TypeError("a line of its log holds no numbers")
-            if [line["epoch"] for line in self.log] != list(range(len(self.log))) or self.best_line not in self.log:
-                raise ValueError("its history is not that of epochs 0, 1, 2, …")
+            numbers = [line["epoch"] for line in self.log]
+            if numbers != list(range(1, self.epochs + 1)) or self.best_line not in self.log:
+                raise ValueError("its history is not that of epochs 1, 2, 3, …")
             shapes = {name: tensor.shape for name, tensor in self.judged.backbone.state_dict().items()}
             if {name: tensor.shape for name, tensor in self.best_weights.items()} != shapes:
                 raise ValueError("the best epoch's weights are of another network")
@@ -134,6 +152,15 @@ def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Pat
     except _MISFITS as error:
         raise _other_recipe(path, error) from error
     _refuse_infinite(path, learner.parameters())  # a loss's buffers may hold NaN for what it does not know yet
+
+
+def _groups(optimizer: Any) -> list[dict[str, Any]]:
+    """What each parameter group began with: a checkpoint would silently bring back its own."""
+    kept = ("lr", "initial_lr", "max_lr", "weight_decay", "lr_scale")
+    return [
+        {"parameters": len(group["params"]), **{name: float(group[name]) for name in kept if name in group}}
+        for group in optimizer.param_groups
+    ]
 
 
 def _refuse_infinite(path: Path, weights: Iterable[Tensor]) -> None:

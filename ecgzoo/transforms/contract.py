@@ -85,6 +85,7 @@ class Transform:
         keeps_labels: whether labels come back as they were.
         keeps_identity: whether each crop still shows one record, so that a loss may use `Batch.index`.
         every_lead: whether it needs all leads of the data set and not only those in use.
+        uses_done: whether it changes with the share of the epochs that are over; such a run takes no more epochs.
         most: largest amount.
 
     Raises:
@@ -95,6 +96,7 @@ class Transform:
     keeps_labels: ClassVar[bool] = True
     keeps_identity: ClassVar[bool] = True
     every_lead: ClassVar[bool] = False
+    uses_done: ClassVar[bool] = True
     most: ClassVar[float] = math.inf
 
     def __init__(self, data: DataInfo, amount: float) -> None:
@@ -113,6 +115,8 @@ class SignalTransform(Transform):
         amount: see the class.
         share: of the records that are changed.
     """
+
+    uses_done = False
 
     def __init__(self, data: DataInfo, amount: float, *, share: float = 1.0) -> None:
         super().__init__(data, amount)

@@ -23,6 +23,7 @@ class Mixup(Transform):
     sees = "both"
     keeps_labels = False
     keeps_identity = False
+    uses_done = False
 
     def __call__(self, crops: Crops, done: float) -> Crops:
         """Mixed signals and both kinds of labels."""

@@ -243,11 +243,11 @@ def cut_statements(root):
         (damage_length, r"record 1 .*00001_lr\.dat: expected 23760 bytes.*found 24000"),
         (
             lambda root: write_record(root, "records100/00000/00001_lr", limb_consistent(1), fs=500),
-            "record 1 .*expected 1000 samples at 100 Hz, got 1000 at 500 Hz",
+            "record 1 .*expected 10 s .1000 samples at 100 Hz., got 2 s .1000 samples at 500 Hz",
         ),
         (
             lambda root: write_record(root, "records100/00000/00001_lr", limb_consistent(1, 900)),
-            "record 1 .*got 900 at 100 Hz",
+            "record 1 .*got 9 s .900 samples at 100 Hz.",
         ),
         (
             lambda root: write_record(root, "records100/00000/00001_lr", limb_consistent(1), units="mmHg"),

@@ -234,7 +234,7 @@ def test_an_inverted_lead_has_a_note_and_keeps_its_index(lead: str) -> None:
 
 def test_too_slow_and_too_short_are_answers() -> None:
     slow = quality(ecg(rate_hz=5), 5)
-    assert "5 samples a second are too few" in (slow.unreadable or "")
+    assert "5 Hz is too low" in (slow.unreadable or "")
     assert not slow.usable.any()
     assert all(slow.unreadable in reasons for reasons in slow.reasons)
     for signal, words in (

@@ -19,11 +19,13 @@ from ecgzoo.signal.windows import window_starts
     ],
 )
 def test_windows_start_every_stride_and_end_with_the_record(samples, window, stride, starts):
-    found = window_starts(samples, window, stride, "made")
+    found = window_starts(samples, window, stride, "made", 100)
     assert found.tolist() == starts
     assert found.dtype == np.int64
 
 
 def test_a_record_shorter_than_a_window_is_refused():
-    with pytest.raises(SignalError, match="made: 249 samples are fewer than a window of 250"):
-        window_starts(249, 250, 125, "made")
+    with pytest.raises(
+        SignalError, match=r"made: 2.49 s \(249 samples at 100 Hz\) is shorter than a window of 2.5 s \(250 samples"
+    ):
+        window_starts(249, 250, 125, "made", 100)

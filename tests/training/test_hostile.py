@@ -120,8 +120,8 @@ def test_a_log_that_is_none(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(RecipeError, match=r"log\.jsonl is damaged"):
         _read_log(path)
-    path.write_text('{"epoch": 0, "val_macro_auc": 0.5}\n')
-    assert _read_log(path)[0]["epoch"] == 0
+    path.write_text('{"epoch": 1, "val_macro_auc": 0.5}\n')
+    assert _read_log(path)[0]["epoch"] == 1
 
 
 def test_resuming_sweeps_what_dead_runs_left(tmp_path: Path) -> None:

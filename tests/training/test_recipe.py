@@ -1,12 +1,14 @@
 """Recipe: parsing, contradictions, the claim on a run folder."""
 
 import json
+from argparse import ArgumentParser
 
 import pytest
 
 from ecgzoo import LossTerm, Recipe
 from ecgzoo.data import parse_folds
-from ecgzoo.errors import DataError, RecipeError, SignalError
+from ecgzoo.errors import DataError, EcgZooError, RecipeError, SignalError
+from ecgzoo.training.options import add_flags
 from ecgzoo.training.recipe import claim_folder
 from ecgzoo.training.terms import parse_term
 
@@ -75,7 +77,8 @@ def test_another_loss_term_is_refused(text: str) -> None:
         {"epochs": 2.5},
         {"batch_size": 1.5},
         {"lr": "a"},
-        {"precision": "fp16"},
+        {"precision": "fp8"},
+        {"accumulate": 0},
         {"aggregation": "median"},
         {"student_arguments": 3},
         {"losses": "bce=1"},
@@ -93,6 +96,32 @@ def test_leads_are_brought_to_their_spelling_and_paths_to_text(tmp_path) -> None
     assert recipe.to_dict()["output"] == str(tmp_path)
     with pytest.raises(SignalError, match="V9"):
         Recipe(student_leads=("V9",))
+
+
+@pytest.mark.parametrize(
+    ("flags", "value", "leads"),
+    [
+        (["I,II"], "I,II", ("I", "II")),
+        (["I", "mlii"], ("I", "II"), ("I", "II")),
+        (["3"], 3, ("I", "II", "V2")),
+        (["I,", "II"], None, None),
+        ([], (), None),
+        (["5"], 5, None),
+    ],
+)
+def test_leads_on_the_command_line_are_as_in_python(
+    flags: list[str], value: object, leads: tuple[str, ...] | None
+) -> None:
+    parser = ArgumentParser()
+    add_flags(parser, Recipe())
+    for name in ("student_leads", "teacher_leads"):
+        given = vars(parser.parse_args([f"--{name.replace('_', '-')}", *flags]))
+        if leads:
+            assert getattr(Recipe(**given), name) == getattr(Recipe(**{name: value}), name) == leads
+            continue
+        for refused in (given, {name: value}):
+            with pytest.raises(EcgZooError):
+                Recipe(**refused)
 
 
 def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:

@@ -68,6 +68,12 @@ class NotANumber(Good):
         return super().changed(crops) / 0 * 0
 
 
+class MoreLater(Good):
+    def __call__(self, crops, done):
+        changed = super().__call__(crops, done)
+        return replace(changed, millivolts=changed.millivolts * (1 + done))
+
+
 class NotANumberLater(Good):
     def __call__(self, crops, done):
         changed = super().__call__(crops, done)
@@ -123,6 +129,7 @@ class OfTheBatch(Good):
         (OtherRecords, "changes record numbers and does not say so"),
         (NotANumber, "not finite"),
         (NotANumberLater, "not finite"),
+        (MoreLater, "uses the share of epochs done and does not say so"),
         (Cut, "millivolts of shape"),
         (Double, "millivolts of dtype"),
         (Renamed, "changes lead names or rate"),
