@@ -99,8 +99,10 @@ class TrainingRecords:
         return min(max(count, processes), self.batch_size - processes) if self.labelled else 0
 
     def _in_proportion(self, order: np.ndarray, labelled: int) -> np.ndarray:
-        """Batch after batch, `labelled` records with labels and then others; each kind in its turn, again from the
-        first where rounding leaves too few."""
+        """Batch after batch, `labelled` records with labels and then others, each kind in its turn.
+
+        They begin again where rounding leaves too few.
+        """
         assert self.labelled is not None
         with_labels, without = order[order < self.labelled], order[order >= self.labelled]
         steps = len(self)

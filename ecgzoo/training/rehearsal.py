@@ -23,7 +23,7 @@ def rehearse(
     accelerator: Accelerator,
     recipe: Recipe,
     student: EcgModel,
-    teacher: EcgModel,
+    teacher: EcgModel | None,
     cohort: Cohort,
     data: DataInfo,
     transforms: Sequence[Transform],

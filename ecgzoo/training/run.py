@@ -173,9 +173,11 @@ class Run:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-        check_batches(self.cohort, self.every_row, student.config.window, recipe.batch_size, recipe.accumulate)
-        student.lead_positions(self.cohort.leads, self.cohort.title)
-        teacher.lead_positions(self.cohort.leads, self.cohort.title)
+        on_labels = len(self.train_rows) and (recipe.compare or not distills or self._given is None)
+        for those in (self.every_row, *([self.train_rows] if on_labels else [])):
+            check_batches(self.cohort, those, student.config.window, recipe.batch_size, recipe.accumulate)
+        for network in (student, *([teacher] if distills else [])):
+            network.lead_positions(self.cohort.leads, self.cohort.title)
         transforms = []
         for term in recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
@@ -191,7 +193,8 @@ class Run:
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
         make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
-        rehearse(self.accelerator, recipe, student, teacher, self.cohort, data, transforms, rows)
+        taught_by = teacher if distills else None
+        rehearse(self.accelerator, recipe, student, taught_by, self.cohort, data, transforms, rows)
         return distills
 
     def _check_unlabelled(self, losses: Losses, distills: bool) -> None:
