@@ -1,7 +1,7 @@
-"""From the runs to docs/results.md and the headline of README.md: a verdict over seeds and patients, tables, plots.
+"""Writes docs/results.md and the headline of README.md from the runs: verdicts over seeds and patients, tables, plots.
 
-python -m benchmarks.paper.page                      # the page, from what stands in results/
-python -m benchmarks.paper.page --scores runs/paper  # first the lines and the verdicts, from what the runs left there
+python -m benchmarks.paper.page                      # the page, from the files in results/
+python -m benchmarks.paper.page --scores runs/paper  # first copy the lines of the runs and compute the verdicts
 """
 
 import argparse
@@ -28,13 +28,13 @@ MEANINGS = {
     "kd": "+ vanilla KD (softmax)",
     "mkd": "+ MKD, T = 1",
     "clt": "+ CLT, weight 0.8",
-    "published": "+ MKD + CLT as published: T = 1, Z kept, about 1,024 sampled negatives",
+    "published": "+ MKD + CLT as published: T = 1, Z not updated, about 1,024 sampled negatives",
     "mvkt": "+ MKD + CLT over the whole bank, Z averaged",
-    "bce plus": "mvkt_plus.py without its teacher: first 120 epochs of pairs of leads; finer labels, 5 s crops, EMA",
+    "bce plus": "mvkt_plus.py without its teacher: 120 epochs on pairs of leads first; finer labels, 5 s crops, EMA",
     "mvkt plus": "mvkt_plus.py: the same + MKD",
     "mvkt long": "finer labels, 5 s crops, EMA, 40 epochs, half of them on any lead; + MKD",
-    "bce mixup": "as mvkt long without its teacher, with mixup",
-    "mkd mixup": "as bce mixup, MKD in place of labels (both at 90d16f4, where a teacher saw the whole crop at once)",
+    "bce mixup": "mvkt long without its teacher, with mixup",
+    "mkd mixup": "bce mixup, MKD instead of labels (both at 90d16f4, where a teacher saw the whole crop at once)",
 }
 WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
 
@@ -42,7 +42,7 @@ WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
 def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
     """By lead and arm: the mean over seeds of the difference from labels alone, its interval, a sign test.
 
-    The interval is of patients and seeds together: each resample draws patients, the same for every seed, and seeds.
+    The interval covers patients and seeds: each resample draws patients, the same for every seed, and seeds.
     """
     teacher = np.load(scores / "teacher.npz")
     found: dict[str, Any] = {
@@ -100,24 +100,26 @@ def render(
     page = [
         "# Results",
         "",
-        "What distillation from twelve leads gives a student of one. Written by `python -m benchmarks.paper.page` "
-        "from `benchmarks/results/`: `paper.jsonl` and `paper_quick.jsonl`, one line a run, `paper_summary.json`, "
-        "`attempts.jsonl`, `truth.json` and `external.json`. Nothing is typed by hand.",
+        "This page shows what a single-lead student gains by distillation from twelve leads. "
+        "`python -m benchmarks.paper.page` writes it from `benchmarks/results/`: `paper.jsonl` and `paper_quick.jsonl` "
+        "(one line per run), `paper_summary.json`, `attempts.jsonl`, `truth.json` and `external.json`. Nothing is "
+        "typed by hand.",
         "",
         *_verdict(summary["grid"], summary["fewer"]),
         "",
         "## The grid",
         "",
-        f"{len(lines)} of {WHOLE} runs. {first['data']}; trained on folds {first['folds']['train']}, the epoch chosen "
-        f"on fold {first['folds']['val']}, judged on fold {first['folds']['test']}. Fold 10 was never read. "
-        f"Student and teacher: {first['student']}, the teacher on 12 leads, macro AUC "
-        f"{summary['grid']['teacher']['macro_auc']:.4f}. {first['epochs']} epochs unless said.",
+        f"The grid has {len(lines)} of {WHOLE} runs on {first['data']}. Folds {first['folds']['train']} are for "
+        f"training, fold {first['folds']['val']} is for choosing the epoch, and fold {first['folds']['test']} is for "
+        f"testing. Fold 10 was never read. Student and teacher are {first['student']}; the teacher reads 12 leads and "
+        f"has a macro AUC of {summary['grid']['teacher']['macro_auc']:.4f}. Runs have {first['epochs']} epochs unless "
+        "the table says otherwise.",
         "",
-        "The budget of tuning was the same for every arm: none. The weights of the terms are the published ones, and "
-        "learning rate, batch and, unless said, epochs are alike. Plus, long and mixup alone were chosen, by the "
-        f"attempts below on fold {first['folds']['val']} and by a few early runs that looked at fold "
-        f"{first['folds']['test']} too; so look at mvkt plus beside bce plus: they differ in the teacher alone. "
-        "An interval is of patients and seeds together.",
+        "No arm was tuned, except plus, long and mixup. The weights of the terms are the published ones. Learning "
+        "rate, batch size and, unless the table says otherwise, epochs are the same for all arms. Plus, long and mixup "
+        f"were chosen by the attempts below on fold {first['folds']['val']}, and by a few early runs that also looked "
+        f"at fold {first['folds']['test']}. For the effect of the teacher, compare mvkt plus with bce plus: they "
+        "differ only in the teacher. The intervals cover patients and seeds.",
         "",
     ]
     for lead in sorted({line["lead"] for line in lines}):
@@ -131,9 +133,9 @@ def _fewer(lines: list[dict[str, Any]], summary: dict[str, Any]) -> list[str]:
     return [
         "## With fewer records",
         "",
-        f"Lead I again, teacher and students trained on folds {lines[0]['folds']['train']}; the teacher's macro AUC is "
-        f"{summary['teacher']['macro_auc']:.4f}. `python -m benchmarks.paper.grid --root DIR --quick`, with `--arms` "
-        "and `--seeds` for more of it.",
+        f"These runs are for lead I, with teacher and students trained on folds {lines[0]['folds']['train']} only. The "
+        f"teacher's macro AUC is {summary['teacher']['macro_auc']:.4f}. Command: `python -m benchmarks.paper.grid "
+        "--root DIR --quick`; `--arms` and `--seeds` add more runs.",
         "",
         *_arms(lines, summary, "I"),
     ]
@@ -143,34 +145,34 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
     found = summary["verdicts"]["I"]
     plus, teachers_part = found["mvkt plus"], found["mvkt plus against bce plus"]
     published = found["published"]
-    wins = "beats" if plus["ci"][0] > 0 else "does not surely beat"
+    wins = "beats" if plus["ci"][0] > 0 else "does not reliably beat"
     return [
-        f"**Lead I, five superclasses: `recipes/mvkt_plus.py` {wins} labels "
-        f"alone, by {_signed(plus)}, {plus['gap_recovered']:.1%} of the gap to the "
-        "teacher.** "
-        f"Against the same recipe without the teacher it gains {_signed(teachers_part)}: that part is distillation"
-        f"{'' if teachers_part['ci'][0] > 0 else ', if it is more than chance'}; the rest is learning from pairs of "
-        "leads before the labels, longer crops, finer labels and averaged weights. MKD + CLT as published give "
-        f"{_signed(published)} over labels alone; with two training folds MKD + CLT give "
+        f"**On lead I with five superclasses, `recipes/mvkt_plus.py` {wins} labels alone by {_signed(plus)} macro AUC, "
+        f"{plus['gap_recovered']:.1%} of the gap to the teacher.** "
+        f"Compared with the same recipe without the teacher it gains {_signed(teachers_part)}. This part comes from "
+        f"distillation{'' if teachers_part['ci'][0] > 0 else ', but may be chance'}. The rest comes from pretraining "
+        "on pairs of leads, longer crops, finer labels and averaged weights. MKD + CLT as published gain "
+        f"{_signed(published)} over labels alone; with two training folds MKD + CLT gain "
         f"{_signed(fewer['verdicts']['I']['mvkt'])}. The aim of a quarter of the gap is "
-        f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes near it'}: the "
-        f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have {plus['ensemble']:.4f}, the "
-        f"teacher {summary['teacher']['macro_auc']:.4f}, so chance of a seed explains little of what is left.",
+        f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes close'}. The "
+        f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have a macro AUC of "
+        f"{plus['ensemble']:.4f}, the teacher has {summary['teacher']['macro_auc']:.4f}. So differences between seeds "
+        "explain little of the remaining gap.",
     ]
 
 
 def headline(summary: dict[str, Any], fewer: dict[str, Any]) -> str:
-    """What README.md says of it."""
+    """The summary in README.md."""
     found = summary["verdicts"]["I"]
     plus, teachers_part = found["mvkt plus"], found["mvkt plus against bce plus"]
     published, scarce = found["published"], fewer["verdicts"]["I"]["mvkt"]
     text = (
-        f"**On lead I the best recipe gains {_signed(plus)} macro AUC over training on labels alone. That is "
-        f"{plus['gap_recovered']:.0%} of the gap to the teacher of twelve leads.** The teacher's part of it is only "
-        f"{_signed(teachers_part)}{_unsure(teachers_part)}; the rest comes from learning from pairs of leads first, "
-        "finer labels, longer crops and averaged weights. The published losses, MKD + CLT, give "
-        f"{_signed(published)}{_unsure(published)}; with two training folds in place of seven, {_signed(scarce)}"
-        f"{_unsure(scarce)}. Five superclasses of PTB-XL, fold 9; in brackets 95 % intervals over patients and seeds."
+        f"**On lead I, the best recipe gains {_signed(plus)} macro AUC over training on labels alone. This is "
+        f"{plus['gap_recovered']:.0%} of the gap to the twelve-lead teacher.** The teacher itself contributes only "
+        f"{_signed(teachers_part)}{_unsure(teachers_part)}. The rest comes from pretraining on pairs of leads, finer "
+        f"labels, longer crops and averaged weights. The published losses, MKD + CLT, gain {_signed(published)}"
+        f"{_unsure(published)}. With two training folds instead of seven they gain {_signed(scarce)}{_unsure(scarce)}. "
+        "These figures are for the five superclasses of PTB-XL, fold 9, with 95 % intervals over patients and seeds."
     )
     return "\n".join(textwrap.wrap(text, 120, break_on_hyphens=False)) + "\n"
 
@@ -210,17 +212,18 @@ def _attempts(lines: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[s
     return [
         "## Attempts at a better student",
         "",
-        f"Lead I, trained on folds {first['folds']['train']}, epoch chosen **and** judged on fold "
-        f"{first['folds']['val']}: for choosing, not for quoting. The basis is labels + MKD + the finer labels as a "
-        "second task, 20 epochs of 2.5-second crops. The seed moves labels alone by "
-        f"{noise:.4f} (standard deviation, lead I, fold 9). `python -m benchmarks.paper.attempts` runs them; one "
-        "with a revision beside its name runs there alone: most such options did not hold and are gone.",
+        f"The attempts are for lead I, trained on folds {first['folds']['train']}. The epoch was chosen **and** tested "
+        f"on fold {first['folds']['val']}, so use these figures to compare attempts, not as a measure of performance. "
+        "The basis is labels + MKD + the finer labels as a second task, with 20 epochs of 2.5-second crops. The "
+        f"standard deviation over seeds of labels alone is {noise:.4f} (lead I, fold 9). "
+        "`python -m benchmarks.paper.attempts` runs the attempts. An attempt with a revision in brackets runs only at "
+        "that revision: most of these options did not help and were removed.",
         "",
         "| attempt | what it changes | seeds | macro AUC, fold 8 | minus basis |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Teachers trained for these, on the same fold: {others}.",
+        f"Macro AUC of the teachers trained for these attempts, on the same fold: {others}.",
     ]
 
 
@@ -236,18 +239,20 @@ def _truth(truth: dict[str, Any]) -> list[str]:
     unsure = [lesion for lesion in share if auc[lesion]["teacher"] < auc[lesion]["at most"]]
     sure = [lesion for lesion in share if lesion not in unsure]
     return [
-        "## Where the truth is known",
+        "## Simulated hearts with known truth",
         "",
-        "Simulated hearts (no heart was measured): how much of each disease lies in lead I, as a share of its "
-        "noise-free change in the lead that shows it best; what a student of lead I learns from 4,000 records with and "
-        "without a teacher, mean of three seeds; and what can be learnt there, from four times the records. "
+        "These records are simulated, not measured. The table shows how much of each disease is visible in lead I, as "
+        "a share of its noise-free change in the lead that shows it best. The next columns are AUCs: of the teacher, "
+        "of a lead-I student trained on four times the records (an estimate of what can be learned from lead I), and "
+        "of students trained on 4,000 records without and with the teacher (mean of three seeds). Command: "
         "`python -m benchmarks.paper.truth`.",
         "",
-        "A student also takes over what its teacher does not know. Where the teacher of 4,000 records knows less than "
-        f"lead I could tell ({', '.join(unsure)}), MKD gives {statistics.mean(gain[name] for name in unsure):+.3f} in "
-        f"the mean; everywhere else {statistics.mean(gain[name] for name in sure):+.3f}.",
+        "A student also learns the teacher's mistakes. For some diseases the teacher, trained on 4,000 records, has a "
+        f"lower AUC than the student with four times the records ({', '.join(unsure)}). There MKD changes the AUC by "
+        f"{statistics.mean(gain[name] for name in unsure):+.3f} on average, and for the other diseases by "
+        f"{statistics.mean(gain[name] for name in sure):+.3f}.",
         "",
-        "| AUC | share in lead I | teacher, 12 leads | at most | labels alone | + MKD | + CLT | + MKD + CLT |",
+        "| AUC | share in lead I | teacher, 12 leads | 4× records | labels alone | + MKD | + CLT | + MKD + CLT |",
         "|---|---|---|---|---|---|---|---|",
         *rows,
         "",
@@ -267,16 +272,17 @@ def _external(external: dict[str, Any]) -> list[str]:
     return [
         "## External data sets",
         "",
-        "Without retraining: CPSC 2018 (12 leads, 500 Hz; classes mapped where they agree) and the AF Challenge 2017 "
-        "(handheld, 300 Hz, taken for lead I; normal rhythm against the rest). The samples are small, the intervals "
-        "wide. mv_global and window_z are twins that differ in nothing else; macro AUC on PTB-XL's fold 8: "
-        f"{twins}. `python -m benchmarks.paper.external`.",
+        "The models were not retrained. CPSC 2018 has 12 leads at 500 Hz; its classes are mapped to superclasses where "
+        "they agree. The AF Challenge 2017 has handheld recordings at 300 Hz, treated as lead I; the task is normal "
+        "rhythm against the rest. The samples are small, so the intervals are wide. mv_global and window_z are two "
+        f"students that differ only in normalization; their macro AUCs on PTB-XL's fold 8 are {twins}. Command: "
+        "`python -m benchmarks.paper.external`.",
         "",
         "| data | model | class | positives | AUC | 95 % interval |",
         "|---|---|---|---|---|---|",
         *rows,
         "",
-        "![What amplitude and wander do](external.png)",
+        "![Effect of amplitude and baseline wander](external.png)",
     ]
 
 
@@ -314,7 +320,7 @@ def _classes(lines: list[dict[str, Any]], lead: str) -> list[str]:
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:
-    """Each arm's difference from labels alone: every seed a dot, the interval a bar."""
+    """Plot each arm's difference from labels alone: one dot per seed, a bar for the interval."""
     from matplotlib.figure import Figure
 
     shown = [(lead, arm, found) for lead, arms in summary["verdicts"].items() for arm, found in arms.items()]
@@ -331,7 +337,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
 
 
 def evidence() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """What attempts.py, truth.py and external.py found."""
+    """The results of attempts.py, truth.py and external.py."""
     truth, external = (
         json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("truth", "external")
     )
@@ -339,9 +345,9 @@ def evidence() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the verdicts if scores are given, then the page."""
+    """Write the verdicts if ``--scores`` is given, then the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", type=Path, help="what grid.py left in its --output")
+    parser.add_argument("--scores", type=Path, help="the --output folder of grid.py")
     given = parser.parse_args()
     parts = {"grid": "paper", "fewer": "paper_quick"}
     if given.scores:
@@ -353,7 +359,7 @@ def main() -> None:
         need(parser, RESULTS / name, f"first run benchmarks/paper/{Path(name).stem}.py")
     if not given.scores:
         for name in ("paper.jsonl", "paper_quick.jsonl", "paper_summary.json"):
-            need(parser, RESULTS / name, "give --scores, the output of benchmarks/paper/grid.py")
+            need(parser, RESULTS / name, "give --scores, the --output folder of benchmarks/paper/grid.py")
     if given.scores:
         found = {}
         for part, name in parts.items():
