@@ -1,4 +1,4 @@
-"""Pages of the site that are made of code: the command line, the gallery, and each file that a page links to."""
+"""Pages of the site that are generated from code: command line, gallery, and each file that a page links to."""
 
 import ast
 import io
@@ -16,7 +16,7 @@ LANGUAGES = {".py": "python", ".toml": "toml", ".md": "markdown", ".yml": "yaml"
 
 
 def write(docs: Path) -> None:
-    """Write all of them into ``_generated``."""
+    """Write all generated pages into ``_generated``."""
     folder = docs / "_generated"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "code").mkdir(parents=True)
@@ -28,13 +28,13 @@ def write(docs: Path) -> None:
 
 
 def commands() -> str:
-    """Each command's help, and the flags of a recipe, as argparse prints them."""
+    """The help of each command and the flags of a recipe, as argparse prints them."""
     pages = [("ecgzoo", []), *((f"ecgzoo {name}", [name]) for name in COMMANDS), ("ecgzoo recipe mvkt", [])]
     return "\n\n".join(f"## `{title}`\n\n```text\n{help_of(title, given)}```" for title, given in pages)
 
 
 def help_of(title: str, given: list[str]) -> str:
-    """What ``--help`` prints."""
+    """The output of ``--help``."""
     said = io.StringIO()
     with redirect_stdout(said), suppress(SystemExit):
         if title.startswith("ecgzoo recipe "):
@@ -48,7 +48,7 @@ def help_of(title: str, given: list[str]) -> str:
 
 
 def examples() -> str:
-    """Each script of examples/, and each package: what it says of itself, then its code."""
+    """Each script and each package of examples/: its docstring, then its code."""
     parts = []
     for example in sorted((ROOT / "examples").iterdir()):
         files = [example] if example.suffix == ".py" else sources(example)
@@ -61,12 +61,12 @@ def examples() -> str:
 
 
 def sources(folder: Path) -> list[Path]:
-    """The files in it that are read by people."""
+    """The source files in a folder."""
     return sorted(file for file in folder.rglob("*") if file.suffix in LANGUAGES)
 
 
 def page_of(target: str) -> str:
-    """Which page shows a file or folder."""
+    """The page that shows a file or folder."""
     return f"_generated/code/{target.strip('/').replace('/', '.')}"
 
 
@@ -78,6 +78,6 @@ def code(target: str) -> str:
 
 
 def shown(file: Path, root: str, first: int = 1) -> str:
-    """A file in a box, from its line `first`; `root` is where the project is, seen from the page."""
+    """A code block with the file from line `first` on; `root` is the project's path relative to the page."""
     name, language = file.relative_to(ROOT).as_posix(), LANGUAGES.get(file.suffix, "text")
     return f"```{{literalinclude}} {root}{name}\n:language: {language}\n:caption: {name}\n:lines: {first}-\n```\n"

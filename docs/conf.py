@@ -1,7 +1,7 @@
-"""The site: ``make docs``. It needs no network, and what it shows needs none.
+"""Builds the site with ``make docs``. Neither the build nor the pages need a network.
 
-Sphinx with MyST, not MkDocs: Material for MkDocs is in maintenance mode, and ``-n -W`` here refuses a page or a
-docstring that names something that does not exist.
+We use Sphinx with MyST and not MkDocs, because Material for MkDocs is in maintenance mode, and because Sphinx's flags
+``-n -W`` refuse a page or docstring that refers to something that does not exist.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-os.environ["NO_COLOR"] = os.environ["COLUMNS"] = "100"  # of the commands' help
+os.environ["NO_COLOR"] = os.environ["COLUMNS"] = "100"  # for the help texts of the commands
 
 import _pages
 
@@ -41,7 +41,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 OURS = {*ecgzoo.__all__}
-# types of signatures that are no public names: those of other packages, and what a public function returns or takes
+# types in signatures that are not public names: types of other packages, and types that public functions take or return
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|nn|numpy|np|pathlib|collections|typing|argparse|pluggy|rich|accelerate)\b.*"),
     (r"py:.*", r"Any|Path|Tensor|Module|Linear|Table|device|dtype|ndarray|Callable|Iterable|Iterator|Mapping|Sequence"),
@@ -52,7 +52,7 @@ nitpick_ignore_regex = [
 
 
 def setup(app: Any) -> None:
-    """Write the pages that are made of code, and read our docstrings as they are written."""
+    """Write the generated pages and connect the functions below."""
     _pages.write(Path(__file__).parent)
     app.connect("source-read", _links_to_code)
     app.connect("autodoc-process-docstring", _names_in_backticks)
@@ -60,23 +60,23 @@ def setup(app: Any) -> None:
 
 
 def _links_to_code(app: Any, name: str, source: list[str]) -> None:
-    """A link to a file or folder outside docs/, right as it is in a checkout, leads to the page that shows it here."""
+    """Replace a link to a file or folder outside docs/, valid in a checkout, by a link to the page that shows it."""
     source[0] = _pages.LINK.sub(lambda found: f"](/{_pages.page_of(found[1])}.md)", source[0])
 
 
 def _names_in_backticks(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """`One backtick` links a public name, and is code otherwise."""
+    """Turn `one backtick` into a link if it holds a public name, else into code."""
 
     def marked(found: re.Match[str]) -> str:
         said = found[1].removeprefix("ecgzoo.")
-        owner = said.partition(".")[0]  # a field has no entry of its own
+        owner = said.partition(".")[0]  # fields have no separate entry
         return f":py:obj:`{said} <ecgzoo.{owner}>`" if owner in OURS else f"``{found[1]}``"
 
     lines[:] = [re.sub(r"(?<![`:])`([^`]+)`(?![`_])", marked, line) for line in lines]
 
 
 def _public_name(app: Any, env: Any, node: Any, text: Any) -> Any:
-    """`ecgzoo.model.EcgModel`, as types are called, is documented as `ecgzoo.EcgModel`."""
+    """Link a type such as `ecgzoo.model.EcgModel` to its entry, `ecgzoo.EcgModel`."""
     target = str(node.get("reftarget", "")).rpartition(".")[2]
     if node.get("refdomain") == "py" and target in OURS:
         domain = env.get_domain("py")

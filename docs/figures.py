@@ -15,7 +15,7 @@ PLACE = re.compile(r"<!-- figures: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
 def results(name: str) -> tuple[list[dict[str, Any]], str]:
-    """The rows of a benchmark, and with what they were made."""
+    """The rows of a benchmark, and the versions and machine that made them."""
     found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     made = ", ".join(f"{what} {found[what]}" for what in ("ecgzoo", "revision", "python", "torch", "machine"))
     return found["rows"], f"`benchmarks/results/{name}.json`: {made}, {found['cpus']} CPUs."
@@ -28,7 +28,7 @@ def table(*lines: Iterable[object]) -> str:
 
 
 def faults() -> str:
-    """By kind of fault: how many, how many lost, the slowest, the largest growth of memory."""
+    """For each kind of fault: cases, lost cases, slowest case, largest growth of memory."""
     rows, made = results("faults")
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -48,7 +48,7 @@ def faults() -> str:
 
 
 def quality() -> str:
-    """Recordings that are refused, in lead I: those that should be and those that should not."""
+    """Refused recordings of lead I: the ones that should be refused and the ones that should not."""
     rows, made = results("quality")
     lines = (
         (row["question"].removeprefix("lead I, ").removesuffix(": refused"), f"{row['n']:,}", f"{row['2.5 s']:.1%}")
@@ -59,7 +59,7 @@ def quality() -> str:
 
 
 def speed() -> str:
-    """What a user waits for."""
+    """Times that a user notices."""
     (startup, *one), (inference, *two), (ingest, *three), (day, *four) = map(
         results, ("startup", "inference", "ingest", "long_recording")
     )
@@ -79,12 +79,12 @@ FIGURES = {"faults": faults, "quality": quality, "speed": speed}
 
 
 def render(text: str) -> str:
-    """A page with its tables."""
+    """The page with its tables filled in."""
     return PLACE.sub(lambda place: f"<!-- figures: {place[1]} -->\n{FIGURES[place[1]]()}<!-- end -->", text)
 
 
 def main() -> None:
-    """Write them."""
+    """Write the tables into the pages."""
     for page in DOCS.glob("*.md"):
         text = page.read_text(encoding="utf-8")
         if (rendered := render(text)) != text:
