@@ -1,8 +1,8 @@
-"""A student of your own records: from arrays to a cohort, to training, to a prediction.
+"""A student trained on your own records: from arrays to a cohort, training and a prediction.
 
     python examples/own_data.py
 
-The arrays here are simulated; put your own in their place. docs/own-data.md says what each field means.
+The arrays here are simulated; replace them with your own. docs/own-data.md explains each field.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ LEADS, CLASSES, RATE_HZ = ("I", "II", "V2"), ("CD", "HYP", "MI", "NORM", "STTC")
 def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> ecgzoo.Cohort:
     """A cohort of records ``[N, leads, T]`` in mV, labels ``[N, C]`` of 0 and 1, and patient numbers ``[N]``.
 
-    A patient's records are all in one fold, from 1 to 10.
+    All records of a patient are in the same fold, from 1 to 10.
     """
     store = np.round(millivolts * 1000).astype(np.int16)  # microvolts
     _, number = np.unique(patients, return_inverse=True)
@@ -39,7 +39,7 @@ def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray
 
 
 def main(records: int = 1000, epochs: int = 3, output: str | Path = "runs/own_data") -> ecgzoo.Prediction:
-    """Train a student of lead I with a teacher of three leads; load it; apply it to a new record."""
+    """Train a student of lead I with a teacher of three leads, load it, and apply it to a new record."""
     simulated = ecgzoo.load_cohort("synthetic")
     of_leads = [simulated.leads.index(lead) for lead in LEADS]
     millivolts = simulated.signals(slice(records))[:, of_leads] / 1000

@@ -1,8 +1,8 @@
-"""A training loop of your own: the Distiller gives the loss, the rest is plain Accelerate.
+"""Your own training loop: the Distiller computes the loss, the rest is plain Accelerate.
 
     python examples/own_loop.py
 
-With the same seed it takes the same steps as ecgzoo's own loop.
+With the same seed, the steps are the same as in ecgzoo's own loop.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def train(cohort: ecgzoo.Cohort, teacher: ecgzoo.EcgModel) -> tuple[ecgzoo.EcgMo
 
     means = []
     for epoch in range(EPOCHS):
-        torch.manual_seed(int(np.random.SeedSequence([SEED, epoch, 0]).generate_state(1)[0]))  # of dropout
+        torch.manual_seed(int(np.random.SeedSequence([SEED, epoch, 0]).generate_state(1)[0]))  # for dropout
         wrapped.train()
         means.append(0.0)
         for millivolts, batch in records.epoch(SEED, epoch):

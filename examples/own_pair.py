@@ -1,8 +1,8 @@
-"""A student and a teacher of your choice: their backbones, leads and arguments, the losses, and a rate for each part.
+"""A student and a teacher of your choice: backbones, leads, arguments, losses, and learning rates by part.
 
     python examples/own_pair.py
 
-`ecgzoo list` shows the backbones, `ecgzoo list --kind loss` the losses; the data are simulated.
+`ecgzoo list` shows the backbones, `ecgzoo list --kind loss` the losses. The data are simulated.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ RECIPE = ecgzoo.Recipe(
 
 
 def slower_body(module: ecgzoo.Distiller) -> list[dict[str, Any]]:
-    """Parameter groups: the classifier at the recipe's learning rate; body and losses at a third of it."""
+    """Parameter groups: the recipe's learning rate for the classifier, a third of it for body and losses."""
     head = list(module.student.get_classifier().parameters())
     ids = {id(parameter) for parameter in head}
     body = [parameter for parameter in module.parameters() if id(parameter) not in ids]
@@ -32,7 +32,7 @@ def slower_body(module: ecgzoo.Distiller) -> list[dict[str, Any]]:
 
 
 def main(recipe: ecgzoo.Recipe = RECIPE, cohort: ecgzoo.Cohort | None = None) -> ecgzoo.EcgModel:
-    """Teacher, student on labels alone, distilled student; the table is in ``results.json`` too."""
+    """Train a teacher, a student on labels alone and a distilled student; the results are also in ``results.json``."""
     report = ecgzoo.distill(recipe, cohort, optimizer=slower_body)
     for arm, figures in report.values["arms"].items():
         low, high = figures["ci"]

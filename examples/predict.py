@@ -1,4 +1,4 @@
-"""A packaged single-lead student on a recording: a WFDB record, or a simulated one.
+"""Apply a packaged single-lead student to a WFDB record, or to a simulated recording.
 
     python examples/predict.py [RECORD]
 
@@ -14,7 +14,7 @@ from ecgzoo.data.synthetic import load_synthetic
 
 
 def simulated() -> ecgzoo.Record:
-    """Ten seconds of a simulated patient: twelve leads, of which the student takes its own by name."""
+    """Ten seconds of a simulated patient with twelve leads; the student selects its own lead by name."""
     cohort = load_synthetic(num_records=1)
     millivolts = (cohort.signals()[0] / 1000).astype(np.float32)  # stored as microvolts
     return ecgzoo.Record(millivolts, cohort.leads, cohort.rate_hz, source="simulated")

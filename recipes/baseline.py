@@ -1,4 +1,4 @@
-"""A student on labels alone, without a teacher: what every distilled student must beat.
+"""A student on labels alone, without a teacher: the baseline that every distilled student must beat.
 
 accelerate launch recipes/baseline.py --data ptbxl --root DIR --student resnet1d18 --student-leads II
 """
@@ -11,7 +11,7 @@ RECIPE = Recipe(losses=("bce=1",), output="runs/baseline")
 
 
 def train(recipe: Recipe) -> Report:
-    """Train and judge the student."""
+    """Train and evaluate the student."""
     run = Run(recipe)
     return run.report({"baseline": run.train("baseline", recipe.student_network, recipe.loss_terms)})
 

@@ -1,10 +1,11 @@
-"""A student for handhelds and wearables: on labels alone, trained to hold on devices that it never saw.
+"""A student for handheld and wearable devices: on labels alone, trained to be robust on devices that it has not seen.
 
     accelerate launch recipes/handheld.py
     accelerate launch recipes/handheld.py --data ptbxl --root DIR --task rhythm --output runs/rhythm
 
-Eight-second windows, long enough for a rhythm, without baseline and amplitude; crops of any lead, either polarity, with
-a handheld's noise, band and error of rate; averaged weights. With --losses bce=1 mkd=1, a teacher takes part.
+Windows are eight seconds, long enough for a rhythm; baseline and amplitude are removed. Training crops come from any
+lead and either polarity, with the noise, frequency band and rate error of handheld devices. Weights are averaged. With
+--losses bce=1 mkd=1, a teacher is used.
 """
 
 import sys

@@ -1,10 +1,11 @@
-"""Beyond mvkt.py: what made a better student of one lead; docs/results.md has the seeds and what each part gave.
+"""A better single-lead student than mvkt.py; docs/results.md shows all seeds and the gain from each part.
 
     accelerate launch recipes/mvkt_plus.py
     accelerate launch recipes/mvkt_plus.py --data ptbxl --root DIR --aux-task all --output runs/plus
 
-The student first learns on all twelve leads, without labels, which two are of one heart; then labels and the teacher's
-answers (MKD) on its own lead, the labels of a finer task beside them, on five-second crops, with averaged weights.
+The student is first pretrained on all twelve leads, without labels: it learns which two leads belong to the same heart.
+It is then trained on its own lead with labels, the teacher's predictions (MKD) and the labels of a finer task, on
+five-second crops, with averaged weights.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A teacher alone: many leads, labels only. Its folder is what --teacher-weights takes.
+"""A teacher alone: many leads, labels only. Give its folder to --teacher-weights.
 
 accelerate launch recipes/teacher.py --data ptbxl --root DIR --output runs/teacher
 accelerate launch recipes/mvkt.py --data ptbxl --root DIR --teacher-weights runs/teacher/teacher
@@ -12,7 +12,7 @@ RECIPE = Recipe(losses=("bce=1",), output="runs/teacher")
 
 
 def train(recipe: Recipe) -> Report:
-    """Train and judge the teacher."""
+    """Train and evaluate the teacher."""
     run = Run(recipe)
     return run.report({"teacher": run.train("teacher", recipe.teacher_network, recipe.loss_terms, is_teacher=True)})
 

@@ -1,4 +1,4 @@
-"""A plugin with one loss. Imports no torch.
+"""A plugin with one loss. This module does not import torch.
 
 pip install -e examples/new_loss
 ecgzoo plugins --check ecgzoo-focal

@@ -1,4 +1,4 @@
-"""The focal loss (Lin et al., ICCV 2017, arXiv 1708.02002), each class by itself."""
+"""The focal loss (Lin et al., ICCV 2017, arXiv 1708.02002), for each class separately."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ class Focal(Loss):
         student: the network that learns.
         teacher: not used.
         data: the training records.
-        gamma: γ; what is already right counts less. With 0 it is the cross-entropy ``bce``.
+        gamma: γ; the larger, the less correct predictions count. With 0 it is the cross-entropy ``bce``.
 
     Raises:
         RecipeError: a negative gamma.
