@@ -1,1 +1,1 @@
-"""Distillation losses for ecgzoo, one file each; ``plugin.py`` hands them over. This page imports no torch."""
+"""Distillation losses for ecgzoo, one file each; ``plugin.py`` registers them. No torch import."""

@@ -1,4 +1,4 @@
-"""What more than one loss checks and computes."""
+"""Checks and computations that several losses share."""
 
 import math
 
@@ -10,10 +10,10 @@ from ecgzoo import RecipeError
 
 
 def positive(loss: str, name: str, value: object) -> float:
-    """`value`, if it is a positive number.
+    """Return `value` if it is a positive number.
 
     Raises:
-        RecipeError: it is not.
+        RecipeError: `value` is not a positive number.
     """
     if isinstance(value, (int, float)) and 0 < value < math.inf:
         return value
@@ -21,10 +21,10 @@ def positive(loss: str, name: str, value: object) -> float:
 
 
 def weights(loss: str, values: dict[str, float]) -> tuple[float, ...]:
-    """The `values`, if they are weights: numbers that are not negative, and not all 0.
+    """Return the `values` if they are valid weights: numbers of at least 0, and not all of them 0.
 
     Raises:
-        RecipeError: they are not.
+        RecipeError: the values are not valid weights.
     """
     numbers = all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in values.values())
     if numbers and any(values.values()):
@@ -44,7 +44,7 @@ def z_scores(x: Tensor) -> Tensor:
     """Rows of ``[B, n]`` shifted and scaled to mean 0 and population deviation 1; a constant row gives zeros."""
     deviation = x - x.mean(1, keepdim=True)
     variance = deviation.square().mean(1, keepdim=True)
-    # what is left of a constant row is rounding: dividing by it would give noise, and gradients without bound
+    # the variance of a constant row is only rounding: dividing by it would give noise and unbounded gradients
     constant = variance <= (1e-6 * x.detach().abs().amax(1, keepdim=True)).square()
     return (deviation / torch.where(constant, 1.0, variance).sqrt()).masked_fill(constant, 0.0)
 
@@ -56,7 +56,7 @@ def relative_distances(x: Tensor, pairs: Tensor) -> Tensor:
         x: the rows.
         pairs: boolean, ``[…, n, n]`` or broadcast to it.
     """
-    # by differences: through the products, rows that are close would be noise; its gradient at distance 0 is 0
+    # from differences: with matrix products, close rows would give noise; the gradient at distance 0 is 0
     distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
     used = pairs & (distance > 0)
     mean = (distance * used).sum() / used.sum().clamp(min=1)

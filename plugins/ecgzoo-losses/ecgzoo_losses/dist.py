@@ -2,10 +2,10 @@
 
     p = σ(z/T);   DIST = T² · ( β · mean_b [1 − ρ(p_s[b, :], p_t[b, :])] + γ · mean_c [1 − ρ(p_s[:, c], p_t[:, c])] )
 
-ρ is Pearson's correlation: of a record's classes (inter-class) and of a class's records in the batch (intra-class).
-It asks for the teacher's order and proportions, not for its values. The paper takes the softmax; the sigmoid is its
-multi-label form, and an option of the authors' own code. A row that is constant on either side has no correlation and
-counts 0.
+ρ is Pearson's correlation: over the classes of a record (inter-class) and over the records of a class in the batch
+(intra-class). The student learns the order and proportions of the teacher's probabilities, not their values. The paper
+uses the softmax; the sigmoid is the multi-label form, and an option in the authors' code. A row that is constant on
+either side has no correlation and counts as 0.
 """
 
 from torch import Tensor

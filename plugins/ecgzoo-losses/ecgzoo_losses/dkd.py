@@ -1,22 +1,22 @@
-"""DKD: decoupled knowledge distillation (Zhao et al., CVPR 2022, arXiv 2203.08679), in a multi-label form of ours.
+"""DKD: decoupled knowledge distillation (Zhao et al., CVPR 2022, arXiv 2203.08679), in our multi-label form.
 
 The paper shows that softmax distillation of one target class is the binary divergence of target against rest (TCKD)
-plus (1 − p_target) times the divergence among the other classes, renormalized (NCKD). The factor silences NCKD where
-the teacher is sure, and what it says of the wrong classes is then lost. DKD gives each part a weight of its own.
+plus (1 − p_target) times the divergence among the other classes, renormalized (NCKD). Where the teacher is confident,
+this factor is close to 0, and the information about the other classes is lost. DKD gives each part its own weight.
 
-Here a record has positive classes P and negative classes N, and each class is a Bernoulli, as in MKD:
+Here a record has positive classes P and negative classes N, and each class is a Bernoulli variable, as in MKD:
 
     TCKD = T²/B · Σ_b Σ_{c∈P} KL( σ(t_c/T) ‖ σ(s_c/T) )
     NCKD = T²/B · Σ_b KL( softmax_N(t/T) ‖ softmax_N(s/T) )
     DKD  = α·TCKD + β·NCKD
 
-The paper's: α, β, T², the split by the labels, and NCKD as it stands (with one positive class it is theirs to the
-letter). Ours: TCKD, the divergence of "has it or has it not" for each positive class, read through the sigmoid that
-reads the network, in place of one softmax probability. The softmax over N goes with Bernoullis: it is the probability
-of each absent diagnosis, given that exactly one of them is there. MKD has Σ_{c∈N} KL(σ(t_c/T) ‖ σ(s_c/T)) in its
-place, whose gradient σ(s_c/T) − σ(t_c/T) fades where both are sure of an absence; that of NCKD does not. Neither part
-sees the common level of the negative logits, so `bce` belongs beside it. A record with one negative class or none
-adds nothing to NCKD.
+From the paper: α, β, T², the split by the labels, and NCKD (identical to the paper's for one positive class). Ours:
+TCKD is a binary divergence (present or absent) for each positive class, with the network's own sigmoid instead of one
+softmax probability. The softmax over N is compatible with Bernoulli variables: it is the probability of each absent
+diagnosis, given that exactly one of them is present. In place of NCKD, MKD has Σ_{c∈N} KL(σ(t_c/T) ‖ σ(s_c/T)). Its
+gradient σ(s_c/T) − σ(t_c/T) vanishes where both networks are sure that c is absent; the gradient of NCKD does not.
+Neither part depends on the common level of the negative logits, so use `bce` together with this loss. A record with
+fewer than two negative classes adds nothing to NCKD.
 """
 
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ from ecgzoo_losses._common import positive, weights
 
 
 class DKD(Loss):
-    """Divergences of the positive classes and among the negative ones, weighted apart.
+    """Divergences of the positive classes and among the negative ones, with separate weights.
 
     Args:
         student: the network that learns.

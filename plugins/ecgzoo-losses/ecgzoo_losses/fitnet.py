@@ -3,9 +3,9 @@
     FitNet = mean over records, channels and time of ( r(F_s) − F_t )²
 
 F_s and F_t are the last feature maps and r is a learned regressor, a convolution with kernel 1 from the student's
-channels to the teacher's. Teacher and student see the same crop, so the maps cover the same time; where they differ
-in length, the longer one is average-pooled to the shorter. The paper takes the hint from a middle layer and gives it
-before the other losses begin; here it is a term beside them, of the one map that a loss is handed.
+channels to the teacher's. Teacher and student see the same crop, so the maps cover the same time; if they differ in
+length, the longer one is average-pooled to the length of the shorter. The paper uses a middle layer and trains on this
+loss before the others. Here it is used together with the other losses, on the last feature map.
 """
 
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ class FitNet(Loss):
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:
         super().__init__(student, teacher, data)
-        assert teacher is not None  # or the line before had refused
+        assert teacher is not None  # the line above raises an error otherwise
         self.regressor = nn.Conv1d(student.num_features, teacher.num_features, kernel_size=1)
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:

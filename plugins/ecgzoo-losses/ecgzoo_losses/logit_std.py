@@ -1,12 +1,12 @@
-"""Logit standardisation (Sun et al., CVPR 2024, arXiv 2403.01427): another loss, on z-scores of the logits.
+"""Logit standardization (Sun et al., CVPR 2024, arXiv 2403.01427): another loss on z-scores of the logits.
 
     z = (x − mean_c x) / std_c x   for each record, on both sides;   value = `of`(z_s, z_t) at its `temperature`
 
-std is the population's, as in the paper's Algorithm 1. The student need then match neither the range nor the level of
-the teacher's logits, only how the classes stand to each other within a record. For `of=kd` this is the paper. For
-losses on sigmoids, such as `mkd`, it is an extension: a sigmoid, unlike a softmax, sees the level, and standardising
-takes it from both sides. So the term says nothing about whether a diagnosis is there at all, and `bce` belongs beside
-it. A record whose logits are all equal has z = 0.
+std is the population standard deviation, as in the paper's Algorithm 1. The student then does not have to match the
+range or the level of the teacher's logits, only the relations between the classes of a record. `of=kd` is the paper's
+version. For losses on sigmoids, such as `mkd`, it is an extension: a sigmoid, unlike a softmax, depends on the level,
+and standardization removes the level on both sides. So the loss does not tell the student whether a diagnosis is
+present at all; use `bce` together with it. A record whose logits are all equal has z = 0.
 """
 
 from dataclasses import replace
@@ -18,18 +18,18 @@ from ecgzoo_losses._common import positive, z_scores
 
 
 class LogitStd(Loss):
-    """A distillation of logits, after each record's logits are standardised over the classes.
+    """Distillation of logits that are standardized over the classes of each record.
 
     Args:
         student: the network that learns.
         teacher: the network it learns from.
         data: the training records.
-        of: name of the loss that is applied, with the one parameter `temperature`.
+        of: name of the loss to apply; it must take the parameter `temperature`.
         temperature: T of that loss, the paper's base temperature.
 
     Raises:
-        RecipeError: `of` reads more than logits and labels, or not both sides' logits, or takes no such temperature;
-            or there is one class only.
+        RecipeError: `of` reads more than logits and labels, or not the logits of both sides, or does not take this
+            temperature; or there is only one class.
         RegistryError: no loss is called `of`.
     """
 
@@ -46,22 +46,22 @@ class LogitStd(Loss):
     ) -> None:
         super().__init__(student, teacher, data)
         if student.num_classes < 2:
-            raise RecipeError("logit_std: one class has no spread over classes; leave this loss out")
+            raise RecipeError("logit_std: there is one class; standardization needs at least two; leave this loss out")
         temperature = positive("logit_std", "temperature", temperature)
         self.inner = create_loss(of, student, teacher, data, temperature=temperature)
         if not {"student.logits", "teacher.logits"} <= self.inner.requires <= self.requires:
             raise RecipeError(
                 f"logit_std: {of} requires {', '.join(sorted(self.inner.requires))}; "
-                "only a loss of both sides' logits, and at most the labels, can be given standardised logits"
+                "expected a loss that reads the logits of both sides and at most the labels; choose another with of="
             )
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        """The value of `of` on standardised logits ``[B, C]``."""
+        """The value of `of` on standardized logits ``[B, C]``."""
         s, t = (replace(view, logits=z_scores(view.logits)) for view in (student, teacher))
         value = self.inner(s, t, batch)
         self.extras = self.inner.extras
         return value
 
     def after_backward(self) -> None:
-        """That of `of`."""
+        """Call `after_backward` of the inner loss."""
         self.inner.after_backward()

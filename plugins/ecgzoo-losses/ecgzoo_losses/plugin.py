@@ -1,4 +1,4 @@
-"""What ecgzoo finds through the entry point: one spec a loss. Imports no torch."""
+"""The hooks of this package: one spec per loss. This module does not import torch."""
 
 from ecgzoo import LossSpec, hookimpl
 
@@ -30,7 +30,7 @@ def ecgzoo_losses() -> tuple[LossSpec, ...]:
         LossSpec(
             name="dkd",
             factory="ecgzoo_losses.dkd:DKD",
-            summary="decoupled: positive classes apart from negative ones (after Zhao et al., arXiv 2203.08679)",
+            summary="decoupled: positive and negative classes separately (after Zhao et al., arXiv 2203.08679)",
         ),
         LossSpec(
             name="dist",
@@ -45,6 +45,6 @@ def ecgzoo_losses() -> tuple[LossSpec, ...]:
         LossSpec(
             name="logit_std",
             factory="ecgzoo_losses.logit_std:LogitStd",
-            summary="another loss on logits standardised over the classes (Sun et al., arXiv 2403.01427)",
+            summary="another loss on logits standardized over the classes (Sun et al., arXiv 2403.01427)",
         ),
     )

@@ -4,9 +4,9 @@
     a_ijk = cos ∠(e_i, e_j, e_k) = ⟨e_i − e_j, e_k − e_j⟩ / (‖e_i − e_j‖ ‖e_k − e_j‖)
     RKD   = distance · mean_ij Huber(d_ij of s, d_ij of t) + angle · mean_ijk Huber(a_ijk of s, a_ijk of t)
 
-e are the embeddings of a batch, so the two sides may differ in width: only what the records are to each other is
-taught. The means run over all B² pairs and B³ triples, those of a record with itself included, as in the paper's
-code. Two records whose embeddings coincide have no direction: their cosines are 0 and give no gradient.
+e are the embeddings of a batch. Only the relations between records are compared, so the two sides may differ in width.
+The means are over all B² pairs and B³ triples, including pairs of a record with itself, as in the paper's code. Two
+records with equal embeddings have no direction: their cosines are 0 and give no gradient.
 """
 
 import torch
@@ -18,7 +18,7 @@ from ecgzoo_losses._common import relative_distances, weights
 
 
 class RKD(Loss):
-    """Distances and angles among the records of a batch (of one process). The angles take memory of B³ and B²·D.
+    """Distances and angles among the records of a batch (of one process). The angles need memory of B³ and B²·D.
 
     Args:
         student: the network that learns.
@@ -28,7 +28,7 @@ class RKD(Loss):
         angle: weight of the angles; at 0 they are not computed.
 
     Raises:
-        RecipeError: a weight that is negative or no number, or both 0.
+        RecipeError: a weight that is negative or not a number, or both weights 0.
     """
 
     requires = frozenset({"student.embedding", "teacher.embedding"})
@@ -59,7 +59,7 @@ class RKD(Loss):
 
 
 def _cosines(e: Tensor) -> Tensor:
-    """``[B, B, B]``: at ``[j, i, k]`` the cosine of the angle at record j between i and k."""
+    """``[B, B, B]``: the entry ``[j, i, k]`` is the cosine of the angle at record j between i and k."""
     difference = e[None] - e[:, None]
     length = difference.norm(dim=2, keepdim=True)
     direction = difference / torch.where(length > 0, length, 1.0) * (length > 0)

@@ -1,4 +1,4 @@
-"""What the tests share: small losses in double precision, random batches, and the check against a plain loop."""
+"""Fixtures: small losses in double precision, random batches, and a comparison with a plain loop."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ def make(infos: tuple[ModelInfo, ModelInfo]) -> Callable[..., Loss]:
 
 @pytest.fixture
 def draw() -> Callable[..., tuple[View, View, Batch]]:
-    """``draw(records)``: a student's view, a teacher's and the batch."""
+    """``draw(records)``: the student's view, the teacher's view and the batch."""
 
     def random(records: int = 4, seed: int = 0, student_length: int = 5, teacher_length: int = 3):
         generator = torch.Generator().manual_seed(seed)
@@ -56,10 +56,10 @@ def draw() -> Callable[..., tuple[View, View, Batch]]:
 
 @pytest.fixture
 def assert_is() -> Callable[..., None]:
-    """``assert_is(loss, by_loop, student, teacher, batch)``: value and gradients are those of a plain loop.
+    """``assert_is(loss, by_loop, student, teacher, batch)``: value and gradients equal those of a plain loop.
 
-    The loop takes (student, teacher, labels), views and labels as nested lists, and gives a float. The gradients are
-    compared with its central differences.
+    The loop takes (student, teacher, labels), with views and labels as nested lists, and returns a float. The gradients
+    are compared with its central differences.
     """
 
     def check(loss: Loss, by_loop: Callable[..., float], student: View, teacher: View, batch: Batch) -> None:
@@ -71,7 +71,7 @@ def assert_is() -> Callable[..., None]:
         leaves = {part: getattr(student, part).clone().requires_grad_() for part in read}
         value = loss(replace(student, **leaves), teacher, batch)
         assert value.item() == pytest.approx(looped(student), rel=1e-9)
-        assert value.item() > 1e-3  # or the comparison says nothing
+        assert value.item() > 1e-3  # otherwise the comparison shows nothing
         value.backward()
         for part, leaf in leaves.items():
             slopes = [

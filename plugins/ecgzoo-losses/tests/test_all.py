@@ -1,4 +1,4 @@
-"""What holds for every loss of the package."""
+"""Tests for every loss of the package."""
 
 import subprocess
 import sys
@@ -80,7 +80,7 @@ def test_without_a_teacher_it_is_refused(infos, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_a_distiller_in_bfloat16_it_is_that_of_the_rounded_views(name: str) -> None:
+def test_a_distiller_in_bfloat16_gives_the_loss_of_the_rounded_views(name: str) -> None:
     torch.manual_seed(0)
     student, teacher = create_student("xresnet1d18").eval(), create_teacher("resnet1d_wang")
     signals, labels = torch.randn(6, 12, 250), (torch.rand(6, 5) < 0.5).float()
@@ -101,7 +101,7 @@ def test_in_a_distiller_in_bfloat16_it_is_that_of_the_rounded_views(name: str) -
 @pytest.mark.parametrize("case", ["zeros", "ones", "no labels", "all labels"])
 def test_a_degenerate_batch_gives_finite_values_and_gradients(make, draw, name: str, records: int, case: str) -> None:
     loss, (student, teacher, batch) = make(name), draw(records)
-    if case in ("zeros", "ones"):  # of the student: constant rows, embeddings that coincide
+    if case in ("zeros", "ones"):  # of the student: constant rows, equal embeddings
         student = View(*(torch.full_like(getattr(student, part), float(case == "ones")) for part in PARTS))
     else:
         batch = Batch(torch.full_like(batch.labels, float(case == "all labels")), batch.index)
@@ -118,7 +118,7 @@ def test_a_degenerate_batch_gives_finite_values_and_gradients(make, draw, name: 
 def test_two_steps_of_a_real_student_lower_it(name: str) -> None:
     torch.manual_seed(0)
     student = create_student("xresnet1d18", drop_rate=0.0).train()
-    teacher = create_teacher("resnet1d_wang")  # of another width and length
+    teacher = create_teacher("resnet1d_wang")  # with another width and length
     signals = torch.randn(8, 12, 250)
     labels = (torch.rand(8, 5) < 0.5).float()
     loss = create_loss(name, student.info, teacher.info, DataInfo(tuple("ABCDE"), labels))

@@ -41,13 +41,13 @@ def test_dkd_is_its_equation(make, draw, assert_is, temperature: float, alpha: f
 
     student, teacher, batch = draw(6)
     labels = batch.labels.clone()
-    labels[0], labels[1] = 1, torch.tensor([1, 1, 0, 1])  # no negative, and one
+    labels[0], labels[1] = 1, torch.tensor([1, 1, 0, 1])  # records with no negative class and with one
     assert_is(
         make("dkd", alpha=alpha, beta=beta, temperature=temperature), by_loop, student, teacher, Batch(labels, None)
     )
 
 
-def test_nckd_of_one_positive_class_is_the_papers(make, draw) -> None:
+def test_nckd_of_one_positive_class_is_as_in_the_paper(make, draw) -> None:
     student, teacher, batch = draw(5)
     labels = torch.eye(4, dtype=torch.float64)[[0, 1, 2, 3, 0]]
     p, q = teacher.logits.softmax(1), student.logits.softmax(1)
@@ -102,7 +102,7 @@ def test_dist_is_its_equation(make, draw, assert_is, beta: float, gamma: float, 
 
 
 def affine_of_probabilities(logits: torch.Tensor, dim: int) -> torch.Tensor:
-    """Logits whose probabilities are, row by row (or column by column), another scale and shift of the given ones."""
+    """Logits whose probabilities are the given ones with another scale and shift in each row (or column)."""
     shape = [1, 1]
     shape[1 - dim] = logits.shape[1 - dim]
     scale = torch.linspace(0.2, 0.6, max(shape)).double().view(shape)
@@ -118,7 +118,7 @@ def test_dist_ignores_affine_maps_of_probabilities(make, draw) -> None:
         assert dist(mapped, student, batch) < 1e-12
 
 
-def test_a_constant_row_counts_nothing_in_dist(make, draw) -> None:
+def test_a_constant_row_counts_as_zero_in_dist(make, draw) -> None:
     student, teacher, batch = draw(4)
     inter = make("dist", gamma=0)
     student.logits[1] = 0.3
@@ -185,7 +185,7 @@ class Counting(Loss):
         self.updates += 1
 
 
-def test_logit_std_hands_on_memory_and_extras(make, draw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logit_std_passes_on_memory_and_extras(make, draw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecgzoo_losses.logit_std.create_loss", lambda name, *given, **named: Counting(*given, **named))
     loss = make("logit_std", of="counting")
     loss(*draw(3))

@@ -86,7 +86,7 @@ def test_mld_is_its_equation(make, draw, assert_is, weights: tuple[float, ...]) 
     assert_is(mld, by_loop, student, teacher, Batch(labels, None))
 
 
-def test_the_teachers_encoder_learns_from_the_labels_alone(make, draw) -> None:
+def test_the_teachers_encoder_is_trained_only_on_the_labels(make, draw) -> None:
     student, teacher, batch = draw(6)
     gradients = []
     for weight in (0.0, 100.0):
@@ -97,7 +97,7 @@ def test_the_teachers_encoder_learns_from_the_labels_alone(make, draw) -> None:
     assert all(gradient.abs().max() > 0 for gradient in gradients[0])
 
 
-def test_the_structure_is_that_of_the_teacher_where_the_encoders_agree(make, draw) -> None:
+def test_the_structure_terms_are_zero_where_the_encoders_agree(make, draw) -> None:
     student, _, batch = draw(6)
     mld = make("mld")
     mld.teacher_labels = mld.student_labels
@@ -106,7 +106,7 @@ def test_the_structure_is_that_of_the_teacher_where_the_encoders_agree(make, dra
 
 
 def test_two_diagnoses_in_a_record_are_enough_to_teach(make, draw) -> None:
-    """Within each record their one distance would be its own mean, and the part always 0."""
+    """With a mean per record, their only distance would equal its mean, and the term would always be 0."""
     student, teacher, batch = draw(3)
     pairs = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]).double()
     mld = make("mld")

@@ -1,4 +1,4 @@
-"""rkd against loops over pairs and triples, and what it must not see."""
+"""rkd against loops over pairs and triples, and its invariances."""
 
 import math
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_rkd_is_its_equation(make, draw, assert_is, weights: tuple[float, float]
         return distance * pairs + angle * triples
 
     student, teacher, batch = draw(4)
-    if coincide:  # on the teacher's side, where the loop has a slope to compare with
+    if coincide:  # on the teacher's side, so that the loop stays differentiable in the student
         teacher.embedding[1] = teacher.embedding[0]
     assert_is(make("rkd", distance=distance, angle=angle), by_loop, student, teacher, batch)
 
@@ -66,7 +66,7 @@ def test_rkd_ignores_rotation_scale_and_shift_of_either_side(seed: int, scale: f
 
 
 def test_records_that_coincide_give_no_gradient_between_them(make, draw) -> None:
-    """So that the gradient still goes as one over the scale: without a unit of length of its own."""
+    """So the gradient is still proportional to one over the scale: the loss has no fixed unit of length."""
     student, teacher, batch = draw(5)
     gradients = []
     for scale in (1.0, 1000.0):
@@ -79,7 +79,7 @@ def test_records_that_coincide_give_no_gradient_between_them(make, draw) -> None
 
 
 def test_distances_are_exact_in_single_precision_far_from_the_origin(make, draw) -> None:
-    student, teacher, batch = draw(40)  # torch takes distances of so many through their products, unless told not to
+    student, teacher, batch = draw(40)  # with so many, torch by default computes distances from matrix products
     student = replace(student, embedding=(1000 + student.embedding).float())
     rkd = make("rkd", angle=0)
     single = rkd(student, teacher, batch).item()

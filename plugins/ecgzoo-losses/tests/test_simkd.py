@@ -1,4 +1,4 @@
-"""simkd against its two terms, and what it is for: a plain student that ends as the teacher's classifier."""
+"""simkd against its two terms, and its aim: the student's last layer matches the teacher's classifier."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_simkd_is_its_equation(make, draw, infos, assert_is, fit: float) -> None
     assert_is(simkd, by_loop, student, teacher, batch)
 
 
-def test_the_second_term_moves_the_logits_alone(make, draw) -> None:
+def test_the_second_term_changes_only_the_logits(make, draw) -> None:
     student, teacher, batch = draw(3)
     gradients = []
     for fit in (1.0, 100.0):
@@ -47,7 +47,7 @@ def test_the_second_term_moves_the_logits_alone(make, draw) -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_it_is_zero_for_the_composition_that_it_asks_for(make, draw) -> None:
+def test_it_is_zero_for_the_composed_classifier(make, draw) -> None:
     student, teacher, batch = draw(3)
     simkd = make("simkd")
     embedding = simkd.projector(student.embedding).detach()
@@ -59,7 +59,7 @@ def test_it_is_zero_for_the_composition_that_it_asks_for(make, draw) -> None:
     assert simkd(student, replace(teacher, embedding=embedding), batch) < 1e-12
 
 
-def test_the_teachers_classifier_is_a_copy_in_no_checkpoint(infos) -> None:
+def test_the_teachers_classifier_is_a_copy_and_not_in_checkpoints(infos) -> None:
     simkd = create_loss("simkd", *infos, DataInfo(tuple("ABCD"), torch.zeros(1, 4)))
     assert simkd.state_dict().keys() == {"projector.weight", "projector.bias"}
     with torch.no_grad():

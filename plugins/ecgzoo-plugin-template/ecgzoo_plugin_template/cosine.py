@@ -7,7 +7,7 @@ from ecgzoo import Batch, DataInfo, Loss, ModelInfo, RecipeError, View
 
 
 class Cosine(Loss):
-    """One minus the cosine of the logits ``[B, C]``, as far as it is beyond `margin`.
+    """One minus the cosine of the logits ``[B, C]``, minus `margin`, and at least 0.
 
     Raises:
         RecipeError: a negative margin.

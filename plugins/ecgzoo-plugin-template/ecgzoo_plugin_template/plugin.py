@@ -1,4 +1,4 @@
-"""What this package gives to ecgzoo. Imports no torch."""
+"""The hooks of this package. This module does not import torch."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The loss against the contract, and against its equation."""
+"""The loss follows the contract and its equation."""
 
 import math
 

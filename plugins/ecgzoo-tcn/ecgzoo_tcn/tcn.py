@@ -1,8 +1,8 @@
 """A temporal convolutional network (Bai, Kolter, Koltun, arXiv 1803.01271) in one dimension.
 
-Residual blocks of two dilated convolutions, the dilation doubling from block to block, so that what a position sees
-grows exponentially with depth. Two departures from the paper, both because a whole window is there to be classified:
-convolutions are centred, not causal, and batch norm takes the place of weight norm.
+The network has residual blocks of two dilated convolutions. The dilation doubles from block to block, so the receptive
+field grows exponentially with depth. There are two differences from the paper, because a whole window is classified at
+once: convolutions are centred, not causal, and batch norm replaces weight norm.
 """
 
 import torch
@@ -14,20 +14,20 @@ STEM_KERNEL_SIZE, STEM_STRIDE = 7, 2
 
 
 def receptive_field() -> int:
-    """Samples of the input that one position of the last feature map sees."""
+    """Number of input samples that affect one position of the last feature map."""
     steps = 1 + sum(2 * (KERNEL_SIZE - 1) * dilation for dilation in DILATIONS)
     return STEM_KERNEL_SIZE + (steps - 1) * STEM_STRIDE
 
 
 def _conv(in_width: int, out_width: int, dilation: int) -> nn.Sequential:
-    """Centred dilated convolution and batch norm, of the same length: ``[B, in_width, T] -> [B, out_width, T]``."""
+    """Centred dilated convolution and batch norm, same length: ``[B, in_width, T] -> [B, out_width, T]``."""
     padding = dilation * (KERNEL_SIZE // 2)
     conv = nn.Conv1d(in_width, out_width, KERNEL_SIZE, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm1d(out_width))
 
 
 class Block(nn.Module):
-    """``relu(x + conv(dropout(relu(conv(x)))))``, both convolutions of one dilation."""
+    """``relu(x + conv(dropout(relu(conv(x)))))``, both convolutions with the same dilation."""
 
     def __init__(self, width: int, dilation: int, drop_rate: float) -> None:
         super().__init__()
@@ -41,13 +41,13 @@ class Block(nn.Module):
 
 
 class TCN(nn.Module):
-    """Stem, dilated blocks, mean over time, classifier, under ecgzoo's method names.
+    """Stem, dilated blocks, mean over time and classifier, with ecgzoo's method names.
 
     Attributes:
         num_features: channels of `forward_features`.
         head_hidden_size: width of the embedding; the same.
         num_classes: number of logits.
-        feature_info: channels, input samples a step, and module name of each block.
+        feature_info: channels, input samples per feature step, and module name of each block.
     """
 
     def __init__(self, num_leads: int, num_classes: int, *, width: int, drop_rate: float) -> None:
@@ -84,17 +84,17 @@ class TCN(nn.Module):
         return self.classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a fresh classifier of `num_classes` logits in place."""
+        """Replace the classifier by a new one with `num_classes` logits."""
         like = next(self.parameters())
         self.num_classes = num_classes
         self.classifier = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
 
 
 def tcn_small(num_leads: int, num_classes: int, *, drop_rate: float = 0.1) -> TCN:
-    """64 channels. `drop_rate` is that of the dropout inside the blocks."""
+    """64 channels. `drop_rate` is the dropout rate inside the blocks."""
     return TCN(num_leads, num_classes, width=64, drop_rate=drop_rate)
 
 
 def tcn_base(num_leads: int, num_classes: int, *, drop_rate: float = 0.1) -> TCN:
-    """128 channels. `drop_rate` is that of the dropout inside the blocks."""
+    """128 channels. `drop_rate` is the dropout rate inside the blocks."""
     return TCN(num_leads, num_classes, width=128, drop_rate=drop_rate)

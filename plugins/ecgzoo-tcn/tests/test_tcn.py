@@ -1,4 +1,4 @@
-"""The network against the contract, and its field of view against what it was built to see."""
+"""The network follows the contract, and its receptive field has the documented size."""
 
 import pytest
 import torch
@@ -13,11 +13,11 @@ def test_it_conforms(name: str) -> None:
     assert_backbone_conforms(name)
 
 
-def test_a_student_can_be_made_of_it() -> None:
+def test_it_can_be_used_as_a_student() -> None:
     assert create_student("tcn_small", leads="II")(torch.zeros(2, 1, 250)).shape == (2, 5)
 
 
-def test_a_position_sees_as_far_as_it_says() -> None:
+def test_the_receptive_field_is_as_documented() -> None:
     network = tcn_small(1, 2).double().eval()
     x = torch.randn(1, 1, 601, dtype=torch.float64, requires_grad=True)
     features = network.forward_features(x)
