@@ -1,1 +1,1 @@
-"""One script a question, run from the checkout: ``python -m benchmarks.NAME``."""
+"""One script per question, run from the checkout: ``python -m benchmarks.NAME``."""

@@ -1,4 +1,4 @@
-"""What every benchmark shares: a table on the terminal, and the same figures as JSON beside their provenance."""
+"""Shared by all benchmarks: a table on the terminal, and the same figures as JSON with their provenance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,43 +10,43 @@ from rich.table import Table
 from ecgzoo.files import write_json, write_text
 from ecgzoo.provenance import provenance
 
-CHECKOUT = Path(__file__).parents[1]  # where `-m benchmarks.…` and `from benchmarks import …` work
+CHECKOUT = Path(__file__).parents[1]  # the directory in which `-m benchmarks.…` and `from benchmarks import …` work
 RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
 def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print `rows` and write ``results/<name>.json``; `limit` says what the figures are held against."""
+    """Print `rows` and write ``results/<name>.json``; `limit` describes the limit of the figures."""
     show(name, limit, rows)
     write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
 
 
 def show(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print `rows` alone."""
+    """Only print `rows`."""
     table = Table(*rows[0], title=name, caption=limit)
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=150).print(table)  # not the 80 of a pipe
+    Console(width=150).print(table)  # a pipe would get 80
 
 
 def write_between(marker: str, texts: Mapping[str, str]) -> None:
-    """Replace what stands between ``<!-- marker -->`` and ``<!-- /marker -->`` in pages of the checkout.
+    """Replace the text between ``<!-- marker -->`` and ``<!-- /marker -->`` in pages of the checkout.
 
     Args:
-        marker: its name.
-        texts: what to write, by page.
+        marker: name of the markers.
+        texts: the new text for each page.
     """
     for name, text in texts.items():
         page = CHECKOUT / name
         before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {marker} -->\n")
         _, end, after = rest.partition(f"<!-- /{marker} -->")
         if not end:
-            raise SystemExit(f"{name} has no <!-- {marker} --> followed by <!-- /{marker} -->")
+            raise SystemExit(f"{name} has no <!-- {marker} --> followed by <!-- /{marker} -->; add both markers")
         write_text(page, f"{before}{begin}{text}{end}{after}")
 
 
 def peak_growth_mb(call: Callable[[], object]) -> float:
-    """What `call` adds to this process's peak memory, in MB (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    """Growth of this process's peak memory during `call`, in MB (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status_kb("VmRSS")
     call()
     return (_status_kb("VmHWM") - before) / 1024

@@ -1,9 +1,10 @@
-"""What does CLT over the whole bank cost, against the sampled NCE of the published code?
+"""What does CLT over the whole bank cost, compared with the sampled NCE of the published code?
 
-``published`` is a 1,024-negative NCE as such code is written: for every anchor numpy draws its negatives, their rows
-are gathered into ``[B, K + 1, D]``, and exp is taken of the scores; forward, backward and the bank's update on both
-sides. All run alternately, ours with embeddings in single and in bfloat16, which is the default where the machine has
-it. Memory is what a step adds to the peak of a process of its own that holds the bank.
+``published`` is an NCE with 1,024 negatives in the style of the published code: numpy draws the negatives of every
+anchor, their rows are gathered into ``[B, K + 1, D]``, and exp is applied to the scores. A step is forward, backward
+and the update of both banks. The variants run alternately. Our loss runs with embeddings in single precision and in
+bfloat16, which is the default where the machine supports it. Memory is the growth of the peak during a step, in a
+separate process that holds the bank.
 """
 
 import argparse
@@ -29,7 +30,7 @@ SIZES = (17_418, 100_000, 1_000_000)
 
 
 def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
-    """One step of our loss: forward, backward, update."""
+    """Return a function that runs one step of our loss: forward, backward, update."""
     info = ModelInfo("net", ("I",), CLASSES, DIM, DIM)
     clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), critic=critic, max_rows=len(labels))
     assert isinstance(clt, CLT)
@@ -50,7 +51,7 @@ def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) 
 
 
 def published(labels: torch.Tensor) -> Callable[[], None]:
-    """One step of the sampled NCE."""
+    """Return a function that runs one step of the sampled NCE."""
     random = np.random.default_rng(0)
     banks = [F.normalize(torch.randn(len(labels), DIM), dim=1) for _ in range(2)]
     heads = [torch.nn.Linear(DIM, DIM) for _ in range(2)]
@@ -80,20 +81,20 @@ def published(labels: torch.Tensor) -> Callable[[], None]:
 
 
 def some_labels(size: int) -> torch.Tensor:
-    """Multi-hot labels, the first column the commonest, no pattern without a disjoint one."""
+    """Multi-hot labels; the first column is the most common, and every pattern has a disjoint one."""
     return (torch.rand(size, CLASSES) < torch.tensor([0.4, 0.25, 0.22, 0.22, 0.12])).float()
 
 
 def growth_mb(critic: str, size: int) -> float:
-    """What a step adds to the peak memory of a process that holds the bank, in MB (Linux)."""
+    """Growth of peak memory during a step, in a process that holds the bank, in MB (Linux)."""
     code = f"from benchmarks import clt; print(clt.measure_growth({critic!r}, {size}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     return float(done.stdout)
 
 
 def measure_growth(critic: str, size: int) -> float:
-    """Run in a process of its own by `growth_mb`."""
-    for _ in range(2):  # the libraries' own memory
+    """Run by `growth_mb` in a separate process."""
+    for _ in range(2):  # so that memory allocated once by the libraries is not counted
         ours(some_labels(256), critic)()
     return peak_growth_mb(ours(some_labels(size), critic))
 
@@ -123,14 +124,14 @@ def main() -> None:
                 {
                     "N": size,
                     "loss": name,
-                    "ms a step": seconds * 1e3,
+                    "ms per step": seconds * 1e3,
                     "times published": seconds / medians["published"],
                     "at most 0.5": seconds <= 0.5 * medians["published"],
-                    "MB a step adds": growth_mb(name, size) if name in ("nce", "infonce") else "",
+                    "MB added per step": growth_mb(name, size) if name in ("nce", "infonce") else "",
                     "MB of B×N floats": BATCH * size * 4 / 2**20,
                 }
             )
-    report("clt", "at N = 17,418 at most 0.5 times published, and no more memory than B×N floats beside the bank", rows)
+    report("clt", "at N = 17,418 at most 0.5 times published, and at most B×N floats of memory besides the bank", rows)
 
 
 if __name__ == "__main__":

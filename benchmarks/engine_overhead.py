@@ -1,9 +1,9 @@
-"""How much of a training epoch is neither forward, backward nor optimiser step?
+"""How much of a training epoch is neither forward, backward nor optimizer step?
 
-Trains lead-I students on 2.5 s crops of the simulated cohort with the real engine, and beside it times bare loops: the
-same networks, precision and optimiser on tensors that lie ready, once with the arm's own losses and once with BCE in
-their place. Rounds alternate; a ratio is that of the medians. The engine's epoch includes its checkpoint, which is
-much for one of so few steps; validation is forward passes and has a column of its own.
+This trains lead-I students on 2.5 s crops of the simulated cohort with the real engine. For comparison it times bare
+loops: the same networks, precision and optimizer on prepared tensors, once with the losses of the arm and once with BCE
+instead. Rounds alternate; ratios are ratios of medians. The engine's epoch includes its checkpoint, which is a large
+share because the epoch has few steps. Validation consists of forward passes and has a separate column.
 """
 
 import statistics
@@ -30,7 +30,7 @@ LOSSES = {"bce": ("bce=1",), "mvkt": ("bce=1", "mkd=1", "clt=0.8")}
 
 
 def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
-    """Seconds of one epoch of the engine: its steps, its checkpoint, its validation, for a fresh student."""
+    """Seconds of steps, checkpoint and validation in one epoch of the engine, for a new student."""
     job = Job(
         name="engine",
         student=create_model("xresnet1d18", ("I",)),
@@ -55,7 +55,7 @@ def engine_seconds(run: Run, losses: tuple[str, ...], folder: Path) -> tuple[flo
 
 
 def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float:
-    """Seconds of as many bare steps: teacher forward, student forward, `losses`, backward, optimiser."""
+    """Seconds of the same number of bare steps: teacher forward, student forward, `losses`, backward, optimizer."""
     student = create_model("xresnet1d18", ("I",)).train()
     teacher = folded(create_teacher("xresnet1d18")) if with_teacher else None
     data = DataInfo(tuple("abcde"), torch.randint(0, 2, (STEPS * BATCH, 5)))
@@ -117,7 +117,7 @@ def main() -> None:
     report(
         "engine_overhead",
         "overhead of an epoch, its checkpoint included, at most 0.10; "
-        "a step at most 1.05 (bce) and 1.10 (mvkt) of a bare step with BCE for its only loss",
+        "a step at most 1.05 times (bce) and 1.10 times (mvkt) a bare step with BCE only",
         rows,
     )
 

@@ -1,7 +1,7 @@
-"""What is lost when processes are killed, disks are full and files are of a wrong form? Nothing may be.
+"""What is lost when processes are killed, disks are full and files are malformed? The limit is nothing.
 
-Kills and fuzzers run side by side, a process each, within `--minutes`. Exit status 1 says that something was lost; each
-loss is printed with what repeats it.
+Kills and fuzzers run at the same time, one process each, within `--minutes`. Exit status 1 means that something was
+lost; each lost case is printed with the command that repeats it.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from typing import Any
 from benchmarks._faults.common import Deadline, Tally, install_plugin
 from benchmarks._report import CHECKOUT, report, show
 
-LIMIT = "none lost; 2 s and 50 MB + twice the file a case"
-MEMORY = Path("/dev/shm")  # where Linux keeps files in memory: a hundred thousand cases wait for no disk
+LIMIT = "none lost; 2 s and 50 MB + twice the file size per case"
+MEMORY = Path("/dev/shm")  # files in memory on Linux, so that a hundred thousand cases do not wait for a disk
 PARTS = ("kills", "disk", "fuzz")
 
 
 def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> Iterator[Tally]:
-    """One of `PARTS`, in this process."""
+    """Run one of `PARTS` in this process."""
     install_plugin(folder)
     if name == "disk":
         from benchmarks._faults.disk import fill_disk
@@ -43,7 +43,7 @@ def part(name: str, folder: Path, quick: bool, deadline: Deadline) -> Iterator[T
 
 
 def start(name: str, folder: Path, quick: bool, seconds: float, prefix: list[str]) -> "subprocess.Popen[bytes]":
-    """A part in a process of its own; its rows come as JSON in `folder`."""
+    """Start a part in a separate process; it writes its rows as JSON to `folder`."""
     inner = ("-m", "benchmarks.faults", "--part", name, "--folder", str(folder), "--seconds", str(seconds))
     command = [*prefix, sys.executable, *inner, *["--quick"] * quick]
     (folder / name).mkdir()
@@ -51,7 +51,7 @@ def start(name: str, folder: Path, quick: bool, seconds: float, prefix: list[str
 
 
 def repeat(case: str, folder: Path) -> int:
-    """One case of a fuzzer again, with its traceback."""
+    """Repeat one case of a fuzzer, with its traceback."""
     from benchmarks._faults.fuzz import Harness
     from benchmarks._faults.mutate import Dice
 
@@ -66,11 +66,11 @@ def repeat(case: str, folder: Path) -> int:
 
 
 def main() -> int:
-    """All parts, the table; 1 if anything was lost."""
+    """Run all parts and print the table; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a hundredth of it, and no file of results")
-    parser.add_argument("--minutes", type=float, default=12.0, help="after which no case is begun (default: 12)")
-    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the cases, and no results file")
+    parser.add_argument("--minutes", type=float, default=12.0, help="time after which no new case starts (default: 12)")
+    parser.add_argument("--only", choices=PARTS, help="run only this part")
     parser.add_argument("--case", metavar="TARGET:N", help="repeat one case of a fuzzer, with its traceback")
     for inner in ("--part", "--folder", "--seconds"):
         parser.add_argument(inner, help=argparse.SUPPRESS)
@@ -80,14 +80,14 @@ def main() -> int:
         rows = []
         for row in part(given.part, folder, given.quick, Deadline(float(given.seconds))):
             rows.append(row.to_dict())
-            (folder / "rows.json").write_text(json.dumps(rows))  # what there is, should the next one fail
+            (folder / "rows.json").write_text(json.dumps(rows))  # partial results, in case the next one fails
         return 0
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         return repeat(given.case, Path(name)) if given.case else every_part(Path(name), given)
 
 
 def every_part(folder: Path, given: argparse.Namespace) -> int:
-    """Run the parts and put their rows together."""
+    """Run the parts and combine their rows."""
     from benchmarks._faults.disk import namespace
 
     prefix, seconds = namespace(), given.minutes * 60
@@ -98,7 +98,7 @@ def every_part(folder: Path, given: argparse.Namespace) -> int:
     tallies = [row for path in found.values() if path.exists() for row in json.loads(path.read_text())]
     rows = [_row(tally) for tally in tallies]
     if prefix is None:
-        print("no full disk: this user may not mount (it takes root's rights, or user namespaces)")
+        print("full disks are not tested: this user cannot mount (that needs root rights or user namespaces)")
     if rows:
         show("faults", LIMIT, rows) if given.quick or given.only else report("faults", LIMIT, rows)
     for tally in tallies:

@@ -1,9 +1,9 @@
-"""What does a student cost where it is used? Every backbone on lead I.
+"""What does inference with a student cost? Every backbone on lead I.
 
-``latency`` is one 10 s record from millivolts to probabilities on one CPU thread, seven windows of 2.5 s, all of
-``model.predict``; ``records a second`` is a batch of 64 records on all threads. ``--compile`` adds a column for
-torch.compile. Then a day of one lead at 250 Hz: resampled, windowed, scored; its memory is the recording's samples and
-what `predict` adds to the peak of a process of its own.
+``latency`` is the time of ``model.predict`` for one 10 s record (seven windows of 2.5 s), from millivolts to
+probabilities, on one CPU thread. ``records per second`` is measured on a batch of 64 records with all threads.
+``--compile`` adds a column for torch.compile. A second table is for 24 h of one lead at 250 Hz: resampled, windowed and
+scored. Its memory is the samples of the recording plus the growth of the peak in a separate process.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LABELS = ("CD", "HYP", "MI", "NORM", "STTC")
 
 
 def student(name: str) -> EcgModel:
-    """Random weights under labels, so that `predict` takes them."""
+    """A model with random weights and class names, so that `predict` accepts it."""
     torch.manual_seed(0)
     model = create_student(name)
     config = ModelConfig(architecture=name, leads=("I",), num_classes=5, classes=LABELS)
@@ -38,13 +38,13 @@ def student(name: str) -> EcgModel:
 
 
 def record(seconds: float, rate_hz: float) -> Record:
-    """Noise of an ECG's size."""
+    """Noise with the amplitude of an ECG."""
     signal = np.random.default_rng(0).normal(0, 0.3, (1, round(seconds * rate_hz))).astype(np.float32)
     return Record(signal, ("I",), rate_hz, "noise")
 
 
 def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Median of `rounds` calls after three that warm up."""
+    """Median time of `rounds` calls, after three warm-up calls."""
     times = []
     for number in range(rounds + 3):
         start = time.perf_counter()
@@ -55,7 +55,7 @@ def median_ms(call: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 def day() -> tuple[float, float]:
-    """Seconds and MB of a day's recording; run in a process of its own."""
+    """Seconds and MB for a 24 h recording; run in a separate process."""
     model, small = student("xresnet1d18"), record(10, 250)
     model.predict(small, insist=True)
     long = record(24 * 3600, 250)
@@ -86,7 +86,7 @@ def main() -> None:
             row["compiled ms"] = median_ms(partial(model.predict, one, insist=True))
             model = student(name)
         torch.set_num_threads(threads)
-        row["records a second"] = BATCH / median_ms(partial(model.score, batch), 3) * 1e3
+        row["records per second"] = BATCH / median_ms(partial(model.score, batch), 3) * 1e3
         rows.append({**row, "at most 5 ms": latency_ms <= 5, "threads": threads})
     report("inference", "xresnet1d18 at most 5 ms", rows)
 

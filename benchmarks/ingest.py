@@ -1,4 +1,4 @@
-"""How long does PTB-XL take into the store, and out of it again?
+"""How long do preparing PTB-XL and opening it again take?
 
 python -m benchmarks.ingest DIR    # PTB-XL's folder
 """

@@ -1,9 +1,9 @@
-"""The picture of README.md: what a student reads, what it answers, and what distillation gave.
+"""The picture of README.md: the input of a student, its prediction, and the gain from distillation.
 
     python -m benchmarks.picture    # make picture
 
-Left, the simulated heart of `benchmarks.students` and the packaged student's answer; right, lead I of the grid behind
-docs/results.md. Writes ``docs/picture.png``.
+On the left are the simulated heart of `benchmarks.students` and the packaged student's prediction. On the right is
+lead I of the grid behind docs/results.md. Writes ``docs/picture.png``.
 """
 
 import argparse
@@ -31,7 +31,7 @@ INK, PAPER, GRID, BLUE = "#1d2329", "#fff7f5", "#f0b8b0", "#2b6cb0"
 
 
 def strip(axes: "Axes", record: ecgzoo.Record) -> None:
-    """A lead on ECG paper: 25 mm/s and 10 mm/mV, a line each mm and a darker one each 5 mm."""
+    """Draw a lead on ECG paper: 25 mm/s and 10 mm/mV, a line every mm and a darker one every 5 mm."""
     signal = record.select(LEAD).signal[0, : round(SHOWN_S * record.rate_hz)]
     low, high = TALLEST_MV
     axes.set(xlim=(0, SHOWN_S), ylim=TALLEST_MV, facecolor=PAPER, aspect=0.04 / 0.1)
@@ -47,7 +47,7 @@ def strip(axes: "Axes", record: ecgzoo.Record) -> None:
 
 
 def answer(axes: "Axes", student: ecgzoo.EcgModel, record: ecgzoo.Record) -> None:
-    """A bar for the probability of each class, in the colour of its finding."""
+    """Draw a bar for the probability of each class, in the colour of its finding."""
     prediction = student.predict(record)
     ranked = sorted(zip(prediction.probabilities, prediction.classes, strict=True))
     for place, (probability, name) in enumerate(ranked):
@@ -60,7 +60,7 @@ def answer(axes: "Axes", student: ecgzoo.EcgModel, record: ecgzoo.Record) -> Non
 
 
 def aucs(axes: "Axes", lines: list[dict[str, Any]], teacher: float) -> None:
-    """Macro AUC by arm: every seed a dot, the mean of their intervals over patients a bar; the teacher a line."""
+    """Draw macro AUC by arm: a dot per seed, a bar for the mean interval over patients, a line for the teacher."""
     for place, arm in enumerate(ARMS):
         runs = [line for line in lines if (line["arm"], line["lead"]) == (arm, LEAD)]
         found = [run["macro_auc"] for run in runs]
@@ -77,7 +77,7 @@ def aucs(axes: "Axes", lines: list[dict[str, Any]], teacher: float) -> None:
 
 
 def draw(path: Path) -> None:
-    """All three, on a background of its own: legible on a dark page too."""
+    """Draw all three panels on a white background, readable on a dark page too."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -99,7 +99,7 @@ def draw(path: Path) -> None:
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the picture file."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     write_atomic(CHECKOUT / "docs" / "picture.png", draw)
 

@@ -1,9 +1,10 @@
-"""Does the signal quality refuse what is no ECG, and nothing else?
+"""Does the signal quality check refuse signals that are not an ECG, and nothing else?
 
     python -m benchmarks.quality --root PTBXL --af2017 DIR
 
-PTB-XL's fold 9 (lead I, and II for polarity) as it is and damaged, beside what the packaged student would have said;
-the handheld recordings of the AF Challenge 2017, on which nothing was chosen; time and memory.
+It uses PTB-XL's fold 9 (lead I, and II for polarity), clean and damaged, with the findings that the packaged student
+would give without the check; the handheld recordings of the AF Challenge 2017, on which no limit was chosen; and it
+measures time and memory.
 """
 
 import argparse
@@ -27,14 +28,14 @@ from ecgzoo.signal.quality import Quality, assess
 
 STUDENT = "xresnet1d18.ptbxl_super_i"
 WINDOWS_S = (2.5, 5.0)  # with a stride of half a window
-STATEMENTS = ("SR", "AFIB", "PVC", "STACH", "CLBBB", "CRBBB", "PACE")  # is any disease refused?
-AF_WINDOW_S = 5.0  # the student's
-ASKED = 500  # records that the student is asked about
+STATEMENTS = ("SR", "AFIB", "PVC", "STACH", "CLBBB", "CRBBB", "PACE")  # check that no disease is refused
+AF_WINDOW_S = 5.0  # the student's window
+ASKED = 500  # records to which the student is applied
 DRAWS = 2000
 
 
 def replaced(values: Callable[[np.random.Generator, int], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """A damage after which nothing of the record is left."""
+    """A damage that replaces the whole record."""
     return lambda x: np.stack([values(np.random.default_rng(row), x.shape[1]) for row in range(len(x))])
 
 
@@ -49,17 +50,17 @@ def last_zeros(x: np.ndarray) -> np.ndarray:
 
 
 def square(x: np.ndarray) -> np.ndarray:
-    """5 mV up, 5 mV down, a second each."""
+    """5 mV up and 5 mV down, one second each."""
     return np.broadcast_to(5.0 * (np.arange(x.shape[1]) // 100 % 2), x.shape)
 
 
 def stairs(x: np.ndarray) -> np.ndarray:
-    """5 mV up or down every second, by chance."""
+    """5 mV up or down every second, at random."""
     steps = np.random.default_rng(0).choice([-5.0, 5.0], (len(x), -(-x.shape[1] // 100)))
     return np.repeat(np.cumsum(steps, 1), 100, 1)[:, : x.shape[1]]
 
 
-# name: what is done to millivolts [records, samples], and the aim for the share refused
+# name: the change of millivolts [records, samples], and the target for the refused share
 DAMAGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "clean": (lambda x: x, "<= 0.01"),
     "inverted": (np.negative, "<= 0.01"),
@@ -76,7 +77,7 @@ DAMAGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 
 
 def starts(seconds: float, window_s: float) -> np.ndarray:
-    """Every half window, and one that ends where the record ends."""
+    """Start times every half window, and one window that ends with the record."""
     return np.unique(np.append(np.arange(0, seconds - window_s, window_s / 2), seconds - window_s))
 
 
@@ -87,7 +88,7 @@ def assess_all(x: np.ndarray, rate_hz: float, window_s: float, lead: str) -> lis
 
 
 def has_findings(model: EcgModel, x: np.ndarray) -> float:
-    """Share of records in which the student, asked without any check, finds something beside NORM."""
+    """Share of records in which the student, without the check, finds any class other than NORM."""
     with torch.no_grad():
         probabilities = model.eval().score(torch.from_numpy(x.astype(np.float32))[:, None])
     found = [model.findings(row) for row in probabilities.double().tolist()]
@@ -95,17 +96,17 @@ def has_findings(model: EcgModel, x: np.ndarray) -> float:
 
 
 def inverted(found: list[Quality]) -> float:
-    """Share with the note."""
+    """Share of recordings with a note of an inverted lead."""
     return float(np.mean([any("inverted" in note for note in q.notes) for q in found]))
 
 
 def refused(found: list[Quality]) -> float:
-    """Share that should get no prediction."""
+    """Share of recordings that are unreadable."""
     return float(np.mean([q.unreadable is not None for q in found]))
 
 
 def ptbxl(root: Path, fold: int) -> list[dict[str, Any]]:
-    """Rows of the damages and of polarity."""
+    """Rows for the damages and for polarity."""
     cohort = load_ptbxl(root, "superdiagnostic")
     signals = cohort.store[cohort.positions[cohort.folds == fold]] / 1e3
     model = ecgzoo.load_pretrained(STUDENT)
@@ -151,14 +152,14 @@ def ptbxl(root: Path, fold: int) -> list[dict[str, Any]]:
 
 
 def wilson(hits: int, of: int) -> list[float]:
-    """95 % interval of a share."""
+    """95 % Wilson interval of a share."""
     z, p = 1.96, hits / of
     middle, half = p + z * z / 2 / of, z * np.sqrt(p * (1 - p) / of + (z / 2 / of) ** 2)
     return [round(float(v / (1 + z * z / of)), 3) for v in (middle - half, middle + half)]
 
 
 def af2017(folder: Path) -> list[dict[str, Any]]:
-    """Rows of the handheld recordings: index against the class of noise, and who is refused."""
+    """Rows for the handheld recordings: quality index against the noise class, and refused shares."""
     with (folder / "REFERENCE.csv").open(encoding="utf-8", newline="") as file:
         kinds = dict(csv.reader(file))
     index, gone = [], []
@@ -196,7 +197,7 @@ def af2017(folder: Path) -> list[dict[str, Any]]:
 
 
 def cost(beat: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of time and memory, of repetitions of a real record ``[samples]`` at 100 Hz."""
+    """Rows for time and memory, on repetitions of a real record ``[samples]`` at 100 Hz."""
     short = resample_poly(beat, 5, 1)[None].astype(np.float32)
     times = []
     for _ in range(50):
@@ -210,7 +211,7 @@ def cost(beat: np.ndarray) -> list[dict[str, Any]]:
     return [
         {"question": "10 s at 500 Hz: ms", "aim": "<= 5", "n": len(times), "5.0 s": float(np.median(times)) * 1e3},
         {"question": "24 h at 250 Hz: s", "aim": "<= 10", "n": 1, "5.0 s": spent},
-        {"question": "24 h at 250 Hz: MB beside the signal", "aim": "<= 400", "n": 1, "5.0 s": growth},
+        {"question": "24 h at 250 Hz: MB in addition to the signal", "aim": "<= 400", "n": 1, "5.0 s": growth},
     ]
 
 
@@ -218,8 +219,8 @@ def main() -> None:
     """Print the table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--af2017", type=Path, help="the folder of the AF Challenge 2017's recordings")
-    parser.add_argument("--fold", type=int, default=9, help="8 while something is being chosen")
+    parser.add_argument("--af2017", type=Path, help="folder of the AF Challenge 2017 recordings")
+    parser.add_argument("--fold", type=int, default=9, help="fold to measure; use 8 while choosing limits")
     arguments = parser.parse_args()
     rows = ptbxl(arguments.root, arguments.fold)
     cohort = load_ptbxl(arguments.root, "superdiagnostic")

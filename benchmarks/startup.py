@@ -1,4 +1,4 @@
-"""How long until a user sees something? Wall time of fresh interpreters, medians of alternating rounds."""
+"""How long do commands take to start? Wall time of new interpreters, medians of alternating rounds."""
 
 import os
 import statistics
@@ -36,7 +36,7 @@ def ecgzoo_losses():
 
 
 def install_plugins(site: Path) -> None:
-    """Lay down as many distributions as an installer would, each with a backbone and a loss."""
+    """Write `PLUGINS` distributions in the form of an installer, each with a backbone and a loss."""
     for number in range(PLUGINS):
         (site / f"plugin_{number}.py").write_text(SOURCE.format(number=number))
         meta = site / f"plugin_{number}-1.0.dist-info"
@@ -62,7 +62,7 @@ def main() -> None:
         {"what": name, "seconds": medians[name], "limit": "" if limit is None else limit}
         for name, (_, limit) in COMMANDS.items()
     ]
-    report("startup", "seconds of a whole interpreter, its own start included", rows)
+    report("startup", "seconds of a whole interpreter, including its start", rows)
 
 
 if __name__ == "__main__":

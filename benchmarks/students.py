@@ -1,11 +1,11 @@
-"""What does each packaged model give, and what does it cost?
+"""How accurate is each packaged model, and what does it cost?
 
     python -m benchmarks.students    # make students
 
-Macro AUC, interval and folds are those of its config. ``ms`` is the CPU time of one thread for a simulated 10 s record,
-from millivolts to a `Prediction`, all of ``model.predict``; ``MB`` is the file of weights. Writes
-``results/students.json`` and the tables between the markers in README.md (the best of each task and leads) and
-recipes/README.md (all).
+Macro AUC, interval and folds come from the config. ``ms`` is the CPU time of ``model.predict`` on one thread for a
+simulated 10 s record, from millivolts to a `Prediction`. ``MB`` is the size of the weight file. Writes
+``results/students.json`` and the tables between the markers in README.md (the best model for each task and leads) and
+recipes/README.md (all models).
 """
 
 import argparse
@@ -27,7 +27,7 @@ from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
 
-SEED = 0  # of the simulated record
+SEED = 0  # for the simulated record
 MOST_ROWS = 8
 ROUNDS = 40
 HEAD = ("weights", "task (classes)", "leads", "macro AUC (95 % interval)", "data, folds", "parameters", "MB", "ms")
@@ -41,7 +41,7 @@ def packaged() -> list[str]:
 
 
 def of_config(name: str, config: ModelConfig) -> dict[str, Any]:
-    """What the config of packaged weights says."""
+    """The columns that come from the config of packaged weights."""
     metrics = config.metrics
     return {
         "weights": name,
@@ -58,7 +58,7 @@ def of_config(name: str, config: ModelConfig) -> dict[str, Any]:
 
 
 def sizes(name: str, model: EcgModel) -> dict[str, Any]:
-    """Parameters, and MB of the file."""
+    """Number of parameters, and MB of the weight file."""
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "MB": (PACKAGED / name / "model.safetensors").stat().st_size / 1e6,
@@ -72,7 +72,7 @@ def simulated() -> Record:
 
 
 def cpu_ms(call: Callable[[], object]) -> float:
-    """CPU time of a call on one thread, the fastest of `ROUNDS` as timeit has it: other processes hardly count."""
+    """CPU time of a call on one thread: the minimum of `ROUNDS`, as in timeit, so other processes matter little."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
@@ -82,7 +82,7 @@ def cpu_ms(call: Callable[[], object]) -> float:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """One row: what its config says, its size, its time."""
+    """One row of the table: config, size and time."""
     model = ecgzoo.load_pretrained(name)
     record = simulated()
     return {
@@ -94,7 +94,7 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def best(rows: Sequence[Row]) -> list[Row]:
-    """The best of each task and leads, those of fewest leads first: at most `MOST_ROWS`."""
+    """The best model for each task and leads, single-lead students first; at most `MOST_ROWS`."""
     first: dict[tuple[str, str], Row] = {}
     for row in ordered(rows):
         first.setdefault((row["task"], str(row["leads"])), row)
@@ -107,7 +107,7 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as Markdown, and what the figures are of."""
+    """The rows as Markdown, with notes that explain the figures."""
     lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
     for row in rows:
         cells = (
@@ -122,26 +122,26 @@ def table(rows: Sequence[Row]) -> str:
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     chosen = any(row["chosen on these folds"] for row in rows)
-    note = "† Epoch, temperature and thresholds were chosen on the same fold, so the figure is slightly too high.\n"
+    note = "† Epoch, temperature and thresholds were chosen on the same fold, so the macro AUC is slightly too high.\n"
     return (
         "\n".join(lines)
         + "\n\n"
         + note * chosen
-        + "ms: a 10 s record, from millivolts to findings, CPU time of one thread.\n"
+        + "ms: CPU time of one thread for a 10 s record, from millivolts to findings.\n"
     )
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
-    """By page, the table on it."""
+    """The table for each page."""
     return {"README.md": table(best(rows)), "recipes/README.md": table(ordered(rows))}
 
 
 def main() -> None:
-    """Measure, print, write the JSON and the pages."""
+    """Measure, print the table, write the JSON and the pages."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     rows = [measure(name) for name in track(packaged(), "weights")]
-    report("students", "macro AUC as its config has it; ms: CPU time of a 10 s record on one thread", rows)
+    report("students", "macro AUC from the config; ms: CPU time of a 10 s record on one thread", rows)
     write_between("students", tables(rows))
 
 

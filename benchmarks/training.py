@@ -1,8 +1,8 @@
-"""How fast is a training step, and what makes it so?
+"""How fast is a training step, and which parts make it fast?
 
-A lead-I student on 2.5 s crops, forward, BCE, backward and AdamW, from the plain loop that anyone would write first to
-the engine's own path. ``plain`` is the same network with ``nn.Conv1d`` and ``nn.BatchNorm1d`` as torch lays them out.
-``--compile`` adds torch.compile, which needs a C++ compiler and half a minute a row.
+A step of a lead-I student on 2.5 s crops is forward, BCE, backward and AdamW. The variants go from a simple loop to
+the engine's own path. ``plain`` is the same network with torch's own ``nn.Conv1d`` and ``nn.BatchNorm1d``.
+``--compile`` adds torch.compile, which needs a C++ compiler and half a minute per row.
 """
 
 import argparse
@@ -25,7 +25,7 @@ ROUNDS, STEPS, BATCH, CROP = 15, 10, 64, 250
 
 
 class MaxPool(nn.Module):
-    """The plain network's: ``nn.MaxPool1d``."""
+    """The pooling of the plain network: ``nn.MaxPool1d``."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class MaxPool(nn.Module):
 
 
 def plain(module: Any) -> Any:
-    """Give `module` torch's own one-dimensional layers, with the same parameters."""
+    """Replace the layers of `module` by torch's own one-dimensional layers, with the same parameters."""
     for name, child in module.named_children():
         if isinstance(child, _blocks.Conv):
             child.__class__ = nn.Conv1d  # type: ignore[assignment] # the same parameters, torch's own forward
@@ -73,7 +73,7 @@ class PlainNet(nn.Module):
 
 
 def make_step(name: str, architecture: str) -> Callable[[], None]:
-    """A function that takes one step of the variant."""
+    """Return a function that takes one step of the variant."""
     torch.manual_seed(0)
     backbone = create_model(architecture, ("I",)).backbone
     model: nn.Module = PlainNet(backbone) if name == "plain" else backbone
@@ -115,7 +115,7 @@ def main() -> None:
         {
             "step": name,
             "ms": seconds * 1e3,
-            "records a second": BATCH / seconds,
+            "records per second": BATCH / seconds,
             "times plain": medians["plain"] / seconds,
             "limit met": medians["plain"] / seconds >= 1.5,
             "threads": torch.get_num_threads(),

@@ -1,1 +1,1 @@
-"""The parts of `faults.py`: kills, a full disk, and files of every wrong form."""
+"""The parts of `faults.py`: kills, a full disk, and malformed files."""

@@ -1,4 +1,4 @@
-"""What the parts share: a tally, a small network and cohort from a plugin of their own, and the clock."""
+"""Shared by the parts: a tally, a deadline, and a plugin with a small network and cohort."""
 
 import dataclasses
 import importlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-REPRODUCERS = 5  # that are printed of a fault
+REPRODUCERS = 5  # printed for each fault
 
 _PLUGIN = """
 import functools
@@ -69,7 +69,7 @@ class Net(nn.Module):
 
 @dataclass
 class Tally:
-    """What became of one fault."""
+    """The results for one fault."""
 
     fault: str
     tried: int = 0
@@ -79,7 +79,7 @@ class Tally:
     said: list[str] = field(default_factory=list)
 
     def count(self, problem: str | None, seconds: float = 0.0, growth_mb: float = 0.0) -> None:
-        """One more case, lost if there is a `problem`."""
+        """Add a case; it is lost if there is a `problem`."""
         self.tried += 1
         self.slowest_s, self.growth_mb = max(self.slowest_s, seconds), max(self.growth_mb, growth_mb)
         if problem:
@@ -88,29 +88,29 @@ class Tally:
                 self.said.append(problem)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The tally as plain JSON values."""
         return dataclasses.asdict(self)
 
 
 class Deadline:
-    """Says when the time that is left is over."""
+    """A time limit that starts now."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds left."""
         return self._end - time.monotonic()
 
     @property
     def over(self) -> bool:
-        """Whether it is."""
+        """Whether no time is left."""
         return self.left <= 0
 
 
 def install_plugin(folder: Path) -> None:
-    """Provide the backbone ``faults_net`` and the cohort ``faults``, to this process and those it starts."""
+    """Provide the backbone ``faults_net`` and the cohort ``faults`` to this process and its child processes."""
     site = folder / "site"
     meta = site / "ecgzoo_faults-1.0.dist-info"
     meta.mkdir(parents=True)
@@ -126,7 +126,7 @@ def install_plugin(folder: Path) -> None:
 
 
 def small_model(number: int) -> Any:
-    """A trained-looking model of `faults_net`, whose temperature is `number`, as all its weights are."""
+    """A `faults_net` model that looks trained; its temperature and all its weights are `number`."""
     import torch
 
     import ecgzoo

@@ -1,4 +1,4 @@
-"""What has once brought a reader down (tests/*/test_hostile.py): seeds, so that their neighbours are tried as well."""
+"""Inputs that once crashed a reader (tests/*/test_hostile.py), used as seeds so that similar inputs are tried too."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A full disk: every writer into a small file system, with fewer pages left than it needs, one more each time."""
+"""A full disk: every writer on a small file system with too few free pages, one more page each time."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ from ecgzoo.training.recipe import Recipe, claim_folder
 _SIZE_KB = 512
 _MOST_PAGES = 40
 
-SPACES = (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"])  # a root's, anyone's
+SPACES = (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"])  # for root, for any user
 
 
 def namespace() -> list[str] | None:
-    """What runs a command with mounts of its own, which end with it; None where nobody lets us."""
+    """The command prefix that gives a process its own mounts, removed when it ends; None if not permitted."""
     for command in SPACES:
         try:
             if subprocess.run([*command, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0:
@@ -29,7 +29,7 @@ def namespace() -> list[str] | None:
 
 
 def _claim(folder: Path, number: int) -> None:
-    """A recipe is written once; the second time it must be the same."""
+    """Write recipe.json; without the unlink, a second write would have to be the same recipe."""
     (folder / "recipe.json").unlink(missing_ok=True)
     claim_folder(Recipe(output=folder, seed=number), "fingerprint")
 
@@ -41,7 +41,7 @@ def _claimed(folder: Path) -> int | None:
 
 
 def fill_disk(folder: Path) -> list[Tally]:
-    """Every writer on a disk without room: one line, and the old is there as it was. Needs `namespace`."""
+    """Run every writer on a full disk: the error is one line, and the old file is unchanged. Needs `namespace`."""
     MODELS.update({number: small_model(number) for number in (OLD, NEW)})
     mount = folder / "disk"
     mount.mkdir()
@@ -72,7 +72,7 @@ def _write_until_it_fits(mount: Path, writer: Writer) -> Tally:
                 fits = True
             except EcgZooError as error:
                 if not str(error).isprintable() or len(str(error)) > 4000:
-                    problem = f"an error of more than a line: {str(error)!r:.300}"
+                    problem = f"an error of more than one line: {str(error)!r:.300}"
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}"
             seconds = time.perf_counter() - start
@@ -83,7 +83,7 @@ def _write_until_it_fits(mount: Path, writer: Writer) -> Tally:
                 (mount / "filler").unlink()
                 writer.write(at, NEW)
                 if not problem and writer.read(at) != NEW:
-                    problem = "no second write with room"
+                    problem = "the second write fails although there is space"
             except Exception as error:
                 problem = problem or f"then {type(error).__name__}: {error}"
             tally.count(problem and f"{pages} pages left, {before} there: {problem}", seconds)

@@ -1,6 +1,7 @@
-"""Files and texts of every wrong form: one printable line, or a success of finite numbers; nothing else, and soon.
+"""Malformed files and texts: each must give a one-line error or a result of finite numbers, within the time limit.
 
-Case n of a target is the same in every run (`Dice` is seeded by both), so ``faults.py --case TARGET:n`` repeats it.
+Case n of a target is the same in every run (`Dice` is seeded by target and n), so ``faults.py --case TARGET:n``
+repeats it.
 """
 
 import csv
@@ -54,20 +55,20 @@ Case = Callable[[Dice], None]
 
 
 class LostError(Exception):
-    """A success that should be none, or an error of another form."""
+    """A success where an error was expected, or an error of the wrong form."""
 
 
 class HangError(BaseException):
-    """A case that takes longer than it may. No Exception, so that nothing catches it."""
+    """A case that exceeds the time limit. It is not an `Exception`, so that nothing catches it."""
 
 
 def is_line(text: str) -> bool:
-    """Whether a terminal shows it as it is, in one line; blanks of other widths are shown."""
+    """Whether a terminal shows the text unchanged in one line; blanks of other widths are allowed."""
     return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in text)
 
 
 def expect(held: bool, what: str) -> None:
-    """Lost unless it `held`."""
+    """Raise `LostError` unless it `held`."""
     if not held:
         raise LostError(what)
 
@@ -76,7 +77,7 @@ def expect(held: bool, what: str) -> None:
 
 
 def wfdb_records(folder: Path) -> Case:
-    """Headers and samples, .dat and .mat; what is read is also predicted on."""
+    """Headers and samples, .dat and .mat; a record that can be read is also given to a model."""
     random = np.random.default_rng(0)
     samples = np.clip((np.cumsum(random.normal(0, 8, (300, 2)), axis=0)), -100, 100).astype("<i2")
     plain = {"16": samples.tobytes(), "32": samples.astype("<i4").tobytes(), "61": samples.astype(">i2").tobytes()}
@@ -89,7 +90,7 @@ def wfdb_records(folder: Path) -> Case:
     import wfdb
 
     for name in ("212", "310", "311", "24", "80", "516"):
-        with suppress(Exception):  # its own encoders, as many as work here
+        with suppress(Exception):  # wfdb's own encoders, those that work here
             given = {"units": ["mV"] * 2, "sig_name": ["I", "II"], "fmt": [name] * 2, "baseline": [0, 0]}
             given.update(adc_gain=[1000.0] * 2, d_signal=samples.astype(np.int64), write_dir=str(folder))
             wfdb.wrsamp(f"w{name}", fs=100, **given)
@@ -135,13 +136,13 @@ def _header(name: str, sums: str) -> bytes:
 
 
 def check_prediction(said: Any) -> None:
-    """Only finite numbers, and only printable lines."""
+    """Check that a prediction has only finite numbers and printable lines."""
     expect(all(np.isfinite(said.probabilities)), f"probabilities {said.probabilities}")
     try:
         json.dumps(said.to_dict(), allow_nan=False)
     except ValueError as error:
-        raise LostError(f"a prediction of no JSON: {error}") from error
-    expect(all(is_line(line) for line in str(said).split("\n")), "a prediction of no printable lines")
+        raise LostError(f"a prediction that is not valid JSON: {error}") from error
+    expect(all(is_line(line) for line in str(said).split("\n")), "a prediction with lines that are not printable")
 
 
 # -------------------------------------------------------------------------------------------------------- data sets
@@ -159,7 +160,7 @@ _ROWS = [
 
 
 def ptbxl_tables(folder: Path) -> Case:
-    """ptbxl_database.csv and scp_statements.csv, parsed alone or loaded with their records."""
+    """ptbxl_database.csv and scp_statements.csv, only parsed or loaded with their records."""
     records = folder / "records100" / "00000"
     records.mkdir(parents=True)
     signals = np.random.default_rng(0).integers(-500, 500, (1000, 12), dtype="<i2")
@@ -207,7 +208,7 @@ def _csv_bytes() -> bytes:
 
 
 def stores(folder: Path) -> Case:
-    """info.json, verified.json and arrays of a store: what was built, or a refusal."""
+    """info.json, verified.json and arrays of a store: opening gives what was built, or an error."""
     os.environ["ECGZOO_CACHE"] = str(folder)
     values = np.random.default_rng(0).integers(-900, 900, (20, 2, 50), dtype=np.int16)
 
@@ -231,8 +232,8 @@ def stores(folder: Path) -> Case:
         (folder / "key" / name).write_bytes(changed)
         try:
             store = open_store("key", build, RECORD)
-            expect(np.array_equal(store.signals, values), "other signals than were built")
-            expect(np.array_equal(store.table["record_ids"], np.arange(20)), "other ids than were built")
+            expect(np.array_equal(store.signals, values), "signals that differ from the built ones")
+            expect(np.array_equal(store.table["record_ids"], np.arange(20)), "ids that differ from the built ones")
         finally:
             (folder / "key" / name).write_bytes(contents[name])
 
@@ -265,7 +266,7 @@ def _full_model() -> Any:
 
 
 def configs(folder: Path) -> Case:
-    """config.json, beside good weights."""
+    """config.json, next to valid weights."""
     ecgzoo.save_pretrained(_full_model(), folder)
     seed = json.loads((folder / "config.json").read_text())
     old = {name: value for name, value in seed.items() if name not in ("class_info", "license", "classes")}
@@ -290,17 +291,17 @@ def configs(folder: Path) -> Case:
 
 
 def check_model(model: Any, dice: Dice, signal_mv: torch.Tensor) -> None:
-    """What has loaded gives numbers or a refusal."""
+    """Check that a loaded model gives finite probabilities."""
     samples = min(200_000, max(1000, model.config.window))
     leads = len(model.config.leads)
     dice.size += 40 * samples * leads
     found = model.score(signal_mv.repeat(1, leads, 1 + samples // 1000))
     expect(bool(found.isfinite().all()), "a probability that is not finite")
-    expect(bool(((found >= 0) & (found <= 1 + 1e-6)).all()), "a probability beyond 0 to 1")
+    expect(bool(((found >= 0) & (found <= 1 + 1e-6)).all()), "a probability outside 0 to 1")
 
 
 def safetensors_files(folder: Path) -> Case:
-    """model.safetensors, whose hash is in a good config; one of ten with a hash that is not."""
+    """model.safetensors with its hash in a valid config; one case in ten has a wrong hash."""
     ecgzoo.save_pretrained(_full_model(), folder)
     values = json.loads((folder / "config.json").read_text())
     good = (folder / "model.safetensors").read_bytes()
@@ -313,7 +314,7 @@ def safetensors_files(folder: Path) -> Case:
             seeds = [{**header, "crash": tensor} for tensor in crashers.TENSORS] if dice.maybe(0.1) else [header]
             text = dice.json_of(seeds).encode("utf-8", "surrogatepass")
             content = struct.pack("<Q", len(text)) + text + body
-        elif dice.maybe(0.6):  # numbers alone
+        elif dice.maybe(0.6):  # only numbers are changed
             numbers = np.frombuffer(body, "<f4").copy()
             with np.errstate(all="ignore"):
                 numbers[dice.randrange(len(numbers))] = dice.choice((np.nan, np.inf, -1, 1e38, 1e9, 1e-45, -1e9, 1e20))
@@ -330,7 +331,7 @@ def safetensors_files(folder: Path) -> Case:
 
 
 def pushed_cards(folder: Path) -> Case:
-    """What push reads of a card: the images it shows, and the line that loads the model."""
+    """The parts of a card that push reads: its images, and the line that loads the model."""
     ecgzoo.save_pretrained(_full_model(), folder)
     card = (folder / "README.md").read_bytes()
     shown = card + b'\n![a](calibration.png) <img alt="" src="x.png"> ![[[[](../x.png)\n'
@@ -349,7 +350,7 @@ def pushed_cards(folder: Path) -> Case:
 
 
 def rendered_cards(folder: Path) -> Case:
-    """save_pretrained of a model whose config says anything: a card of its own lines alone, or a refusal."""
+    """save_pretrained of a model with a changed config: a card without injected lines, or an error."""
     model = _full_model()
     seed = {**model.config.to_dict()}
 
@@ -366,15 +367,15 @@ def rendered_cards(folder: Path) -> Case:
         model.config = dataclasses.replace(config, architecture="faults_net")
         ecgzoo.save_pretrained(model, folder / "saved")
         card = (folder / "saved" / "README.md").read_text(encoding="utf-8")
-        expect(all(is_line(line) for line in card.split("\n")), "a card of no printable lines")
-        expect(card.count("\n---\n") == 1, "a card with another front matter")
+        expect(all(is_line(line) for line in card.split("\n")), "a card with lines that are not printable")
+        expect(card.count("\n---\n") == 1, "a card with a second front matter")
         json.loads((folder / "saved" / "config.json").read_text())
 
     return case
 
 
 def calibration_plots(folder: Path) -> Case:
-    """save_pretrained with its plot; drawn, but for a file of its own."""
+    """save_pretrained with the real calibration plot, which other targets replace by a stub."""
     model = _full_model()
     seed = {**_METRICS, "reliability": [[0.1, 0.2, 3], [0.5, 0.4, 7], [0.9, 0.9, 1]]}
     seeds = [seed, *({**_METRICS, "reliability": [point]} for point in ([0.1, 0.2, 0], [0.1, 0.2, -1], [0.1, 2]))]
@@ -401,7 +402,7 @@ def calibration_plots(folder: Path) -> Case:
 
 
 def checkpoints(folder: Path) -> Case:
-    """checkpoint.safetensors, loaded and put into a learner and its optimizer."""
+    """checkpoint.safetensors, loaded into a learner and its optimizer."""
     learner = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(learner.parameters())
     learner(torch.ones(1, 3)).sum().backward()
@@ -430,7 +431,7 @@ def checkpoints(folder: Path) -> Case:
 
 
 def recipe_files(folder: Path) -> Case:
-    """recipe.json of a run that is to go on, and its log."""
+    """recipe.json of a run to resume, and its log."""
     claim_folder(Recipe(output=folder / "run"), "fingerprint")
     seed = json.loads((folder / "run" / "recipe.json").read_text())
     log = "".join(json.dumps({"epoch": n, "val_macro_auc": 0.5, "bce": 0.1, "seconds": 1.0}) + "\n" for n in range(3))
@@ -453,7 +454,7 @@ def recipe_files(folder: Path) -> Case:
 
 
 def recipes(folder: Path) -> Case:
-    """Losses, transforms and fields of a recipe, as text and as values."""
+    """Losses, transforms and fields of a recipe, as text and as JSON values."""
     terms = [
         "bce=1",
         "clt=0.8,critic=infonce",
@@ -486,7 +487,7 @@ def recipes(folder: Path) -> Case:
 
 
 def folds(folder: Path) -> Case:
-    """Folds as text."""
+    """Folds given as text."""
 
     def case(dice: Dice) -> None:
         text = dice.text_of(["1-8", "1,2,9-10", "10", "1-32767", *crashers.FOLDS])
@@ -498,7 +499,7 @@ def folds(folder: Path) -> Case:
 
 
 def leads(folder: Path) -> Case:
-    """Names of leads, in texts, lists and recordings."""
+    """Lead names in texts, lists and recordings."""
     names = ["I,II", "I", "aVR,V1,v6", "MLII", "ECG lead_ii", "12", "MDC_ECG_LEAD_I", *crashers.LEADS]
 
     def case(dice: Dice) -> None:
@@ -518,7 +519,7 @@ def leads(folder: Path) -> Case:
 
 # ------------------------------------------------------------------------------------------------------- the harness
 
-# how often in the long form; in the short form a hundredth
+# number of cases in the full run; the quick run has a hundredth
 TARGETS: dict[str, tuple[Callable[[Path], Case], int]] = {
     "folds": (folds, 12_000),
     "lead names": (leads, 12_000),
@@ -537,7 +538,7 @@ TARGETS: dict[str, tuple[Callable[[Path], Case], int]] = {
 
 
 def fuzz(folder: Path, deadline: Deadline, quick: bool) -> Iterator[Tally]:
-    """All targets, one after another, each within its share of the time."""
+    """Run all targets one after another, each within its share of the time."""
     harness = Harness(folder)
     for number, (name, (_, cases)) in enumerate(TARGETS.items()):
         share = Deadline(deadline.left / (len(TARGETS) - number) * 1.5)
@@ -545,9 +546,9 @@ def fuzz(folder: Path, deadline: Deadline, quick: bool) -> Iterator[Tally]:
 
 
 class Harness:
-    """Runs cases in `folder`, watching the time, the memory and the file system.
+    """Runs cases in `folder` and checks time, memory and the file system.
 
-    Not synced, since nothing is killed here; nothing of what is found stays.
+    Files are not synced, since nothing is killed here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -571,12 +572,12 @@ class Harness:
         raise HangError
 
     def _audit(self, event: str, given: tuple[Any, ...]) -> None:
-        """Keep the name of whatever is changed outside the folder."""
+        """Record the name of everything that is changed outside the folder."""
         if not self._watching or event not in _CHANGES:
             return
         if event == "open" and not (isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
             return
-        links = event in ("os.link", "os.symlink")  # these make the second
+        links = event in ("os.link", "os.symlink")  # these create the second path
         for path in given[:2] if event == "os.rename" else given[1:2] if links else given[:1]:
             if isinstance(path, str | bytes | os.PathLike):
                 within = [n for n in given[1:] if type(n) is int and n >= 0 and event != "open"]  # a dir_fd, or a mode
@@ -598,7 +599,7 @@ class Harness:
             self._watching = False
 
     def prepare(self, name: str) -> Case:
-        """The target in a folder of its own."""
+        """Set up a target in its own folder."""
         at = self.folder / name.replace(" ", "-").replace(",", "")
         shutil.rmtree(at, ignore_errors=True)
         at.mkdir()
@@ -606,18 +607,18 @@ class Harness:
         return TARGETS[name][0](at)
 
     def run(self, name: str, numbers: range, *deadlines: Deadline) -> Tally:
-        """These cases of a target."""
+        """Run the cases `numbers` of a target."""
         tally, case = Tally(f"wrong form: {name}"), self.prepare(name)
         for number in numbers:
             if any(deadline.over for deadline in deadlines):
                 break
             dice = Dice(f"{name}:{number}")
             problem, seconds, growth = self._once(case, dice)
-            if not problem and seconds > SECONDS:  # another process may have had the core
+            if not problem and seconds > SECONDS:  # another process may have used the core: try again
                 problem, seconds, growth = self._once(case, Dice(f"{name}:{number}"))
                 problem = problem or (f"{seconds:.1f} s" if seconds > SECONDS else None)
             allowed = SPARE_MB + 2 * dice.size / 2**20
-            if not problem and growth > allowed:  # an import, or a pool that grows once, is not the file's
+            if not problem and growth > allowed:  # an import or a memory pool may have grown once: try again
                 problem, seconds, growth = self._once(case, Dice(f"{name}:{number}"))
                 problem = problem or (f"{growth:.0f} MB, {allowed:.0f} allowed" if growth > allowed else None)
             if problem:
@@ -636,7 +637,7 @@ class Harness:
         except EcgZooError as error:
             said = str(error)
             if not said.strip() or not is_line(said) or len(said) > LONGEST_LINE:
-                problem = f"an error of no printable line: {said!r:.200}"
+                problem = f"an error that is not one printable line: {said!r:.200}"
         except HangError:
             problem = f"hangs for {5 * SECONDS:g} s"
         except LostError as error:
@@ -645,17 +646,17 @@ class Harness:
             problem = f"{type(error).__name__}: {str(error)!r:.200} ({_place(error)})"
         seconds = time.perf_counter() - start
         if self.outside:
-            problem = problem or f"touches {self.outside[0]}"
+            problem = problem or f"changes a file outside its folder: {self.outside[0]}"
         growth = self._peak() - before if self.measures else 0.0
         return problem, seconds, growth
 
     def _peak(self) -> float:
-        """MB that this process held at most since `_memory`; ru_maxrss would begin with what its parent held."""
+        """Peak memory in MB since `_memory`; ru_maxrss would include the memory of the parent process."""
         status = os.pread(self._status, 4000, 0)
         return int(status.split(b"VmHWM:")[1].split()[0]) / 1024
 
     def _memory(self) -> float:
-        """MB that this process holds; its peak starts anew."""
+        """Current memory of this process in MB; resets the peak."""
         if not self.measures:
             return 0.0
         os.write(self._clear, b"5")
@@ -677,7 +678,7 @@ _CHANGES = {
 
 
 def _place(error: BaseException) -> str:
-    """The last line of ecgzoo in its traceback."""
+    """The last position inside ecgzoo in the traceback."""
     found, trace = "", error.__traceback__
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename

@@ -1,4 +1,4 @@
-"""SIGKILL at every line of every writer, within every write, and at random times of training runs."""
+"""SIGKILL at every line of every writer, within every write, and at random times during training."""
 
 import hashlib
 import importlib
@@ -28,7 +28,7 @@ from ecgzoo.training.state import CHECKPOINT, LOG
 
 OLD, NEW = 1, 2
 WATCHED = ("ecgzoo/files.py", "ecgzoo/weights/folder.py", "ecgzoo/training/checkpoint.py", "ecgzoo/data/store.py")
-BYTES = (0, 1, 100, 500, 1000, 2000, 4000, 8000)  # after which a write is cut
+BYTES = (0, 1, 100, 500, 1000, 2000, 4000, 8000)  # number of bytes after which a write is cut off
 RECORD = np.dtype([("signals", np.int16, (2, 50)), ("record_ids", np.int64)])
 _PAYLOAD = 3000
 HANGS_S = 120.0
@@ -36,7 +36,7 @@ HANGS_S = 120.0
 
 @dataclass(frozen=True)
 class Writer:
-    """A write that may be killed: `write` puts a number there, `read` says which is there (None: none)."""
+    """A write that may be killed: `write` stores a number, `read` returns the stored one, or None."""
 
     name: str
     write: Callable[[Path, int], object]
@@ -86,7 +86,7 @@ def _write_state(folder: Path, number: int) -> None:
 
 
 def _read_state(folder: Path) -> int | None:
-    """The checkpoint's number; the log beside it must be whole, and may be one epoch late."""
+    """The checkpoint's number; the log next to it must be complete, and may be one epoch behind."""
     if not (folder / CHECKPOINT).exists():
         return None
     state = load_state(folder / CHECKPOINT)
@@ -97,7 +97,7 @@ def _read_state(folder: Path) -> int | None:
 
 
 def _open_store(folder: Path, number: int) -> Any:
-    """The one in the cache if it is there, else one of `number`."""
+    """Open the store in the cache; if there is none, build one with `number`."""
 
     def build(unfinished: Path) -> list[str]:
         write_signals(unfinished, (np.full((2, 50), number, np.int16) for _ in range(20)), (20, 2, 50))
@@ -131,7 +131,7 @@ WRITERS = (
 
 
 def _forked(work: Callable[[], object]) -> int:
-    """The status of a child process that did `work`: 0, or minus the signal, or 1 for an exception."""
+    """Exit status of a child process that did `work`: 0, minus the signal, or 1 after an exception."""
     child = os.fork()
     if not child:
         status = 1
@@ -167,7 +167,7 @@ def _killed_at_line(number: int, work: Callable[[], object]) -> Callable[[], Non
 
 def _killed_at_byte(number: int, work: Callable[[], object]) -> Callable[[], None]:
     def run() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and would see an OSError
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores this signal and would raise an OSError
         resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
         work()
 
@@ -182,7 +182,7 @@ def _stages(work: Callable[[], object], step: int) -> Iterator[tuple[str, Callab
 
 
 def kill_writers(folder: Path, quick: bool) -> Iterator[Tally]:
-    """Kill each writer at each stage; the old or the new must be there, and the next write must succeed."""
+    """Kill each writer at each stage; the old or the new content must remain, and the next write must succeed."""
     MODELS.update({number: small_model(number) for number in (OLD, NEW)})
     for writer in WRITERS:
         yield _kill_writer(folder, writer, quick)
@@ -213,9 +213,9 @@ def _kill_writer(folder: Path, writer: Writer, quick: bool) -> Tally:
                 after = writer.read(at)
                 problem = None
                 if status >= 0 or found not in (before, NEW) or after != NEW:
-                    problem = f"status {status}, found {found} where {before} was, then {after}"
+                    problem = f"status {status}, found {found} after {before}, then {after}"
                 elif left := _left_over(at):
-                    problem = f"left {left[0].name}"
+                    problem = f"left a temporary file, {left[0].name}"
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}"
             tally.count(problem and f"{stage}, {before} there: {problem}", time.perf_counter() - start)
@@ -223,17 +223,17 @@ def _kill_writer(folder: Path, writer: Writer, quick: bool) -> Tally:
 
 
 def _left_over(folder: Path) -> list[Path]:
-    """Temporary files that the next write has not removed; those of a store go with its folder, an hour later."""
+    """Temporary files that the next write has not removed; a store removes its own an hour later, with the folder."""
     found = folder.rglob("*.ecgzoo-????????-*-*")
     return [path for path in found if not path.parent.name.startswith(".ecgzoo-unfinished")]
 
 
 def kill_training(folder: Path, deadline: Deadline, sequences: int, kills: int) -> Tally:
-    """Runs of one process, each killed several times at random and resumed; all must end in the same weights."""
+    """Runs with one process, each killed several times at random and resumed; all must give the same weights."""
     from ecgzoo.create import load_cohort
 
     main = importlib.import_module("ecgzoo.recipes.baseline").main
-    load_cohort("faults", None, "superdiagnostic")  # once, for all children, as are the imports that take longest
+    load_cohort("faults", None, "superdiagnostic")  # once for all child processes, like the slow imports
     for module in ("timm.optim", "timm.utils", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         importlib.import_module(module)
     flags = [*_flags(), "--output"]
@@ -263,7 +263,7 @@ def kill_training(folder: Path, deadline: Deadline, sequences: int, kills: int) 
                 os.kill(pid, signal.SIGKILL)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             if status >= 0:
-                break  # it was done before, or refused to go on
+                break  # it finished before the kill, or failed to resume
             tally.count(None)
         found = _hash(output / "baseline" / "model.safetensors") if status == 0 else ""
         problem = None if status == 0 else _said(output, f"run {sequence} ended with status {status}")
@@ -279,7 +279,7 @@ def kill_training(folder: Path, deadline: Deadline, sequences: int, kills: int) 
 
 
 def kill_two_processes(folder: Path, deadline: Deadline, kills: int) -> Tally:
-    """The same with two processes of torchrun: all of them killed, or one rank, which must take the others along."""
+    """The same with two processes of torchrun: all are killed, or one rank, and then the others must end too."""
     tally, dice, wanted, seconds = Tally("killed: training, two processes"), random.Random(1), "", 0.0
     script = Path(__file__).parents[2] / "recipes" / "baseline.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
@@ -324,7 +324,7 @@ def _flags() -> list[str]:
 
 
 def _below(pid: int) -> list[int]:
-    """The processes that it started, and theirs."""
+    """All descendants of a process."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -338,4 +338,4 @@ def _hash(file: Path) -> str:
 
 def _said(output: Path, what: str) -> str:
     lines = output.with_suffix(".out").read_text(errors="replace").strip().splitlines()
-    return f"{what}: {lines[-1][:300] if lines else 'nothing said'}"
+    return f"{what}: {lines[-1][:300] if lines else 'no output'}"

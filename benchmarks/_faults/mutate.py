@@ -1,4 +1,4 @@
-"""Wrong forms of right files, the same ones for the same case: bytes, numbers, JSON values and words."""
+"""Changes valid files at random, the same for the same case: bytes, numbers, JSON values and words."""
 
 import json
 import random
@@ -60,22 +60,22 @@ _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 
 
 class Dice(random.Random):
-    """The choices of one case, and what it came to."""
+    """The random choices of one case, and its input."""
 
     said: Any = ""
     size = 0
 
     def maybe(self, share: float) -> bool:
-        """True in this share of the cases."""
+        """Return True with this probability."""
         return self.random() < share
 
     def note(self, *inputs: Any) -> None:
-        """Keep what the case is, for the reproducer and the size that memory is measured by."""
+        """Record the inputs of the case, for the reproducer and the memory limit."""
         self.said = inputs
         self.size = sum(len(given) for given in inputs if isinstance(given, str | bytes))
 
     def token(self) -> bytes:
-        """A word that some parser has stumbled over."""
+        """A word that often causes parser errors."""
         return self.choice(TOKENS).encode("utf-8", "surrogatepass")
 
     def bytes_of(self, seeds: Sequence[bytes]) -> bytes:
@@ -107,12 +107,12 @@ class Dice(random.Random):
         return bytes(data)
 
     def text_of(self, seeds: Sequence[str]) -> str:
-        """The same for text."""
+        """Like `bytes_of`, for text."""
         changed = self.bytes_of([seed.encode("utf-8", "surrogatepass") for seed in seeds])
         return changed.decode("utf-8", "surrogateescape" if self.maybe(0.1) else "replace")
 
     def json_of(self, seeds: Sequence[Any]) -> str:
-        """One of `seeds`, JSON values, with one to three nodes changed; sometimes its text is changed as well."""
+        """One of the JSON values `seeds` with one to three changed nodes; sometimes its text is changed too."""
         value = json.loads(json.dumps(self.choice(seeds)))
         for _ in range(1 + self.randrange(3)):
             value = self._changed(value)

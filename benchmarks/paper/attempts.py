@@ -1,11 +1,11 @@
-"""What might make a better student of lead I? One change at a time, judged on fold 8; fold 9 is not read.
+"""What could improve a lead-I student? One change at a time, tested on fold 8; fold 9 is not read.
 
     python -m benchmarks.paper.attempts --root DIR --output runs/paper
 
-Runs after grid.py, whose teacher it uses. The basis is labels + MKD + the finer labels of the second task, 20 epochs
-of 2.5-second crops; each attempt changes what its fields say. The epoch is chosen on fold 8 too, alike for all. A line
-of ``results/attempts.jsonl`` names the revision that it ran at: an option that did not hold is gone from the
-library.
+Run grid.py first, because its teacher is used here. The basis is labels + MKD + the finer labels of the second task,
+with 20 epochs of 2.5-second crops; each attempt changes the listed fields. The epoch is chosen on fold 8 too, for all
+attempts. Each line of ``results/attempts.jsonl`` names the revision at which it ran, because options that did not help
+were removed from the library.
 """
 
 import argparse
@@ -69,7 +69,7 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
 
 
 def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output: Path) -> dict[str, Any]:
-    """Train one student and read its figures of the validation fold."""
+    """Train one student and return its metrics on the validation fold."""
     changes = {field: value for field, value in fields.items() if field != "teacher" and value != BASIS.get(field)}
     fields = {**BASIS, "seed": seed, **fields}
     teacher = fields.pop("teacher", "teacher")
@@ -97,16 +97,16 @@ def _folder(name: str, seed: int) -> str:
 
 
 def main() -> None:
-    """Run what is missing: first the teachers, then the students."""
+    """Run the missing attempts: first the teachers, then the students."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="PTB-XL's folder")
     parser.add_argument("--output", default="runs/paper")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--attempts", nargs="+", choices=ATTEMPTS, default=list(ATTEMPTS))
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
     given = parser.parse_args()
     common, output = replace(COMMON, root=given.root), Path(given.output) / "paper"
-    need(parser, Path(given.root) / "ptbxl_database.csv", "--root takes PTB-XL's own folder")
+    need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")
     need(parser, output / "teacher/teacher/config.json", "first train the teacher with benchmarks/paper/grid.py")
     log = RESULTS / "attempts.jsonl"
     done = {(line["attempt"], line["seed"]) for line in read_lines(log)}

@@ -1,14 +1,14 @@
-"""Students of PTB-XL on external data sets, without retraining, and what amplitude and wander do to them.
+"""Students of PTB-XL on external data sets, without retraining, and the effect of amplitude and wander.
 
     python -m benchmarks.paper.external --data DIR --runs runs/paper
 
-DIR holds ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The packaged
-models, and the twins of attempts.py that differ in their normalization. Writes ``results/external.json`` and
-``docs/external.png``.
+DIR contains ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The models
+are the packaged ones, and two students of attempts.py (the twins) that differ only in normalization. Writes
+``results/external.json`` and ``docs/external.png``.
 
-CPSC's nine classes meet PTB-XL's superclasses where they agree: Normal is NORM; LBBB, RBBB and I-AVB are CD; STD and
-STE are STTC. AF, PAC and PVC are rhythm and have no superclass, so records with nothing else are left out. In af2017, N
-is NORM and the rest (A, O, ~) is not.
+The nine classes of CPSC are mapped to PTB-XL's superclasses where they agree: Normal is NORM; LBBB, RBBB and I-AVB are
+CD; STD and STE are STTC. AF, PAC and PVC are rhythms without a superclass, so records with no other class are left out.
+In af2017, N is NORM and the other classes (A, O, ~) are not.
 """
 
 import argparse
@@ -45,7 +45,7 @@ WANDER_HZ = 0.3
 
 
 def read_cpsc(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
-    """Records that have a superclass, and by superclass who has it."""
+    """The records with a superclass, and for each superclass which records have it."""
     records, found = [], []
     for header in sorted(folder.glob("*.hea")):
         (line,) = [line for line in header.read_text(encoding="utf-8").splitlines() if line.startswith("#Dx:")]
@@ -56,7 +56,7 @@ def read_cpsc(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
 
 
 def read_af(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
-    """The handheld recordings, their lead taken for lead I (right hand to left hand), and which are normal."""
+    """The handheld recordings, with their lead as lead I (right hand to left hand), and which are normal."""
     with (folder / "REFERENCE.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     records = [replace(ecgzoo.read_record(folder / name), leads=("I",)) for name, _ in rows]
@@ -66,7 +66,7 @@ def read_af(folder: Path) -> tuple[list[Record], dict[str, np.ndarray]]:
 def judge(
     model: EcgModel, records: list[Record], truth: dict[str, np.ndarray], scale: float = 1.0, wander_mv: float = 0.0
 ) -> dict[str, Any]:
-    """AUC and interval by class, of records made `scale` times as large, with a slow sine of `wander_mv` peak."""
+    """AUC and interval by class, for records scaled by `scale` plus a slow sine with peak `wander_mv`."""
     model.eval()
     scores = []
     for record in records:
@@ -86,13 +86,13 @@ def judge(
 
 
 def main() -> None:
-    """Judge every model on every set, then the twins on scaled and wandering copies."""
+    """Evaluate every model on every set, then the twins on copies with other amplitudes and wander."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/paper"))
     given = parser.parse_args()
     for path in ("cpsc2018", "af2017/REFERENCE.csv"):
-        need(parser, given.data / path, "--data takes the folder that holds cpsc2018 and af2017")
+        need(parser, given.data / path, "give the folder that contains cpsc2018 and af2017 as --data")
     for run in TWINS.values():
         need(
             parser, given.runs / "paper" / run / "student", "first train the students with benchmarks/paper/attempts.py"
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def plot(changed: list[dict[str, Any]], path: Path) -> None:
-    """AUC of NORM against scale and wander, by set and normalization."""
+    """Plot the AUC of NORM against scale and wander, by set and normalization."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")

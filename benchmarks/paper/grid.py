@@ -1,13 +1,13 @@
-"""What lifts a single-lead student? Every arm, lead and seed; a run that is done is not run again.
+"""What improves a single-lead student? Every arm, lead and seed; finished runs are not repeated.
 
     python -m benchmarks.paper.grid --root DIR            # lead I: every arm, 5 seeds; II and V5: four arms, 3 seeds
     python -m benchmarks.paper.grid --root DIR --leads I --arms bce mkd --seeds 2
     python -m benchmarks.paper.grid --root DIR --quick    # make paper-quick
 
-One teacher serves all. Train on folds 1 to 7, choose the epoch on 8, judge on 9; no arm was tuned: the weights of the
-terms are the published ones, everything else is the same for all. Each run leaves its network, its probabilities
-and a line of ``results.jsonl`` in ``--output``; `benchmarks.paper.page --scores` brings the lines to
-benchmarks/results and writes docs/results.md.
+All arms share one teacher. Folds 1 to 7 are for training, 8 for choosing the epoch, 9 for testing. Except plus, long
+and mixup, no arm was tuned: the weights of the terms are the published ones, and everything else is the same for all.
+Each run writes its network, its probabilities and a line of ``results.jsonl`` to ``--output``.
+`benchmarks.paper.page --scores` copies the lines to benchmarks/results and writes docs/results.md.
 """
 
 import argparse
@@ -35,9 +35,9 @@ from ecgzoo.provenance import provenance
 
 Result = TypeVar("Result")
 RESULTS = Path(__file__).parents[1] / "results"
-# what mvkt_plus.py adds; the same without a teacher tells what of it is distillation
+# what mvkt_plus.py adds; the arm without a teacher shows which part of the gain is distillation
 PLUS = {"aux_task": "all", "pretrain_epochs": 120, "window_s": 5.0, "stride_s": 2.5, "ema_decay": 0.998}
-# what came before it: whatever lead in half of twice the epochs, in place of pretraining
+# an earlier version without pretraining: twice the epochs, half of them on any lead
 LONG = {
     "aux_task": "all",
     "transforms": ("any_lead=0.7",),
@@ -52,7 +52,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "kd": {"losses": ("bce=1", "kd=1")},
     "mkd": {"losses": ("bce=1", "mkd=1")},
     "clt": {"losses": ("bce=1", "clt=0.8")},
-    # the published code: T = 1, Z kept at its first estimate, about 1,024 sampled negatives (of 1,700 drawn records)
+    # the published code: T = 1, Z fixed at its first estimate, about 1,024 sampled negatives (of 1,700 drawn records)
     "published": {"losses": ("bce=1", "mkd=1", "clt=0.8,z_momentum=1,max_rows=1700")},
     "mvkt": {"losses": ("bce=1", "mkd=1", "clt=0.8")},
     "bce plus": {"losses": ("bce=1", "aux=0.2"), **PLUS},
@@ -75,18 +75,20 @@ COMMON = Recipe(
 
 
 def main() -> None:
-    """Run what is missing of the grid."""
+    """Run the missing parts of the grid."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", help="PTB-XL's folder; the simulated cohort if not given")
+    parser.add_argument("--root", help="PTB-XL's folder (default: use the simulated cohort)")
     parser.add_argument("--leads", nargs="+", default=["I", "II", "V5"])
     parser.add_argument("--arms", nargs="+", choices=ARMS)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--output", default="runs/paper")
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--quick", action="store_true", help="two training folds, lead I; else three arms, two seeds")
+    parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
+    parser.add_argument(
+        "--quick", action="store_true", help="two training folds, lead I; default: 3 arms, 2 seeds"
+    )
     given = parser.parse_args()
     if given.root:
-        need(parser, Path(given.root) / "ptbxl_database.csv", "--root takes PTB-XL's own folder")
+        need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")
     common = (
         COMMON if given.root else replace(COMMON, data="synthetic", train_folds="1-8", val_folds="9", test_folds="10")
     )
@@ -102,7 +104,7 @@ def main() -> None:
     log = output / "results.jsonl"
     done = {(line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}
     teacher = train_teacher(common, output).config.architecture
-    # seed by seed, so that a grid that is stopped has whole seeds
+    # seed by seed, so that a stopped grid has complete seeds
     missing = [
         (common, arms[arm], teacher, arm, lead, seed, output)
         for seed in range(given.seeds or 5)
@@ -112,7 +114,7 @@ def main() -> None:
         if (arm, lead, seed) not in done
     ]
     first = {seed: (common, fields, seed, output) for _, fields, *_, seed, _ in missing if "pretrain_epochs" in fields}
-    list(in_parallel(pretrain_one, list(first.values()), given.workers))  # once a seed, for all its arms and leads
+    list(in_parallel(pretrain_one, list(first.values()), given.workers))  # once per seed, for all arms and leads
     for line in in_parallel(run_one, missing, given.workers):
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -121,7 +123,7 @@ def main() -> None:
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
-    """Mean macro AUC over the seeds of each arm and lead, and what it is to labels alone."""
+    """Mean macro AUC over the seeds of each arm and lead, and its difference from labels alone."""
     aucs: dict[tuple[str, str], list[float]] = {}
     for line in sorted(lines, key=lambda line: (line["lead"], list(ARMS).index(line["arm"]))):
         aucs.setdefault((line["lead"], line["arm"]), []).append(line["macro_auc"])
@@ -134,9 +136,9 @@ def summary(lines: list[dict[str, Any]]) -> str:
 
 
 def in_parallel(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
-    """The results of `calls` as they come; the first that fails ends it.
+    """Yield the results of `calls` as they finish; the first error stops all.
 
-    A network this small uses two cores better as two runs of one thread than as one run of two.
+    With networks this small, two runs of one thread each use two cores better than one run of two threads.
     """
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_quiet_thread) as pool:
         futures = [pool.submit(function, *call) for call in calls]
@@ -149,9 +151,9 @@ def in_parallel(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]
 
 
 def _one_quiet_thread() -> None:
-    """Prepare a worker: the bars of several runs at once would overwrite each other."""
+    """Set up a worker without output: the progress bars of parallel runs would overwrite each other."""
     torch.set_num_threads(1)
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # for as long as the process lives
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # open until the process ends
 
 
 def train_teacher(common: Recipe, output: Path) -> EcgModel:
@@ -164,7 +166,7 @@ def train_teacher(common: Recipe, output: Path) -> EcgModel:
 
 
 def pretrain_one(common: Recipe, fields: dict[str, Any], seed: int, output: Path) -> None:
-    """Pretrain what the arms with these fields start from, if that is not done."""
+    """Pretrain the student from which the arms with these fields start, unless already done."""
     recipe = replace(common, **{**fields, "losses": ("bce=1",)}, seed=seed, resume=True)
     folder = output / PRETRAINED
     Run(replace(recipe, output=folder / str(seed), pretrain_folder=folder)).pretrained()
@@ -173,7 +175,7 @@ def pretrain_one(common: Recipe, fields: dict[str, Any], seed: int, output: Path
 def run_one(
     common: Recipe, fields: dict[str, Any], teacher: str, arm: str, lead: str, seed: int, output: Path
 ) -> dict[str, Any]:
-    """Train and judge one student; its line of the results."""
+    """Train and evaluate one student; return its line of the results."""
     name = f"{arm.replace(' ', '_')}_{lead}_{seed}"
     recipe = replace(common, **fields, seed=seed, student_leads=(lead,), output=output / name)
     started = time.perf_counter()
@@ -203,7 +205,7 @@ def run_one(
 
 
 def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -> tuple[Run, EcgModel]:
-    """Train a student, with the teacher in that folder if one of its losses is not of labels alone."""
+    """Train a student, with the teacher in that folder if a loss uses a teacher."""
     distills = any(term.name not in ("bce", "aux") for term in recipe.loss_terms)
     kept = Path(recipe.output).parent / PRETRAINED
     given = replace(recipe, teacher_weights=teacher if distills else None, pretrain_folder=kept, resume=True)
@@ -212,18 +214,18 @@ def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -
 
 
 def save_scores(scores: CohortScores, path: Path) -> None:
-    """Probabilities beside labels and patients, for paired comparisons."""
+    """Write probabilities, labels and patients, for paired comparisons."""
     np.savez(path, y_score=scores.y_score, y_true=scores.y_true, patients=scores.patients)
 
 
 def need(parser: argparse.ArgumentParser, path: Path, what: str) -> None:
-    """End the command with one sentence if `path` is missing or an empty file; `what` says how to get it."""
+    """End the command with a one-line error if `path` is missing or an empty file; `what` says how to get it."""
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         parser.error(f"{path} is missing: {what}")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a results file; none if it is not there yet."""
+    """The lines of a results file; empty if the file does not exist."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 

@@ -1,11 +1,12 @@
-"""Where the truth is known: how much of a disease lies in lead I, and how much of that distillation brings over.
+"""Simulated hearts with known truth: how much of a disease is visible in lead I, and how much distillation transfers.
 
     python -m benchmarks.paper.truth
 
-20,000 simulated records. Teacher and students learn from folds 1 and 2 (4,000 records), the epoch is chosen on 9,
-judged is fold 10. What a student of lead I could learn at most is a student on labels alone that sees folds 1 to 8, and
-for longer. How much of a disease lies in a lead is its noise-free change there, root mean square over a beat, as a
-share of that in the lead where it is largest. Writes ``results/truth.json`` and ``docs/truth.png``.
+There are 20,000 simulated records. Teacher and students are trained on folds 1 and 2 (4,000 records); fold 9 is for
+choosing the epoch and fold 10 for testing. The entry "at most" estimates what a lead-I student could learn: a student
+on labels alone, trained longer and on folds 1 to 8. The share of a disease in a lead is its noise-free change there, as
+root mean square over a beat, divided by the change in the lead where it is largest. Writes ``results/truth.json`` and
+``docs/truth.png``.
 """
 
 import argparse
@@ -43,12 +44,12 @@ STUDENTS = {
 
 @cache
 def cohort() -> Cohort:
-    """The records of all runs, simulated once a process."""
+    """The records of all runs, simulated once per process."""
     return load_synthetic(task="diagnostic", num_records=20_000)
 
 
 def per_class(name: str, output: Path) -> tuple[str, dict[str, float]]:
-    """Train one network and judge it; its name, and AUC by lesion on the test fold and macro AUC."""
+    """Train and evaluate one network; return its name, and its AUC by lesion and macro AUC on the test fold."""
     recipe = TEACHER if name == "teacher" else STUDENTS[name]
     recipe = replace(recipe, output=output / name.replace(" ", "_"))
     run, student = train_student(recipe, output / "teacher" / "student", cohort())
@@ -58,10 +59,10 @@ def per_class(name: str, output: Path) -> tuple[str, dict[str, float]]:
 
 
 def main() -> None:
-    """The teacher, then its students; the figures and the plot."""
+    """Train the teacher, then its students; write the figures and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/truth"))
-    parser.add_argument("--workers", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
     given = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
     for names in (["teacher"], list(STUDENTS)):  # the students learn from the teacher
@@ -84,7 +85,7 @@ def main() -> None:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """AUC of every lesion, those that lead I sees best on the right; and the gain of distilling beside what is left."""
+    """Plot the AUC of every lesion, with the most visible in lead I on the right, and the gains from distillation."""
     from matplotlib.figure import Figure
 
     lesions = sorted(results["in_lead_i"], key=results["in_lead_i"].__getitem__)
