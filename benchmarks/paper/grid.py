@@ -83,9 +83,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--output", default="runs/paper")
     parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
-    parser.add_argument(
-        "--quick", action="store_true", help="two training folds, lead I; default: 3 arms, 2 seeds"
-    )
+    parser.add_argument("--quick", action="store_true", help="two training folds, lead I; default: 3 arms, 2 seeds")
     given = parser.parse_args()
     if given.root:
         need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")

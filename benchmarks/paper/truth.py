@@ -112,7 +112,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         gains = np.subtract(auc[arm], auc["bce"])
         below.bar(np.add(places, (number - 1.5) * width), gains, width, label=names.get(arm, f"lead I, {arm.upper()}"))
     below.axhline(0, color="grey", linewidth=1)
-    below.set_ylabel("AUC minus that of labels alone")
+    below.set_ylabel("AUC, minus labels alone")
     below.set_xticks(places, [lesion.replace(" ", "\n") for lesion in lesions], fontsize=8)
     below.legend(fontsize=8)
     figure.suptitle("Simulated hearts, mean of three seeds", fontsize=10)
