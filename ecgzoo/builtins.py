@@ -64,5 +64,5 @@ def ecgzoo_weights() -> Iterable[WeightsSpec]:
             summary=f"{config['training']['data']}/{config['task']}, "
             + (f"lead {leads[0]}" if len(leads) == 1 else f"{len(leads)} leads"),
             leads=leads,
-            default=leads == ("I",),
+            default=config["task"] == "superdiagnostic",
         )

@@ -76,7 +76,8 @@ class WeightsSpec(Spec):
 
     Attributes:
         leads: those that the weights were trained on, in the spelling of ``ecgzoo.signal``.
-        default: whether ``pretrained=True`` means these where no leads are named.
+        default: whether ``pretrained=True`` means these for their leads. Where no leads are named, it means the default
+            of fewest leads.
     """
 
     leads: tuple[str, ...] = ()

@@ -68,7 +68,10 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
         tags = [found for found in entries if found.spec.name.startswith(f"{backbone.spec.name}.")]
         tags = [found for found in tags if found.distribution == backbone.distribution] or tags
         for_leads = [found for found in tags if leads and found.spec.leads == tuple(leads)]
-        chosen = for_leads or [found for found in tags if found.spec.default] or tags
+        chosen = for_leads or tags
+        chosen = [found for found in chosen if found.spec.default] or chosen
+        fewest = min((len(found.spec.leads) for found in chosen), default=0)
+        chosen = [found for found in chosen if len(found.spec.leads) == fewest]
         if len({found.distribution for found in chosen}) > 1:
             choices = ", ".join(found.name for found in chosen)
             raise AmbiguousNameError(f"Several distributions provide weights of {name}; name one: {choices}.")
