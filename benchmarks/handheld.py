@@ -1,13 +1,14 @@
-"""Do the students hold on devices and people that they never saw?
+"""How well do the students work on devices and people that they have not seen?
 
     python -m benchmarks.handheld --root PTBXL --data DIR
 
-Three questions, each for the packaged students of lead I, and none of them used to choose anything:
+The packaged students of lead I are tested on three data sets. Nothing was chosen on these results.
 
-- the handheld recordings of the AF Challenge 2017 (DIR/af2017): atrial fibrillation or flutter against normal, against
-  normal and other rhythms, and against everything; normal against the rest; with and without the quality check;
-- twelve-lead recordings of another hospital (DIR/cpsc2018), of which the student sees lead I;
-- PTB-XL's fold 9 as a handheld distorts it: macro AUC, and in how many records any finding changes.
+- The handheld recordings of the AF Challenge 2017 (DIR/af2017): atrial fibrillation or flutter against normal, against
+  normal and other rhythms, and against everything; normal against the rest; with and without the quality check.
+- Lead I of twelve-lead recordings from another hospital (DIR/cpsc2018).
+- PTB-XL's fold 9 with the distortions of a handheld device: macro AUC, and the share of records in which any finding
+  changes.
 
 Writes results/handheld.json and docs/handheld.png; `python docs/figures.py` writes the tables.
 """
@@ -36,36 +37,36 @@ STUDENTS = ("xresnet1d18.ptbxl_rhythm_i", "xresnet1d18.ptbxl_all_i", "xresnet1d1
 FOLD = 9
 SEED = 0
 AT_ONCE = 64
-AF, NORMAL = "AFIB_AFLT", ("SR", "NORM")  # the first of NORMAL that a student has
-# CPSC's names, and PTB-XL's statements that mean the same
+AF, NORMAL = "AFIB_AFLT", ("SR", "NORM")  # a student's class for normal is the first of NORMAL that it has
+# CPSC's names, and the PTB-XL statements with the same meaning
 CPSC = {"AF": ("AFIB", "AFLT"), "LBBB": ("CLBBB", "ILBBB"), "RBBB": ("CRBBB", "IRBBB"), "I-AVB": ("1AVB",)}
 Signals = np.ndarray  # millivolts [records, leads, samples] at 100 Hz
 RATE_HZ = 100.0
 
 
 def wander(x: Signals) -> Signals:
-    """0.5 mV of 0.3 Hz, in a phase drawn for each record."""
+    """Add a sine of 0.5 mV at 0.3 Hz, with a random phase for each record."""
     phase = np.random.default_rng(SEED).uniform(0, 2 * np.pi, (len(x), 1, 1))
     return np.asarray(x + 0.5 * np.sin(2 * np.pi * 0.3 * np.arange(x.shape[2]) / RATE_HZ + phase))
 
 
 def noise(x: Signals) -> Signals:
-    """White noise of a tenth of the record's own deviation."""
+    """Add white noise with a tenth of the record's standard deviation."""
     return np.asarray(x + 0.1 * x.std(2, keepdims=True) * np.random.default_rng(SEED).standard_normal(x.shape))
 
 
 def band(x: Signals) -> Signals:
-    """What a handheld keeps: 0.5 to 40 Hz, without phase."""
+    """Keep the frequency band of a handheld device, 0.5 to 40 Hz, with a zero-phase filter."""
     return np.asarray(sosfiltfilt(butter(2, (0.5, 40), "bandpass", fs=RATE_HZ, output="sos"), x))
 
 
 def clock(share: float) -> Callable[[Signals], Signals]:
-    """A clock that is off: the same heart in more samples, or in fewer; no more than before are kept."""
+    """Simulate a wrong clock: resample to more or fewer samples, and keep at most the original number."""
     return lambda x: np.asarray(resample(x, round(x.shape[2] * (1 + share)), axis=2))[:, :, : x.shape[2]]
 
 
 def gain(factor: float) -> Callable[[Signals], Signals]:
-    """Another amplitude."""
+    """Multiply the amplitude by a factor."""
     return lambda x: factor * x
 
 
@@ -96,19 +97,19 @@ def auc(true: np.ndarray, score: np.ndarray) -> dict[str, Any]:
 
 
 def column(model: EcgModel, probabilities: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """The chance of any of the classes `names`, from probabilities ``[n, C]``."""
+    """The probability of any of the classes `names`, from probabilities ``[n, C]``."""
     return with_aggregates(probabilities, model.config.classes, {"any": names})[:, -1]
 
 
 def scored(model: EcgModel, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities ``[n, C]``, whatever the quality, and which records the quality check lets through."""
+    """Probabilities ``[n, C]`` of all records, and which records pass the quality check."""
     said = [model.predict(record, insist=True) for record in track(records, model.config.task or "")]
     readable = np.array([not any(note.startswith("unreadable") for note in one.notes) for one in said])
     return np.array([one.probabilities for one in said])[:, : model.num_classes], readable
 
 
 def af2017(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any]]:
-    """Its lead is taken for lead I: a handheld's electrodes are in the two hands."""
+    """Rows for af2017; its lead is treated as lead I, because the electrodes are held in both hands."""
     with (folder / "REFERENCE.csv").open(encoding="utf-8", newline="") as file:
         names, kinds = map(np.array, zip(*csv.reader(file), strict=True))
     records = [replace(ecgzoo.read_record(folder / name), leads=("I",)) for name in names]
@@ -136,7 +137,7 @@ def af2017(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any]]
 
 
 def cpsc2018(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any]]:
-    """Labels that a student has, against all other recordings."""
+    """Rows for cpsc2018: each label that a student has, against all other recordings."""
     headers = sorted(folder.glob("*.hea"))
     records = [ecgzoo.read_record(header.with_suffix("")) for header in headers]
     said = [
@@ -163,7 +164,7 @@ def cpsc2018(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any
 
 
 def distorted(models: Mapping[str, EcgModel], root: Path) -> list[dict[str, Any]]:
-    """Macro AUC on the fold, and the share of records in which any finding is another than as recorded."""
+    """Macro AUC on the fold, and the share of records in which any finding differs from the undistorted record."""
     rows = []
     for tag, model in models.items():
         cohort = ecgzoo.load_cohort("ptbxl", root, model.config.task)
@@ -192,10 +193,10 @@ def distorted(models: Mapping[str, EcgModel], root: Path) -> list[dict[str, Any]
 
 
 def main() -> None:
-    """Ask all three questions."""
+    """Test the students on all three data sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds af2017 and cpsc2018")
+    parser.add_argument("--data", type=Path, required=True, help="folder that contains af2017 and cpsc2018")
     given = parser.parse_args()
     models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in STUDENTS if tag in ecgzoo.list_pretrained()}
     rows = distorted(models, given.root)
@@ -206,7 +207,7 @@ def main() -> None:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """What each distortion costs, by student."""
+    """Plot the loss of macro AUC for each distortion and student."""
     from matplotlib.figure import Figure
 
     students = list(dict.fromkeys(row["student"] for row in rows))
@@ -221,8 +222,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         flips.barh(place, [100 * own[name]["finding changed"] for name in names], height=0.22)
     cost.set_yticks(range(len(names)), names)
     cost.invert_yaxis()
-    cost.set_xlabel("macro AUC that is lost")
-    flips.set_xlabel("records with another finding, %")
+    cost.set_xlabel("loss of macro AUC")
+    flips.set_xlabel("records with a changed finding, %")
     cost.legend(fontsize=8)
     figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
 
