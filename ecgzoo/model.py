@@ -268,13 +268,13 @@ class EcgModel(nn.Module):
         return found
 
     def predict(self, record: Record | str | Path, *, insist: bool = False) -> Prediction:
-        """Apply the model to one record or WFDB file: its own leads by name, rate, normalization and windows.
+        """Apply the model to one record or file: its own leads by name, rate, normalization and windows.
 
         Windows whose signal quality is too low (`ecgzoo.signal.quality`) take no part. Where too few are left, the
         answer is that the record is unreadable, with the reason and no probability.
 
         Args:
-            record: the recording, or where it is.
+            record: the recording (of an array: `Record.from_array`), or where it is.
             insist: read every window of an unreadable record all the same; a note says so.
 
         Raises:
@@ -286,6 +286,11 @@ class EcgModel(nn.Module):
             raise WeightsError(
                 f"{config.architecture} has random weights and no classes, so its output means nothing; "
                 "create it with pretrained=, or train it"
+            )
+        if not isinstance(record, Record | str | Path):
+            raise SignalError(
+                f"expected a Record or the path of a recording, got a {type(record).__name__}; of an array, make one: "
+                "ecgzoo.Record.from_array(signal, leads=['I'], rate_hz=500, units='mV')"
             )
         if not isinstance(record, Record):
             record = read_record(record)

@@ -9,7 +9,7 @@ import sys
 from argparse import ArgumentParser
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, plugins, predict, pull, push, recipes
+from ecgzoo.cli import evaluate, info, listing, plugins, predict, pull, push, reading, recipes
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -46,7 +46,7 @@ def main() -> None:
     try:
         given.run(given)
     except EcgZooError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {reading.said(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)
