@@ -16,7 +16,7 @@ HEAD_BYTES = 4096
 def read_record(
     path: str | Path,
     *,
-    leads: str | Sequence[str] | None = None,
+    leads: int | str | Sequence[str] | None = None,
     units: str | None = None,
     rate_hz: float | None = None,
 ) -> Record:
@@ -26,7 +26,8 @@ def read_record(
 
     Args:
         path: the file, or a WFDB record with or without its suffix.
-        leads: names of the channels, in order, where the file does not say, or says them otherwise.
+        leads: names of the channels, in order, where the file does not say, or says them otherwise; as for
+            `resolve_leads`, so 12 is the twelve leads in their usual order.
         units: of the samples, where the file does not say.
         rate_hz: samples per second, where the file does not say.
 

@@ -55,8 +55,8 @@ def said(error: EcgZooError) -> str:
         return str(error)
     channel = next((name for name in error.channels if known_lead(name) is None), None)
     remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
-    remedies += ["--leads with a name for each channel, in order, if they are named wrongly"]
-    if set(error.missing) <= set(LEAD_SETS[6]):
+    remedies += ["--leads with a name for each channel, in order, if they have other names"]
+    if set(error.missing) <= set(LEAD_SETS[6]) and len(set(error.channels) & set(LEAD_SETS[6])) > 1:
         remedies += ["--derive for a limb lead that follows from two others"]
     return printable(f"{error.problem} Pass {', or '.join(remedies)}.")
 

@@ -1,6 +1,7 @@
 """Files of base readers as people have them: round trips, headers, decimal signs, and one sentence for each bad one."""
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_a_real_text_export(test_data: Path) -> None:
     path = test_data / "formats/txt-testing_ecg.txt"
     with pytest.raises(SignalError, match="12 channels"):
         read_record(path)
-    record = read_record(path, leads=12, units="uV", rate_hz=500)  # type: ignore[arg-type] # as resolve_leads takes it
+    record = read_record(path, leads=12, units="uV", rate_hz=500)
     assert record.signal.shape == (12, 5000)
     np.testing.assert_allclose(record.signal[:, 0] * 1000, [19, -19, -39, 0, 29, -29, 9, 9, 9, 9, -9, -19], atol=1e-4)
     assert record.einthoven_problem() is None
@@ -198,7 +199,7 @@ def test_any_delimiter_and_decimal_sign(
         (",time_s,AVR_mV\n0,0.0,1\n1,0.1,2\n", ("aVR",), 10, 1),
         ("# a logger's file\n# II (mV) ECG1 (mV)\n1 2\n3 4\n", ("II", "ECG1"), None, 1),
         ("I (mV);II (mV);\n1;2;\n,5;;\n", ("I", "II"), None, 1),
-        ("\ufeffI (mV)\n1,0\n2\n", ("I",), None, 1),
+        ("\ufeffI (mV)\n1,0\n-2\n", ("I",), None, 1),
     ],
 )
 def test_headers(tmp_path: Path, text: str, leads: tuple[str, ...], rate_hz: float | None, first: float) -> None:
@@ -300,7 +301,9 @@ def test_a_bad_npz_is_one_sentence(
         read_record(tmp_path / "strip.npz", **given)  # type: ignore[arg-type] # by the table
 
 
-@pytest.mark.parametrize("shape", ["(2, 10)", "(-2, -5)", "(10**9, 10**9)", "(2,) * 10**9", "2", "()", "('a',)"])
+@pytest.mark.parametrize(
+    "shape", ["(2, 10)", "(-2, -5)", "(10**9, 10**9)", "(2,) * 10**9", "2", "()", "('a',)", "(" * 90, "'\\n'"]
+)
 def test_an_npy_header_that_lies(tmp_path: Path, shape: str) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
     (tmp_path / "strip.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8))
@@ -387,6 +390,20 @@ def test_too_short_and_fifteen_leads(tmp_path: Path, student: EcgModel) -> None:
         assert found.leads == names
         with pytest.raises(SignalError, match=r"fewer than a window"):
             student.predict(found)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_memory_is_bounded_by_the_files_size(tmp_path: Path, name: str) -> None:
+    write, given = WRITERS[name]
+    path = write(tmp_path / "strip", beats(seconds=60, rate_hz=500))
+    read_record(path, **given)  # type: ignore[arg-type] # by the format; imports take memory once
+    tracemalloc.start()
+    try:
+        read_record(path, **given)  # type: ignore[arg-type] # as above
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * path.stat().st_size + 2**20
 
 
 def test_a_folder_is_no_recording(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from ecgzoo.signal.units import per_millivolt
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _MOST_COLUMNS = 1000
+_LONGEST_NAME = 200
 _LOOKED_AT = 50  # rows that the layout is read off
 _COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
 
@@ -89,7 +90,7 @@ class CsvReader(Reader):
         del content
         numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))
         del data
-        notes = [f"{layout.skipped} lines above the numbers were not read."] if layout.skipped else []
+        notes = [f"{layout.skipped} line(s) above the numbers were not read."] if layout.skipped else []
         if layout.header is None:
             names = names_of(path, None, leads, layout.columns)
             scale = scale_of(path, None, units)
@@ -228,8 +229,9 @@ def _names(line: str, delimiter: str | None, columns: int) -> list[str] | None:
 
 
 def _name_and_unit(text: str) -> tuple[str, str | None]:
-    match = _NAME_AND_UNIT.fullmatch(text.strip())
-    name, unit = (match["name"].strip(), match["unit"]) if match else (text.strip(), None)
+    text = " ".join(text.split())[:_LONGEST_NAME]
+    match = _NAME_AND_UNIT.fullmatch(text)
+    name, unit = (match["name"], match["unit"]) if match else (text, None)
     stem, _, last = name.rpartition("_")
     if unit is None and stem and (per_millivolt(last) or (stem.casefold() in _TIMES and last.casefold() in _SECONDS)):
         return stem, last  # I_mV, time_s
@@ -249,5 +251,5 @@ def _cleaned(path: Path, data: bytes, delimiter: str | None) -> bytes:
         data = with_points(path, data)
     if delimiter:
         mark = re.escape(delimiter.encode())
-        data = re.sub(rb"(?m)(?<=" + mark + rb")[ ]*(?=" + mark + rb"|\r?$)|^(?=" + mark + rb")", b"nan", data)
+        data = re.sub(rb"(?m)(?<=" + mark + rb")[ ]*(?=" + mark + rb"|$)|^(?=" + mark + rb")", b"nan", data)
     return data

@@ -4,6 +4,7 @@ import io
 import lzma
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MOST_COMPRESSED = (1 << 24, 50)  # bytes of what is unpacked: so many at least, and so many a byte of the file
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+_NO_HEADER = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)  # numpy reads it as Python's literals
 _RATES, _MOST_ARRAYS, _NAMES_BYTES = ("rate_hz", "fs"), 100, 1 << 16
 
 
@@ -84,7 +86,7 @@ def _array(path: Path, content: bytes) -> np.ndarray:
     try:
         read_header = _HEADERS[np.lib.format.read_magic(file)]
         shape, in_columns, dtype = read_header(file)
-    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+    except (*_NO_HEADER, ArithmeticError, RecursionError, MemoryError) as error:
         fail(path, f"is no array of numbers that numpy wrote ({type(error).__name__}); save it anew", error)
     if dtype.kind not in "fiuU" or dtype.hasobject:
         fail(path, f"holds {dtype}, expected floats or integers; save the numbers alone")

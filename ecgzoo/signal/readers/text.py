@@ -14,6 +14,7 @@ HEAD_CHARACTERS = 1 << 16  # within which the numbers must begin
 NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:[.,]\d{0,40})?|[.,]\d{1,40})(?:[eE][+-]?\d{1,3})?|[+-]?nan", re.IGNORECASE)
 """A number with a decimal point or comma; none with thousands separators."""
 
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -42,12 +43,13 @@ def head_lines(content: bytes) -> list[str]:
 
 
 def body(content: bytes, lines: int) -> bytes:
-    """What follows the first `lines` lines."""
+    """What follows the first `lines` lines, each of the others ending with a line feed."""
     at = 0
     for _ in range(lines):
-        found = re.compile(rb"\r\n|\n|\r").search(content, at)
+        found = _LINE_END.search(content, at)
         at = found.end() if found else len(content)
-    return content[at:]
+    rest = content[at:]
+    return _LINE_END.sub(b"\n", rest) if b"\r" in rest else rest
 
 
 def with_points(path: Path, data: bytes) -> bytes:
