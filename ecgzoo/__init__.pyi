@@ -17,6 +17,7 @@ from .errors import AmbiguousNameError as AmbiguousNameError
 from .errors import DataError as DataError
 from .errors import EcgZooError as EcgZooError
 from .errors import EcgZooWarning as EcgZooWarning
+from .errors import MissingLeadError as MissingLeadError
 from .errors import RecipeError as RecipeError
 from .errors import RegistryError as RegistryError
 from .errors import SignalError as SignalError

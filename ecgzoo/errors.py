@@ -42,6 +42,22 @@ class SignalError(EcgZooError):
     """A recording that breaks the signal contract: leads, units, rate, length, invalid samples."""
 
 
+class MissingLeadError(SignalError):
+    """A lead that a recording has not, by its names.
+
+    Attributes:
+        problem: what is missing and what there is, without the remedy in Python that the message ends with.
+        missing: the leads that were asked for in vain.
+        channels: the names that the recording has.
+    """
+
+    def __init__(
+        self, problem: str, remedy: str = "", missing: tuple[str, ...] = (), channels: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(f"{problem} {remedy}".strip())
+        self.problem, self.missing, self.channels = problem, missing, channels
+
+
 class DataError(EcgZooError):
     """A data set that cannot be used as asked: missing files, folds, classes."""
 

@@ -271,13 +271,13 @@ class EcgModel(nn.Module):
         )
 
     def predict(self, record: Record | str | Path, *, insist: bool = False) -> Prediction:
-        """Apply the model to one record or WFDB file: its own leads by name, rate, normalization and windows.
+        """Apply the model to one record or file: its own leads by name, rate, normalization and windows.
 
         Windows whose signal quality is too low (`ecgzoo.signal.quality`) take no part. Where too few are left, the
         answer is that the record is unreadable, with the reason and no probability.
 
         Args:
-            record: the recording, or where it is.
+            record: the recording (of an array: `Record.from_array`), or where it is.
             insist: read every window of an unreadable record all the same; a note says so.
 
         Raises:

@@ -16,15 +16,18 @@ HEAD_BYTES = 4096
 def read_record(
     path: str | Path,
     *,
-    leads: str | Sequence[str] | None = None,
+    leads: int | str | Sequence[str] | None = None,
     units: str | None = None,
     rate_hz: float | None = None,
 ) -> Record:
-    """Read a recording, in millivolts, by the first registered reader that knows its format; ours come first.
+    """Read a recording, in millivolts, by the first registered reader that knows its format.
+
+    Ours are asked first, and readers that take any text or the like last (`ReaderSpec.generic`).
 
     Args:
         path: the file, or a WFDB record with or without its suffix.
-        leads: names of the channels, in order, where the file does not say, or says them otherwise.
+        leads: names of the channels, in order, where the file does not say, or says them otherwise; as for
+            `resolve_leads`, so 12 is the twelve leads in their usual order.
         units: of the samples, where the file does not say.
         rate_hz: samples per second, where the file does not say.
 
@@ -35,17 +38,31 @@ def read_record(
     if not isinstance(path, (str, os.PathLike)):
         raise SignalError(_how_to_make_a_record(path))
     path = Path(path)
+    problem = None
     try:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
-    except OSError:
-        head = b""  # a WFDB record without its suffix, or a file that is not there: the reader says which
-    names = sorted(registry.names("reader"), key=lambda name: not registry.lookup("reader", name).built_in)
+    except OSError as error:  # a WFDB record without its suffix may still be there
+        head, problem = b"", error.strerror
+    names = sorted(registry.names("reader"), key=_rank)
     # one after the other: a plugin's reader is not even imported for a file that ours knows
     chosen = next((reader for reader in map(_built, names) if reader.sniff(head, path)), None)
-    if chosen is None and os.path.exists(path):
-        raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
-    return (chosen or _built("wfdb")).read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+    if chosen is not None:
+        return chosen.read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+    if os.path.isdir(path):
+        raise SignalError(f"{path}: is a folder; pass the path of a recording in it")
+    if not os.path.exists(path):
+        raise SignalError(f"{path}: no such file, and no WFDB record of this name ({path}.hea); check the path")
+    if problem:
+        raise SignalError(f"{path}: cannot be read ({problem})")
+    if not head:
+        raise SignalError(f"{path}: is empty; fetch or export it again")
+    raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
+
+
+def _rank(name: str) -> tuple[bool, bool]:
+    found = registry.lookup("reader", name)
+    return found.spec.generic, not found.built_in
 
 
 def _how_to_make_a_record(found: object) -> str:

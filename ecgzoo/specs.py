@@ -54,7 +54,13 @@ class TransformSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSpec(Spec):
-    """A file format of recordings; ``factory() -> Reader``."""
+    """A file format of recordings; ``factory() -> Reader``.
+
+    Attributes:
+        generic: whether it takes files that a more specific reader may know; such readers are asked last.
+    """
+
+    generic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

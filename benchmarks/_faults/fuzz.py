@@ -131,6 +131,42 @@ def wfdb_records(folder: Path) -> Case:
     return case
 
 
+def strips(folder: Path) -> Case:
+    """Files of text, of numpy, and of devices: as they are mutated, with what they do not say given or not."""
+    rows = [[k / 100, (k % 80) / 50, -(k % 70) / 60] for k in range(300)]
+    text = "time (s);I (mV);II [uV]\n" + "".join(";".join(f"{x:.3f}" for x in row) + "\n" for row in rows)
+    samples = [b"%.3f" % row[1] for row in rows]
+    header = b'Name\nDevice,"Watch7,12"\nSample Rate,512 hertz\n\nLead,Lead I\nUnit,\xc2\xb5V\n\n'
+    polar = b"Phone timestamp;sensor timestamp [ns];timestamp [ms];ecg [uV]\n"
+    polar += b"".join(b"2026-07-16T21:34:53.930;%d;0.0;%d\n" % (int(1e7 * k), k) for k in range(300))
+    block = struct.pack("<4sIBHHBHI", b"fmt ", 8, 1, 300, 500, 2, 0, 0)
+    block = block[:-4] + struct.pack("<I", sum(block)) + struct.pack("<4sI", b"ecg ", 600) + bytes(604)
+    block = block[:-4] + struct.pack("<I", sum(struct.pack("<4sI", b"ecg ", 600)))
+    array = np.array(rows, np.float32).T
+    buffers = [io.BytesIO() for _ in range(3)]
+    np.save(buffers[0], array)
+    np.savez(buffers[1], signal=array, leads=["I", "II", "V1"], rate_hz=100, units="mV")
+    np.savez_compressed(buffers[2], array)
+    good = [text.encode(), text.replace(".", ",").encode(), text.replace(";", ",").encode(), text.encode("utf-16")]
+    good += [text[24:].replace(";", " ").encode(), b"I (mV)\n" + b"\n".join(samples), header + b"\n".join(samples)]
+    good += [polar, b"ALIVE\0\0\0\5\0\0\0" + block, *(buffer.getvalue() for buffer in buffers)]
+
+    def case(dice: Dice) -> None:
+        content = dice.bytes_of([dice.choice(good)] if dice.maybe(0.8) else good)
+        if dice.maybe(0.3):  # the part that says what follows
+            content = dice.bytes_of([content[:100]]) + content[100:]
+        suffix = dice.choice((".csv", ".txt", ""))
+        leads = dice.choice((None, None, None, "I", "I,II", "I,II,V1"))
+        given: Any = {"leads": leads, "rate_hz": dice.choice((None, 100)), "units": dice.choice((None, None, "mV"))}
+        dice.note(content, given, suffix)
+        path = folder / f"strip{suffix}"
+        path.write_bytes(content)
+        record = read_record(path, **given)
+        expect(not np.isinf(record.signal).any(), "infinite millivolts")
+
+    return case
+
+
 def _header(name: str, sums: str) -> bytes:
     return ("rec 2 100 300\n" + "".join(f"rec.dat {name} 1000/mV 16 {sums} {lead}\n" for lead in ("I", "II"))).encode()
 
@@ -534,6 +570,7 @@ TARGETS: dict[str, tuple[Callable[[Path], Case], int]] = {
     "calibration plot": (calibration_plots, 500),
     "safetensors": (safetensors_files, 12_000),
     "WFDB": (wfdb_records, 20_000),
+    "text, numpy and devices": (strips, 20_000),
 }
 
 

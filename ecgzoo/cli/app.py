@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, new_plugin, plugins, predict, pull, push, recipes
+from ecgzoo.cli import evaluate, info, listing, new_plugin, plugins, predict, pull, push, reading, recipes
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -54,7 +54,7 @@ def main() -> None:
     try:
         given.run(given)
     except EcgZooError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {reading.said(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ eight."""
 # Keys are casefolded, without blanks and underscores. A hyphen stays: "-aVR" is the inverted lead, not aVR.
 _ALIASES = {
     **{f"{prefix}{lead.casefold()}": lead for prefix in ("", "lead", "ecg", "ekg", "ecglead") for lead in LEADS_12},
+    **{f"d{lead.casefold()}": lead for lead in ("I", "II", "III")},  # derivación, derivação
     **{f"mdcecglead{lead.casefold()}": lead for lead in LEADS_12},  # ISO/IEEE 11073, in HL7 aECG files
     **{f"ml{lead.casefold()}": lead for lead in ("I", "II", "III")},  # modified limb leads of ambulatory recorders
     **{f"{prefix}{number}": f"V{number}" for prefix in ("mv", "mcl") for number in range(1, 7)},  # modified chest leads

@@ -26,7 +26,7 @@ LOWEST_RATE_HZ = 50.0  # a QRS complex reaches to 20 Hz; 40 would do, less a mar
 SHORTEST_S = 2.0  # of a recording; a shorter window is judged by the two seconds around it
 BLOCK_S = 60.0  # beats are compared with those of the same minute: electrodes and bodies move, memory is bounded
 TYPICAL_MV = 0.66  # height in 5-20 Hz: the median
-_UNITS = {1e6: "nanovolts", 1e3: "microvolts", 1e-3: "volts"}
+_UNITS = {1e6: ("nanovolts", "nV"), 1e3: ("microvolts", "uV"), 1e-3: ("volts", "V")}
 
 # Which way up a lead is: logistic regression without intercept on `Stretch.beat_parts`, fitted on PTB-XL's folds 1 to
 # 7, each beat as it is and inverted. The note comes below _INVERTED, chosen on fold 8: there on 0.8 % (I) and 1.2 %
@@ -68,7 +68,9 @@ def _wrong_size(height_mv: float) -> str:
     """By how much a height is no ECG's, and the unit that explains it."""
     ratio = max(height_mv, 1e-12) / TYPICAL_MV
     known = min(_UNITS, key=lambda unit: abs(math.log(ratio / unit)))
-    guess = f": {_UNITS[known]} given as millivolts?" if 0.1 < ratio / known < 10 else ""
+    name, symbol = _UNITS[known]
+    guess = f": {name} given as millivolts? Then write {symbol} into the header, or pass it as units= (--units)"
+    guess = guess if 0.1 < ratio / known < 10 else ""
     times = float(f"{known if guess else ratio:.2g}")
     return f"about {max(times, 1 / times):.7g} times too {'large' if ratio > 1 else 'small'}{guess}"
 

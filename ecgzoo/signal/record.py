@@ -1,17 +1,24 @@
 """Record: one recording in millivolts with named leads and a rate."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgzoo.errors import SignalError
-from ecgzoo.signal.leads import known_lead, resolve_leads
+from ecgzoo.errors import MissingLeadError, SignalError
+from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
+from ecgzoo.signal.units import require_voltage
+
+if TYPE_CHECKING:
+    import pandas
 
 # Einthoven and Goldberger: each derived lead as weights of (I, II).
 _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+
+_LIMB_LEADS = {"I": (1.0, 0.0), "II": (0.0, 1.0), **_DERIVED}
 
 BLOCK_SAMPLES = 1 << 18  # that are resampled at a time
 SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # no ECG has been recorded beyond
@@ -59,29 +66,127 @@ class Record:
         if np.isinf(self.signal).any():
             raise SignalError(f"{self.source}: holds infinite samples. Mark invalid samples as NaN.")
 
+    @classmethod
+    def from_array(
+        cls,
+        signal: Any,
+        *,
+        leads: int | str | Sequence[str],
+        rate_hz: float,
+        units: str = "mV",
+        source: str = "array",
+    ) -> "Record":
+        """A recording from an array.
+
+        Args:
+            signal: numbers ``[leads, samples]``, or ``[samples]`` of a single lead, of any float or integer dtype.
+            leads: a name for each row, in their order: a sequence, one string (``"I,II"``), or a number for the named
+                set of `resolve_leads`. Names that are none of the twelve leads stay as they are.
+            rate_hz: samples a second.
+            units: of the numbers: ``mV``, ``uV``, ``nV`` or ``V``.
+            source: what messages call it.
+
+        Raises:
+            SignalError: the array has another shape (``[samples, leads]``: pass its transpose) or is not of numbers, or
+                what `Record` refuses.
+        """
+        values = np.asarray(signal)
+        if isinstance(leads, int) or (isinstance(leads, str) and leads.strip().isdecimal()):
+            leads = resolve_leads(leads)
+        names = tuple(name.strip() for name in leads.split(",")) if isinstance(leads, str) else tuple(leads)
+        scale = require_voltage(units, source)
+        if values.dtype.kind not in "fiu":
+            raise SignalError(f"{source}: expected an array of floats or integers, got {values.dtype}.")
+        if values.ndim == 1 and len(names) == 1:
+            values = values[None]
+        if values.ndim == 2 and values.shape[0] != len(names) == values.shape[1]:
+            raise SignalError(
+                f"{source}: expected [leads, samples], got {list(values.shape)} for {len(names)} leads, which is "
+                "[samples, leads]; transpose it (signal.T)."
+            )
+        if values.ndim != 2 or values.shape[0] != len(names):
+            raise SignalError(
+                f"{source}: expected [leads, samples] with a row for each of {len(names)} leads "
+                f"({', '.join(names[:20])}), got {list(values.shape)}; pass leads= with one name a row (on the command "
+                "line --leads)."
+            )
+        millivolts = np.empty(values.shape, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused
+            np.divide(values, scale, out=millivolts, dtype=np.float64, casting="unsafe")
+        return cls(millivolts, names, float(rate_hz), source)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A pandas table: a column of float32 millivolts per lead, the index ``time_s`` in seconds from the start.
+
+        ``record.to_frame().to_csv(path)`` writes a file that `read_record` reads with ``units="mV"``.
+        """
+        import pandas
+
+        seconds = pandas.Index(np.arange(self.signal.shape[1]) / self.rate_hz, name="time_s")
+        return pandas.DataFrame(self.signal.T, index=seconds, columns=list(self.leads))
+
+    def rename(self, names: Mapping[str, str]) -> "Record":
+        """The record with other names for some channels: ``record.rename({"ECG": "I"})``.
+
+        Raises:
+            SignalError: no channel has the old name, the new one is none of the twelve leads, or two would be the same.
+        """
+        unknown = [name for name in names if (known_lead(name) or name) not in self.leads]
+        if unknown:
+            raise SignalError(
+                f"{self.source}: no channel {', '.join(unknown)} to rename; it has {', '.join(self.leads)}."
+            )
+        new = {known_lead(old) or old: canonical_lead(lead) for old, lead in names.items()}
+        return replace(self, leads=tuple(new.get(name, name) for name in self.leads))
+
+    def derive(self, leads: int | str | Sequence[str] = 6) -> "Record":
+        """The record with those of `leads` added that it has not and that follow from two limb leads that it has.
+
+        Any two of I, II, III, aVR, aVL and aVF give the other four (Einthoven, Goldberger); the first two of that order
+        are taken, and a note says which. Leads that do not follow are not added. Nothing that was recorded is changed.
+
+        Args:
+            leads: as for `resolve_leads`; the six limb leads if not given.
+        """
+        recorded = [name for name in _LIMB_LEADS if name in self.leads][:2]
+        wanted = [name for name in resolve_leads(leads) if name in _LIMB_LEADS and name not in self.leads]
+        if len(recorded) < 2 or not wanted:
+            return self
+        rows = [self._derived(name, recorded) for name in wanted]
+        note = f"{', '.join(wanted)} derived from {' and '.join(recorded)}."
+        return replace(
+            self, signal=np.vstack([self.signal, *rows]), leads=(*self.leads, *wanted), notes=(*self.notes, note)
+        )
+
     def select(self, leads: int | str | Sequence[str], derive: bool = False) -> "Record":
         """The record with these leads, by name, in this order.
 
         Args:
             leads: as for ``resolve_leads``.
-            derive: compute missing III, aVR, aVL and aVF from I and II; a note says so.
+            derive: compute missing limb leads from two others, as `derive` does; a note says so.
 
         Raises:
-            SignalError: a lead is unknown, or neither there nor derivable.
+            MissingLeadError: a lead is neither there nor derivable.
+            SignalError: a lead is unknown.
         """
         names = resolve_leads(leads)
-        derived = [name for name in names if derive and name in _DERIVED and name not in self.leads]
-        missing = [name for name in names if name not in self.leads and name not in derived]
-        missing += [name for name in ("I", "II") if derived and name not in self.leads and name not in missing]
+        record = self.derive(names) if derive else self
+        missing = tuple(name for name in names if name not in record.leads)
         if missing:
-            raise SignalError(
-                f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}. Choose among those"
-                + ("" if derive else ", or derive=True for III, aVR, aVL and aVF from I and II")
-                + ". If a channel is that lead under another name, say so with dataclasses.replace(record, leads=...)."
+            # of a derived lead, what it would take
+            limb = [name for name in missing if derive and name in _LIMB_LEADS]
+            needs = f" {', '.join(limb)} would follow from two of {', '.join(LEAD_SETS[6])}." if limb else ""
+            raise MissingLeadError(
+                f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}.{needs}",
+                "Choose among those"
+                + ("" if derive else ", or derive=True for limb leads that follow from two others")
+                + ". If a channel is that lead under another name, say so: "
+                f"record.rename({{{_channel(self.leads)!r}: {missing[0]!r}}}).",
+                missing,
+                self.leads,
             )
-        rows = [self._derived(name) if name in derived else self._row(name) for name in names]
-        notes = (f"{', '.join(derived)} derived from I and II.",) if derived else ()
-        return replace(self, signal=np.stack(rows), leads=names, notes=self.notes + notes)
+        rows = [record._row(name) for name in names]
+        return replace(record, signal=np.stack(rows), leads=names)
 
     def resample(self, rate_hz: float) -> "Record":
         """The record at `rate_hz` samples a second, behind the anti-alias filter of ``scipy.signal.resample_poly``.
@@ -165,7 +270,7 @@ class Record:
             SignalError: one of the six limb leads is missing.
         """
         limb = self.select(6)
-        breaches = np.stack([limb._row(name) - limb._derived(name) for name in _DERIVED])
+        breaches = np.stack([limb._row(name) - limb._derived(name, ("I", "II")) for name in _DERIVED])
         return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
 
     def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
@@ -211,7 +316,13 @@ class Record:
         row: np.ndarray = self.signal[self.leads.index(name)]
         return row
 
-    def _derived(self, name: str) -> np.ndarray:
-        of_i, of_ii = _DERIVED[name]
-        row: np.ndarray = of_i * self._row("I") + of_ii * self._row("II")
+    def _derived(self, name: str, recorded: Sequence[str]) -> np.ndarray:
+        """Limb lead `name` from two others."""
+        weights = np.linalg.solve(np.array([_LIMB_LEADS[lead] for lead in recorded]).T, _LIMB_LEADS[name]).tolist()
+        row: np.ndarray = weights[0] * self._row(recorded[0]) + weights[1] * self._row(recorded[1])
         return row
+
+
+def _channel(names: Sequence[str]) -> str:
+    """The channel that an example renames: the first that is no lead, if there is one."""
+    return next((name for name in names if known_lead(name) is None), names[0])

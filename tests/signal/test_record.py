@@ -46,7 +46,7 @@ def test_select_names_what_the_record_has():
         record.select("I")
     with pytest.raises(SignalError, match=r"no lead aVR.*derive=True"):
         record.select("aVR")
-    with pytest.raises(SignalError, match="no lead I;"):
+    with pytest.raises(SignalError, match="no lead aVR; it has II, RESP. aVR would follow from two of I, II"):
         record.select("aVR,II", derive=True)
 
 

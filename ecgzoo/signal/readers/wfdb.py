@@ -21,9 +21,9 @@ from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
+from ecgzoo.signal.units import per_millivolt
 
 _SUFFIXES = (".hea", ".dat", ".mat")
-_UNITS_PER_MILLIVOLT = {"mv": 1.0, "uv": 1e3, "μv": 1e3, "nv": 1e6, "v": 1e-3}  # casefold() turns both micro signs to μ
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
 _GAINS = (1e-3, 1e12)  # digital units a millivolt, of the coarsest and the finest recorder imaginable
 
@@ -145,7 +145,7 @@ def read_wfdb(path: str | Path) -> Record:
     kept: list[tuple[_Channel, np.ndarray]] = []
     for channel, samples in zip(channels, digital, strict=True):
         problem = None
-        if channel.units.casefold() not in _UNITS_PER_MILLIVOLT:
+        if per_millivolt(channel.units) is None:
             problem = f"its unit {channel.units!r} is not a voltage"
         elif channel.frame != reference.frame:
             problem = (
@@ -157,11 +157,11 @@ def read_wfdb(path: str | Path) -> Record:
         if problem:
             notes.append(f"Channel {channel.name} left out: {problem}.")
             continue
-        per_millivolt = _per_millivolt(channel)
-        if not _GAINS[0] <= abs(per_millivolt) <= _GAINS[1]:
+        digital_per_millivolt = _digital_per_millivolt(channel)
+        if not _GAINS[0] <= abs(digital_per_millivolt) <= _GAINS[1]:
             _fail(
                 header.path,
-                f"channel {channel.name} has {per_millivolt:g} digital units per mV; expected {_GAINS[0]:g} to "
+                f"channel {channel.name} has {digital_per_millivolt:g} digital units per mV; expected {_GAINS[0]:g} to "
                 f"{_GAINS[1]:g}. Correct its gain.",
             )
         if channel.gain is None:
@@ -352,8 +352,8 @@ def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
     return []
 
 
-def _per_millivolt(channel: _Channel) -> float:
-    return (channel.gain or _DEFAULT_GAIN) * _UNITS_PER_MILLIVOLT[channel.units.casefold()]
+def _digital_per_millivolt(channel: _Channel) -> float:
+    return (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
 
 
 def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> None:
@@ -361,7 +361,7 @@ def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> N
     invalid = _FORMATS[channel.format][1]
     for start in range(0, len(samples), _BLOCK):
         block = samples[start : start + _BLOCK]
-        millivolts = (block.astype(np.float64) - channel.baseline) / _per_millivolt(channel)
+        millivolts = (block.astype(np.float64) - channel.baseline) / _digital_per_millivolt(channel)
         if invalid is not None:
             millivolts[block == invalid] = np.nan
         out[start : start + _BLOCK] = millivolts

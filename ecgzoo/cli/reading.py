@@ -1,0 +1,71 @@
+"""Reading a recording as a command is told to: the flags that commands share, and remedies in their terms.
+
+reading.add_arguments(parser)
+record = reading.read(path, given, model.config.leads)
+"""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecgzoo.errors import EcgZooError, MissingLeadError, SignalError, printable
+from ecgzoo.recordings import read_record
+from ecgzoo.signal import LEAD_SETS, Record, canonical_lead, known_lead
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The flags that `read` takes."""
+    group = parser.add_argument_group("recordings that do not say everything")
+    group.add_argument("--leads", metavar="I,II", help="names of the channels, in order")
+    group.add_argument("--rate", type=float, metavar="HZ", help="samples a second")
+    group.add_argument("--units", metavar="UNIT", help="of the samples: mV, uV, nV or V")
+    group.add_argument(
+        "--rename",
+        type=_renaming,
+        action="append",
+        default=[],
+        metavar="ECG=I",
+        help="channel ECG is lead I; may be repeated",
+    )
+    group.add_argument(
+        "--derive", action="store_true", help="compute limb leads that are missing from two that are there"
+    )
+
+
+def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> Record:
+    """The recording at `path`, by the flags of `add_arguments`.
+
+    Args:
+        path: as for `read_record`.
+        given: the parsed command line.
+        wanted: leads that ``--derive`` adds if they are missing; all limb leads if not given.
+
+    Raises:
+        SignalError: as `read_record`, or no channel has a name that ``--rename`` changes.
+    """
+    record = read_record(path, leads=given.leads, units=given.units, rate_hz=given.rate)
+    if given.rename:
+        record = record.rename(dict(given.rename))
+    return record.derive(wanted or LEAD_SETS[6]) if given.derive else record
+
+
+def said(error: EcgZooError) -> str:
+    """What a command prints of an error: one line, whose remedies are the command's flags, not Python's."""
+    if not isinstance(error, MissingLeadError) or not error.missing:
+        return str(error)
+    channel = next((name for name in error.channels if known_lead(name) is None), None)
+    remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
+    remedies += ["--leads with a name for each channel, in order, if they have other names"]
+    if set(error.missing) <= set(LEAD_SETS[6]) and len(set(error.channels) & set(LEAD_SETS[6])) > 1:
+        remedies += ["--derive for a limb lead that follows from two others"]
+    return printable(f"{error.problem} Pass {', or '.join(remedies)}.")
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    channel, _, lead = text.rpartition("=")
+    if not channel:
+        raise ArgumentTypeError(f"expected CHANNEL=LEAD, such as ECG=I, got {text!r}")
+    try:
+        return channel, canonical_lead(lead)
+    except SignalError as error:
+        raise ArgumentTypeError(str(error)) from error

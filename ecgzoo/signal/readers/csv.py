@@ -1,0 +1,255 @@
+"""Reading text: CSV, TSV, columns between blanks; the numbers of a spreadsheet, a logger or `Record.to_frame`.
+
+A line is a sample, a column a lead. What stands above the numbers may name the columns (``II (mV)``, ``II [uV]``), with
+the units in a line of their own as in the exports of PhysioNet's rdsamp. Columns are between tabs, semicolons, bars,
+commas or blanks; the decimal sign is a point, or a comma where columns are not between commas.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.contract import Reader
+from ecgzoo.signal.readers.given import (
+    content_of,
+    fail,
+    millivolts_of,
+    names_of,
+    rate_of,
+    rate_of_times,
+    scale_of,
+)
+from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, head_lines, table, with_points
+from ecgzoo.signal.record import Record
+from ecgzoo.signal.units import per_millivolt
+
+_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
+_MOST_COLUMNS = 1000
+_LONGEST_NAME = 200
+_LOOKED_AT = 50  # rows that the layout is read off
+_COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
+
+_NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?")
+_TIMES = {"time", "elapsed time", "elapsed_time", "zeit", "temps", "tiempo", "tempo"}
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "μs", "microsecond", "microseconds"), 1e-6),
+}
+_COUNTS = {"", "index", "sample", "samples", "sample #", "sample number"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a text is laid out.
+
+    Attributes:
+        above: lines above the numbers.
+        delimiter: between columns; None for blanks.
+        columns: how many there are.
+        header: a text for each column; None where nothing names them.
+        skipped: lines above that say nothing to this reader.
+    """
+
+    above: int
+    delimiter: str | None
+    columns: int
+    header: list[str] | None
+    skipped: int
+
+
+class CsvReader(Reader):
+    """Text: rows of numbers, with or without a header."""
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether it is text that has a row of numbers, or may have one by its name."""
+        text = as_utf8(head)
+        if not text or text.lstrip()[:1] in (b"<", b"{"):
+            return False
+        return path.suffix.lower() in _SUFFIXES or any(_fields(line) for line in head_lines(text)[:-1])
+
+    def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
+        """Columns of leads, in millivolts.
+
+        A column of times gives the rate; it is known by a header that says its unit (``time (s)``, ``time_ms``). A
+        column that counts the samples is left out, and so is, with a note, one that is no voltage. Empty fields and
+        ``nan`` are invalid samples.
+
+        Raises:
+            SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
+                rows are not all numbers, or not evenly spaced in time.
+        """
+        content = as_utf8(content_of(path))
+        if content is None:
+            fail(path, "is not text; pass a file that is")
+        layout = _layout(path, content, None if leads is None else len(leads))
+        data = _cleaned(path, body(content, layout.above), layout.delimiter)
+        del content
+        numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))
+        del data
+        notes = [f"{layout.skipped} line(s) above the numbers were not read."] if layout.skipped else []
+        if layout.header is None:
+            names = names_of(path, None, leads, layout.columns)
+            scale = scale_of(path, None, units)
+            rate = rate_of(path, None, rate_hz)
+            millivolts = millivolts_of(list(numbers.T), [scale] * layout.columns)
+            return Record(millivolts, names, rate, str(path), tuple(notes))
+
+        said_rate: float | None = None
+        kept: list[tuple[int, str, str | None]] = []
+        for number, text in enumerate(layout.header):
+            name, unit = _name_and_unit(text)
+            column = numbers[:, number]
+            if name.casefold() in _TIMES:
+                if said_rate is None and unit is not None and unit.casefold() in _SECONDS:
+                    said_rate = rate_of_times(path, column * _SECONDS[unit.casefold()])
+                elif rate_hz is None:
+                    fail(
+                        path,
+                        f"column {text!r} does not say its unit; name it 'time (s)' or 'time (ms)', or pass rate_hz= "
+                        "(on the command line --rate)",
+                    )
+                continue
+            if name.casefold() in _COUNTS and known_lead(name) is None and _counts(column):
+                continue
+            if unit is not None and per_millivolt(unit) is None:
+                if known_lead(name):
+                    fail(path, f"lead {name}: its unit {unit!r} is not a voltage; correct the header")
+                notes.append(f"Column {name} left out: its unit {unit!r} is not a voltage.")
+                continue
+            kept.append((number, name, unit))
+        if not kept:
+            fail(path, "no column is a lead; name one in the header, such as 'II (mV)'")
+        said = [name for _, name, _ in kept]
+        names = names_of(path, None if "" in said else said, leads, len(kept))
+        scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
+        millivolts = millivolts_of([numbers[:, number] for number, *_ in kept], scales)
+        return Record(millivolts, names, rate_of(path, said_rate, rate_hz), str(path), tuple(notes))
+
+
+def _delimiter(line: str) -> str | None:
+    """What stands between the columns of a row of numbers."""
+    line = re.sub('"[^"]*"', "0", line).strip()
+    for delimiter in "\t;|":
+        if delimiter in line:
+            return delimiter
+    return "," if "," in line and all(not field.split()[1:] for field in line.split(",")) else None
+
+
+def _split(line: str, delimiter: str | None) -> list[str]:
+    if '"' in line and delimiter:
+        quoted = re.findall(
+            rf'\s*"([^"]*)"\s*(?:{re.escape(delimiter)}|$)|([^{re.escape(delimiter)}]*)(?:{re.escape(delimiter)}|$)',
+            line,
+        )
+        fields = [one or other for one, other in quoted[:-1]]
+    else:
+        fields = line.split(delimiter)
+    return [field.strip().strip("\"'").strip() for field in fields]
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a line that is a row of numbers, some of which may be empty; none of any other line."""
+    fields = _split(line, _delimiter(line))
+    full = [field for field in fields if field]
+    return fields if full and all(NUMBER.fullmatch(field) for field in full) else []
+
+
+def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
+    lines = head_lines(content)
+    above = next((number for number, line in enumerate(lines) if _fields(line)), None)
+    if above is None:
+        fail(
+            path,
+            "has no line of numbers in its first 64 KiB; expected a line a sample, with columns between tabs, "
+            "semicolons, commas or blanks, and no thousands separators",
+        )
+    rows = [line for line in lines[above : above + _LOOKED_AT] if line.strip()]
+    delimiter = next((found for found in map(_delimiter, rows) if found), None)
+    counts = [len(_split(row, delimiter)) for row in rows]
+    columns = counts[0]
+    over = [(number, line) for number, line in enumerate(lines[:above]) if line.strip(" \t#%;,")]
+    header, used = _header(over, delimiter, columns)
+    named = len(_split(over[-1][1], ",")) if over else given
+    if delimiter == "," and max(counts) == 2 and named == 1:
+        # one column with decimal commas, or two of which one has no name, such as the numbers of the rows
+        whole = np.array([float(_split(row, ",")[0] or "nan") for row in rows])
+        if not over or '"' in rows[0] or (len(rows) > 1 and _counts(whole)):
+            fail(
+                path,
+                "its lines hold two numbers with a comma between them, or one with a decimal comma; write a name for "
+                "each column above, such as 'I (mV)', or decimal points",
+            )
+        return _Layout(above, None, 1, [over[-1][1].strip(" #%\"'")], len(over) - 1)
+    if any(count != columns for count in counts):
+        at = next(number for number, count in enumerate(counts) if count != columns)
+        fail(
+            path,
+            f"line {above + 1} has {columns} numbers and line {above + 1 + at} has {counts[at]}; "
+            + (_COMMAS if delimiter == "," and at < len(rows) - 1 else "is the file cut off? Export it again"),
+        )
+    if over and not header and delimiter:
+        named = len(_split(over[-1][1], delimiter))
+        if named > 1:
+            fail(
+                path,
+                f"line {over[-1][0] + 1} names {named} columns, and the rows have {columns}; {_COMMAS}, or correct the "
+                "header",
+            )
+    if columns > _MOST_COLUMNS:
+        fail(path, f"has {columns} columns; expected a line a sample and a column a lead: transpose it")
+    if header and len(header) == columns and not header[-1] and not any(_split(row, delimiter)[-1] for row in rows):
+        header, columns = header[:-1], columns - 1  # every line ends with a delimiter
+    return _Layout(above, delimiter, columns, header, len(over) - used)
+
+
+def _header(over: list[tuple[int, str]], delimiter: str | None, columns: int) -> tuple[list[str] | None, int]:
+    """The texts that name the columns, and how many lines they take."""
+    if not over:
+        return None, 0
+    names = _names(over[-1][1], delimiter, columns)
+    units = bool(names) and all(per_millivolt(name) or name.casefold() in _SECONDS for name in names or [])
+    above = _names(over[-2][1], delimiter, columns) if units and len(over) > 1 else None
+    if names and above:
+        return [f"{name} ({unit})" for name, unit in zip(above, names, strict=True)], 2
+    return names, 1 if names else 0
+
+
+def _names(line: str, delimiter: str | None, columns: int) -> list[str] | None:
+    line = line.strip().lstrip("#%").strip()
+    ways = [_split(line, delimiter)]
+    if delimiter is None:
+        word = r"[^\s(\[]+(?:\s*[(\[][^)\]]*[)\]])?"
+        ways += [[line]] if columns == 1 else [re.split(r"\s{2,}", line), re.findall(word, line)]
+        ways += [_split(line, other) for other in ",;\t"]
+    return next((way for way in ways if len(way) == columns and any(way)), None)
+
+
+def _name_and_unit(text: str) -> tuple[str, str | None]:
+    text = " ".join(text.split())[:_LONGEST_NAME]
+    match = _NAME_AND_UNIT.fullmatch(text)
+    name, unit = (match["name"], match["unit"]) if match else (text, None)
+    stem, _, last = name.rpartition("_")
+    if unit is None and stem and (per_millivolt(last) or (stem.casefold() in _TIMES and last.casefold() in _SECONDS)):
+        return stem, last  # I_mV, time_s
+    return name, (unit or "").strip() or None
+
+
+def _counts(column: np.ndarray) -> bool:
+    """Whether a column numbers the samples."""
+    return bool((np.diff(column) == 1).all())
+
+
+def _cleaned(path: Path, data: bytes, delimiter: str | None) -> bytes:
+    """Rows that `table` reads: decimal points, no quotes, ``nan`` in empty fields."""
+    if b'"' in data:
+        data = re.sub(rb'"([^"\r\n]*)"', lambda field: field[1].replace(b",", b"."), data)
+    if delimiter != ",":
+        data = with_points(path, data)
+    if delimiter:
+        mark = re.escape(delimiter.encode())
+        data = re.sub(rb"(?m)(?<=" + mark + rb")[ ]*(?=" + mark + rb"|$)|^(?=" + mark + rb")", b"nan", data)
+    return data

@@ -1,0 +1,118 @@
+"""What a file does not say must be given: the rules that readers share, and their sentences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from ecgzoo.errors import SignalError
+from ecgzoo.files import read_bytes
+from ecgzoo.signal.units import require_voltage
+
+
+def fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
+    """Raise what is wrong with a file, in one sentence."""
+    raise SignalError(f"{path}: {problem}") from cause
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        SignalError: it cannot be read, or there are none.
+    """
+    try:
+        content = read_bytes(path)
+    except OSError as error:
+        fail(path, f"cannot be read ({error.strerror}); pass the path of a recording", error)
+    return content or fail(path, "is empty; fetch or export it again")
+
+
+def rate_of(path: Path, said: float | None, given: float | None) -> float:
+    """The sampling rate in Hz that the file says, or else the caller.
+
+    Raises:
+        SignalError: neither says it, or both and they differ by more than 1 %.
+    """
+    if said is None and given is None:
+        fail(path, "does not say its sampling rate; pass rate_hz=500 for 500 Hz (on the command line --rate 500)")
+    if said is not None and given is not None and abs(said - given) > 0.01 * abs(said):
+        fail(path, f"says {said:g} Hz, and {given:g} Hz is given; leave out rate_hz (on the command line --rate)")
+    return given if said is None else said  # type: ignore[return-value] # one of them is a number
+
+
+def scale_of(path: Path, said: str | None, given: str | None, what: str = "the samples") -> float:
+    """Units a millivolt, of the unit that the file says, or else the caller.
+
+    Raises:
+        SignalError: neither says it, it is no voltage, or both say it and differ.
+    """
+    units = said or given
+    if units is None:
+        fail(path, f"does not say the unit of {what}; pass units='mV' or 'uV' (on the command line --units mV)")
+    scale = require_voltage(units, str(path))
+    if given is not None and require_voltage(given, str(path)) != scale:
+        fail(path, f"says {said} for {what}, and {given} is given; leave out units (on the command line --units)")
+    return scale
+
+
+def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | None, channels: int) -> tuple[str, ...]:
+    """A name for each channel: what the caller gives, or else what the file says.
+
+    Raises:
+        SignalError: neither says it, or the caller gives another number of names.
+    """
+    if given is not None and len(given) != channels:
+        has = f" ({', '.join(said)})" if said else ""
+        fail(
+            path,
+            f"has {channels} channels{has}, and leads= names {len(given)} ({', '.join(given)}); name each of them, in "
+            "order (on the command line --leads)",
+        )
+    if given is None and said is None:
+        example = "I" if channels == 1 else "I,II,..."
+        fail(
+            path,
+            f"does not say which lead {'it is' if channels == 1 else f'each of its {channels} channels is'}; pass "
+            f"leads='{example}' with a name for each (on the command line --leads {example})",
+        )
+    return given or tuple(said or ())
+
+
+def rate_of_times(path: Path, seconds: np.ndarray) -> float:
+    """The rate of evenly spaced samples at these times, float64 ``[samples]``.
+
+    A whole number of Hz is taken where it is within half a sample of every time, since times are often rounded.
+
+    Raises:
+        SignalError: there are fewer than two, or samples are missing, doubled or out of order.
+    """
+    steps = np.diff(seconds)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    if not usual > 0:
+        fail(
+            path, "its times do not tell a rate; leave out their column, and pass rate_hz= (on the command line --rate)"
+        )
+    uneven = np.flatnonzero(~((steps > 0.5 * usual) & (steps < 1.5 * usual)))
+    if len(uneven):
+        at = int(uneven[0])
+        fail(
+            path,
+            f"its samples are not evenly spaced: {steps[at]:.4g} s after sample {at + 1}, else {usual:.4g} s; cut the "
+            "file there and read the parts",
+        )
+    rate = len(steps) / float(seconds[-1] - seconds[0])
+    whole = round(rate)
+    if whole and np.abs(seconds - seconds[0] - np.arange(len(seconds)) / whole).max() < 0.5 / whole:
+        return float(whole)
+    return rate
+
+
+def millivolts_of(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:
+    """float32 millivolts ``[leads, samples]`` of numbers in units of which `scales` make a millivolt."""
+    out = np.empty((len(columns), len(columns[0])), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and Record refuses it
+        for row, column, scale in zip(out, columns, scales, strict=True):
+            np.divide(column, scale, out=row, dtype=np.float64, casting="unsafe")
+    return out

@@ -1,0 +1,105 @@
+"""Reading numpy's files: ``.npy``, an array, and ``.npz``, arrays with names. Nothing that would need pickle."""
+
+import io
+import lzma
+import math
+import struct
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ecgzoo.signal.readers.contract import Reader
+from ecgzoo.signal.readers.given import content_of, fail, names_of, rate_of, scale_of
+from ecgzoo.signal.record import Record
+
+_MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_MOST_COMPRESSED = (1 << 24, 50)  # bytes of what is unpacked: so many at least, and so many a byte of the file
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+_NO_HEADER = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)  # numpy reads it as Python's literals
+_RATES, _MOST_ARRAYS, _NAMES_BYTES = ("rate_hz", "fs"), 100, 1 << 16
+
+
+class NpyReader(Reader):
+    """``.npy``: numbers ``[leads, samples]`` or ``[samples]``, without rate, unit and leads, which the caller gives.
+
+    ``.npz``: such an array as ``signal`` (or the only one), and beside it, as far as they are known, ``rate_hz`` or
+    ``fs``, ``units`` and ``leads``:
+    ``np.savez(path, signal=record.signal, leads=record.leads, rate_hz=record.rate_hz, units="mV")``.
+    """
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """By numpy's magic, or that of a ZIP file whose first member is an array."""
+        return head.startswith(_MAGIC) or (head.startswith(_ZIP) and b".npy" in head[30:300])
+
+    def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
+        """The array in millivolts.
+
+        Raises:
+            SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
+                array is not of numbers, of another shape, or cut off.
+        """
+        content = content_of(path)
+        arrays = _members(path, content) if content.startswith(_ZIP) else {"signal": _array(path, content)}
+        del content
+        signal = arrays.get("signal")
+        if signal is None:
+            others = [array for name, array in arrays.items() if name not in (*_RATES, "units", "leads")]
+            if len(others) != 1:
+                fail(path, f"has arrays {', '.join(list(arrays)[:20])}; name the one that is the recording 'signal'")
+            signal = others[0]
+        if signal.ndim not in (1, 2) or not signal.size:
+            fail(path, f"expected an array [leads, samples] or [samples], got {list(signal.shape)}; save it so")
+        known = next((arrays[name] for name in _RATES if name in arrays), None)
+        rate = rate_of(path, None if known is None else _number(path, known), rate_hz)
+        said = [str(text) for text in np.atleast_1d(arrays["leads"])] if "leads" in arrays else None
+        unit = str(arrays["units"]) if "units" in arrays else units
+        scale_of(path, str(arrays["units"]) if "units" in arrays else None, units)
+        channels = 1 if signal.ndim == 1 else len(signal)
+        names = leads or said
+        if names and signal.ndim == 2 and channels != len(names) == signal.shape[1]:
+            channels = len(names)  # from_array says what to do
+        names = names_of(path, said, leads, channels)
+        return Record.from_array(signal, leads=names, rate_hz=rate, units=unit or "mV", source=str(path))
+
+
+def _members(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            least, a_byte = _MOST_COMPRESSED
+            if len(members) > _MOST_ARRAYS or sum(info.file_size for info in members) > max(
+                least, a_byte * len(content)
+            ):
+                fail(path, f"unpacks to more than {a_byte} times its size; save the recording alone, with np.savez")
+            return {info.filename.removesuffix(".npy"): _array(path, archive.read(info)) for info in members}
+    except (*_DAMAGED, EOFError, OSError, RuntimeError, ValueError) as error:  # what zipfile lets pass through
+        fail(path, f"is damaged or cut off ({error}); fetch it again", error)
+
+
+def _array(path: Path, content: bytes) -> np.ndarray:
+    """The array in the bytes of a ``.npy`` file."""
+    file = io.BytesIO(content)
+    try:
+        read_header = _HEADERS[np.lib.format.read_magic(file)]
+        shape, in_columns, dtype = read_header(file)
+    except (*_NO_HEADER, ArithmeticError, RecursionError, MemoryError) as error:
+        fail(path, f"is no array of numbers that numpy wrote ({type(error).__name__}); save it anew", error)
+    if dtype.kind not in "fiuU" or dtype.hasobject:
+        fail(path, f"holds {dtype}, expected floats or integers; save the numbers alone")
+    expected, found = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
+    if expected != found or (dtype.kind == "U" and found > _NAMES_BYTES):
+        fail(path, f"has {found} bytes for an array {list(shape)} of {dtype}, which takes {expected}; fetch it again")
+    array = np.frombuffer(content[file.tell() :], dtype)
+    return array.reshape(shape[::-1]).T if in_columns else array.reshape(shape)
+
+
+def _number(path: Path, array: np.ndarray) -> float:
+    if array.size != 1 or array.dtype.kind not in "fiu":
+        fail(
+            path, f"its rate is {array.dtype} {list(array.shape)}, expected one number; leave it out and pass rate_hz="
+        )
+    return float(array.reshape(()))
