@@ -33,7 +33,7 @@ def test_channels_may_be_named(record: Path) -> None:
 
 def test_a_format_that_no_reader_knows_is_said(tmp_path: Path) -> None:
     (tmp_path / "strip.csv").write_text("1,2,3")
-    with pytest.raises(SignalError, match=r"no reader knows this format; there are wfdb"):
+    with pytest.raises(SignalError, match=r"no reader knows this format; there are .*wfdb"):
         read_record(tmp_path / "strip.csv")
     with pytest.raises(SignalError, match=r"nowhere\.hea"):
         read_record(tmp_path / "nowhere")
