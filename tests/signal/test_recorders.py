@@ -419,6 +419,8 @@ def test_philips_leaves_out_the_calibration_pulse(tmp_path: Path) -> None:
     record = read_record(write(tmp_path, recorders.philips(np.hstack([HEART, np.tile(end, (12, 1))]), RATE)))
     np.testing.assert_allclose(record.signal, HEART / 1000, atol=1e-6)
     assert record.notes == ("Calibration pulse at the end (100 samples) left out.",)
+    only = np.tile(np.concatenate([end, end]), (12, 1))  # nothing else: what is left out must leave something
+    assert read_record(write(tmp_path, recorders.philips(only, RATE))).signal.shape == only.shape
     flat = np.hstack([HEART, np.zeros((12, 100), np.int16)])  # leads that fell off are no pulse
     assert read_record(write(tmp_path, recorders.philips(flat, RATE))).signal.shape == flat.shape
 
