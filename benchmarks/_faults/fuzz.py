@@ -141,7 +141,7 @@ def recorder_files(name: str, *writers: Callable[[np.ndarray, int], bytes]) -> C
     """What a cart or a Holter wrote, as `writers` make it; reader `name` reads it even where it would not know it."""
 
     def made(folder: Path) -> Case:
-        good = [writer(recorders.heart(), 250) for writer in writers]
+        good = [writer(recorders.heart(100, 1.0), 100) for writer in writers]
         reader: Any = registry.build(registry.get("reader", name), (), {})
 
         def case(dice: Dice) -> None:
