@@ -181,9 +181,10 @@ def build(
         RegistryError: the factory cannot be imported, or fails.
     """
     make = factory(found)
-    known = list(inspect.signature(make).parameters)[len(given) :]
-    if unknown := [name for name in arguments if name not in known]:
-        raise refusal(f"{found} takes no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}.")
+    if arguments:  # asking for a signature takes longer than making a reader, of which a file may ask for ten
+        known = list(inspect.signature(make).parameters)[len(given) :]
+        if unknown := [name for name in arguments if name not in known]:
+            raise refusal(f"{found} takes no argument {unknown[0]!r}; it takes {', '.join(known) or 'none'}.")
     with blamed(found):
         try:
             return make(*given, **arguments)

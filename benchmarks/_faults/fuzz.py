@@ -4,6 +4,7 @@ Case n of a target is the same in every run (`Dice` is seeded by target and n), 
 repeats it.
 """
 
+import binascii
 import csv
 import dataclasses
 import hashlib
@@ -21,6 +22,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,11 @@ import numpy as np
 import torch
 
 import ecgzoo
-from benchmarks._faults import crashers
+from benchmarks._faults import crashers, recorders
 from benchmarks._faults.common import Deadline, Tally, small_model
 from benchmarks._faults.kills import RECORD
 from benchmarks._faults.mutate import Dice
+from ecgzoo import registry
 from ecgzoo.data import parse_folds
 from ecgzoo.data.ptbxl import _read_database, _read_statements, load_ptbxl
 from ecgzoo.data.store import open_store, write_signals, write_table
@@ -169,6 +172,28 @@ def strips(folder: Path) -> Case:
 
 def _header(name: str, sums: str) -> bytes:
     return ("rec 2 100 300\n" + "".join(f"rec.dat {name} 1000/mV 16 {sums} {lead}\n" for lead in ("I", "II"))).encode()
+
+
+def recorder_files(name: str, *writers: Callable[[np.ndarray, int], bytes]) -> Callable[[Path], Case]:
+    """What a cart or a Holter wrote, as `writers` make it; reader `name` reads it even where it would not know it."""
+
+    def made(folder: Path) -> Case:
+        good = [writer(recorders.heart(100, 1.0), 100) for writer in writers]
+        reader: Any = registry.build(registry.get("reader", name), (), {})
+
+        def case(dice: Dice) -> None:
+            content = dice.bytes_of(good)
+            if name == "scp" and dice.maybe(0.8):  # past the checksum
+                content = struct.pack("<HI", 0, len(content)) + content[6:]
+                content = struct.pack("<H", binascii.crc_hqx(content[2:], 0xFFFF)) + content[2:]
+            dice.note(content)
+            (folder / "recording").write_bytes(content)
+            record = reader.read(folder / "recording", None, None, None)
+            expect(not np.isinf(record.signal).any(), "infinite millivolts")
+
+        return case
+
+    return made
 
 
 def check_prediction(said: Any) -> None:
@@ -571,6 +596,13 @@ TARGETS: dict[str, tuple[Callable[[Path], Case], int]] = {
     "safetensors": (safetensors_files, 12_000),
     "WFDB": (wfdb_records, 20_000),
     "text, numpy and devices": (strips, 20_000),
+    "EDF, BDF": (recorder_files("edf", recorders.edf, partial(recorders.edf, bdf=True)), 4_000),
+    "DICOM": (recorder_files("dicom", recorders.dicom), 2_000),
+    "SCP-ECG": (recorder_files("scp", recorders.scp, partial(recorders.scp, differences=0, coded=False)), 4_000),
+    "HL7 aECG": (recorder_files("aecg", recorders.aecg), 4_000),
+    "Philips XML": (recorder_files("philips", recorders.philips, partial(recorders.philips, encoding="utf-8")), 2_000),
+    "MUSE XML": (recorder_files("muse", recorders.muse), 4_000),
+    "ISHNE": (recorder_files("ishne", recorders.ishne), 4_000),
 }
 
 

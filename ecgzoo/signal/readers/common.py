@@ -1,0 +1,141 @@
+"""What the readers of recorders' own formats share: whole files, channels, and how they become a `Record`."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from ecgzoo.errors import SignalError
+from ecgzoo.files import open_regular
+from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
+
+UNITS_PER_MILLIVOLT = {
+    **{"nv": 1e6, "uv": 1e3, "μv": 1e3, "mv": 1.0, "v": 1e-3},  # casefold() turns both micro signs to μ
+    **{"nanovolts": 1e6, "microvolts": 1e3, "millivolts": 1.0, "volts": 1e-3},
+}
+STEPS_PER_MILLIVOLT = (1e-3, 1e12)  # of the coarsest and the finest recorder imaginable
+_LARGEST_MV = 1e9  # beyond, no recorder and no arithmetic
+_BLOCK = 1 << 18  # samples that are scaled at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One channel as it is stored.
+
+    Attributes:
+        name: what the file calls it.
+        digital: stored samples ``[n]``; a view is enough.
+        step_mv: millivolts of one digital unit.
+        offset_mv: millivolts of digital 0.
+        missing: the digital value of a sample that is none.
+    """
+
+    name: str
+    digital: np.ndarray
+    step_mv: float
+    offset_mv: float = 0.0
+    missing: int | None = None
+
+
+def fail(path: Path, problem: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise the `SignalError` of a file."""
+    raise SignalError(f"{path}: {problem}") from cause
+
+
+def needs_formats(path: Path, library: str, cause: ImportError) -> NoReturn:
+    """Raise what to install where an optional library is missing."""
+    fail(path, f'reading it needs {library}, which is not installed: pip install "ecgzoo[formats]"', cause)
+
+
+def whole_file(path: Path, at_most: int | None = None) -> bytes:
+    """The content of `path`.
+
+    Raises:
+        SignalError: it cannot be read, or has more than `at_most` bytes.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size  # before it is read: reading up to a limit takes the limit's memory
+            if at_most is not None and size > at_most:
+                fail(path, f"has {size} bytes; expected {at_most} at most.")
+            return file.read()
+    except OSError as error:
+        fail(path, f"cannot be read ({error.strerror}).", error)
+
+
+def refuse_stated(path: Path, units: str | None, rate_hz: float | None) -> None:
+    """Refuse arguments whose values the file itself states."""
+    given = [name for name, value in (("units", units), ("rate_hz", rate_hz)) if value is not None]
+    if given:
+        fail(
+            path,
+            f"the file itself says what {' and '.join(given)} would; leave {'it' if len(given) < 2 else 'them'} out",
+        )
+
+
+def millivolts_of(path: Path, unit: str, what: str) -> float:
+    """Millivolts of one `unit`.
+
+    Raises:
+        SignalError: it is no voltage.
+    """
+    per_millivolt = UNITS_PER_MILLIVOLT.get(unit.strip().casefold())
+    if per_millivolt is None:
+        fail(path, f"{what} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
+    return 1 / per_millivolt
+
+
+def finite(path: Path, what: str, text: str | None) -> float:
+    """The number that `text` is.
+
+    Raises:
+        SignalError: it is none, or not finite.
+    """
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        fail(path, f"expected a number as {what}, got {(text or '')[:80]!r}. The file is damaged: fetch it again.")
+    return value
+
+
+def to_record(
+    path: Path, channels: Sequence[Channel], rate_hz: float, leads: tuple[str, ...] | None, notes: Sequence[str] = ()
+) -> Record:
+    """The record of `channels`, which `leads` name anew.
+
+    Raises:
+        SignalError: no channel, another number of names, lengths that differ, or a rate or scale of no recorder.
+    """
+    names = ", ".join(channel.name for channel in channels)
+    if not channels or not len(channels[0].digital):
+        fail(path, f"holds no samples of an ECG. {' '.join(notes)}".strip())
+    if leads is not None and len(leads) != len(channels):
+        fail(path, f"leads= names {len(leads)}, the file has {len(channels)} channels: {names}. Name each.")
+    if not SLOWEST_HZ <= rate_hz <= FASTEST_HZ:
+        fail(path, f"expected a sampling rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {rate_hz:g}.")
+    if len({len(channel.digital) for channel in channels}) > 1:
+        lengths = ", ".join(f"{channel.name} {len(channel.digital)}" for channel in channels)
+        fail(path, f"its channels differ in length ({lengths} samples). The file is damaged: fetch it again.")
+    signal = np.empty((len(channels), len(channels[0].digital)), np.float32)
+    for channel, row in zip(channels, signal, strict=True):
+        steps = 1 / channel.step_mv if channel.step_mv else math.inf
+        if not STEPS_PER_MILLIVOLT[0] <= abs(steps) <= STEPS_PER_MILLIVOLT[1] or abs(channel.offset_mv) > _LARGEST_MV:
+            fail(path, f"channel {channel.name} has {steps:g} steps per mV and an offset of {channel.offset_mv:g} mV.")
+        _scale(channel, row)
+    return Record(signal, leads or tuple(channel.name for channel in channels), rate_hz, str(path), tuple(notes))
+
+
+def _scale(channel: Channel, out: np.ndarray) -> None:
+    """Fill `out`, in blocks: double precision for a day's recording at once would take four times its file."""
+    for start in range(0, len(out), _BLOCK):
+        block = channel.digital[start : start + _BLOCK]
+        millivolts = block * channel.step_mv + channel.offset_mv
+        if channel.missing is not None:
+            millivolts[block == channel.missing] = np.nan
+        out[start : start + _BLOCK] = millivolts

@@ -1,0 +1,159 @@
+"""EDF, EDF+ and BDF, decoded by edfio.
+
+edfio rather than pyedflib: it is typed Python without an extension to build, and reads headers with a µ or a °, which
+pyedflib 0.1.42 refuses as "not compliant (Physical Dimension)".
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.common import (
+    UNITS_PER_MILLIVOLT,
+    Channel,
+    fail,
+    finite,
+    millivolts_of,
+    needs_formats,
+    to_record,
+    whole_file,
+)
+from ecgzoo.signal.readers.contract import Reader
+from ecgzoo.signal.record import Record
+
+if TYPE_CHECKING:
+    from edfio import Bdf, BdfSignal, Edf, EdfSignal
+
+    Signal: TypeAlias = BdfSignal | EdfSignal
+
+_SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
+_DAMAGED = "The file is damaged: fetch it again."
+
+
+class EdfReader(Reader):
+    """EDF, EDF+ and BDF: the voltages at the rate of the ECG leads."""
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether it begins with an EDF or a BDF header."""
+        return head[:8] in _SAMPLE_BYTES and len(head) >= 256 and head[252:256].strip().isdigit()
+
+    def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
+        """All voltages at the rate of the ECG's channels: those named like a lead, or "ECG…", "EKG…", else all.
+
+        Args:
+            path: the file.
+            leads: names of these channels, or of the ECG's only, in order; where those have several rates, of the one
+                rate that has so many.
+            units: of channels that have none.
+            rate_hz: None; the file says it.
+
+        Raises:
+            SignalError: whatever cannot be read; a recording with gaps; ECG channels of several rates.
+        """
+        if rate_hz is not None:
+            fail(path, "the file itself says the rate; leave rate_hz out")
+        content = whole_file(path)
+        notes = _check_size(path, content)
+        recording = _parse(path, content)
+        voltages: list[tuple[Signal, float]] = []  # and their unit in millivolts
+        for signal in recording.signals:
+            name, unit = _name(signal), signal.physical_dimension
+            if not unit and units is None and _is_ecg(signal):
+                fail(path, f"channel {name} has no unit. Say which: units='uV'")
+            if unit.casefold() in UNITS_PER_MILLIVOLT or (not unit and units is not None):
+                voltages.append((signal, millivolts_of(path, unit or units or "", f"channel {name}")))
+            elif known_lead(name):
+                fail(path, f"lead {name} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
+            else:
+                notes.append(f"Channel {name} left out: its unit {unit!r} is not a voltage.")
+        if units is not None and all(signal.physical_dimension for signal in recording.signals):
+            fail(path, "the file itself says what units would; leave it out")
+        chosen = _choose(path, [signal for signal, _ in voltages], leads)
+        for signal, _ in voltages:
+            if signal not in chosen:
+                notes.append(f"Channel {_name(signal)} left out: {signal.sampling_frequency:g} Hz, or no lead.")
+        channels = [_channel(path, signal, unit_mv) for signal, unit_mv in voltages if signal in chosen]
+        return to_record(path, channels, chosen[0].sampling_frequency if chosen else 0, leads, notes)
+
+
+def _check_size(path: Path, content: bytes) -> list[str]:
+    """Check that the file is as long as its header says, before edfio takes the header's word for it."""
+    try:
+        sample_bytes = _SAMPLE_BYTES[content[:8]]
+        header_bytes, records, signals = (
+            int(content[place]) for place in (slice(184, 192), slice(236, 244), slice(252, 256))
+        )
+        start = 256 + 216 * signals
+        in_record = [int(content[start + 8 * k : start + 8 * k + 8]) for k in range(signals)]
+    except (KeyError, ValueError) as error:
+        fail(path, f"is no whole EDF or BDF header. {_DAMAGED}", error)
+    if header_bytes != 256 * (signals + 1) or min(in_record, default=0) < 1:
+        fail(path, f"its header contradicts itself ({signals} signals, {header_bytes} bytes). {_DAMAGED}")
+    duration = finite(path, "duration of a data record", content[244:252].decode("latin-1"))
+    if duration <= 0:
+        fail(path, f"its data records last {duration:g} s; it holds annotations only, or is damaged.")
+    found, record_bytes = len(content) - header_bytes, sum(in_record) * sample_bytes
+    if records == -1 and found and found % record_bytes == 0:
+        return ["The header does not say how long the recording is: it was not closed."]
+    if records < 1 or found != records * record_bytes:
+        fail(
+            path,
+            f"its header announces {records} data records of {record_bytes} bytes, {found} bytes are there. {_DAMAGED}",
+        )
+    return []
+
+
+def _parse(path: Path, content: bytes) -> "Edf | Bdf":
+    try:
+        from edfio import read_bdf, read_edf
+    except ImportError as error:
+        needs_formats(path, "edfio", error)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the number of data records, which `_check_size` compared
+            read = read_edf if content[:1] == b"0" else read_bdf
+            recording = read(content, header_encoding="latin-1")
+            gaps = recording.reserved[3:5] == "+D" and not recording.is_continuous
+            for signal in recording.signals:  # parsed when asked for
+                _ = signal.label, signal.physical_dimension, signal.physical_range, signal.digital_range
+    except Exception as error:  # edfio lets whatever its parsing stumbles over pass through
+        fail(path, f"edfio cannot read it ({type(error).__name__}: {error}). {_DAMAGED}", error)
+    if gaps:
+        fail(path, "has gaps (EDF+D), and a record has none. Split it into its stretches first.")
+    return recording
+
+
+def _name(signal: "Signal") -> str:
+    return signal.label.strip() or "unnamed"
+
+
+def _is_ecg(signal: "Signal") -> bool:
+    name = _name(signal)
+    return known_lead(name) is not None or name.casefold().startswith(("ecg", "ekg"))
+
+
+def _choose(path: Path, voltages: Sequence["Signal"], leads: tuple[str, ...] | None) -> list["Signal"]:
+    """The channels of one rate that make the record."""
+    ecg = [signal for signal in voltages if _is_ecg(signal)] or list(voltages)
+    rates = sorted({signal.sampling_frequency for signal in ecg})
+    of_rate = [[signal for signal in voltages if signal.sampling_frequency == rate] for rate in rates]
+    if leads is not None:
+        of_rate += [[signal for signal in group if signal in ecg] for group in of_rate if not set(group) <= set(ecg)]
+        of_rate = [group for group in of_rate if len(group) == len(leads)]
+    if len(of_rate) == 1:
+        return of_rate[0]
+    if not voltages:
+        return []
+    said = ", ".join(f"{_name(signal)} ({signal.sampling_frequency:g} Hz)" for signal in voltages)
+    problem = "its ECG has several rates" if leads is None else f"leads= names {len(leads)}, which fits no one rate"
+    fail(path, f"{problem}: {said}. Name the channels of one rate: leads=('I', 'II')")
+
+
+def _channel(path: Path, signal: "Signal", unit_mv: float) -> Channel:
+    (low, high), (digital_low, digital_high) = signal.physical_range, signal.digital_range
+    if digital_high <= digital_low or low == high or not abs(high - low) < 1e30:
+        fail(path, f"channel {_name(signal)} maps {digital_low}…{digital_high} to {low:g}…{high:g}. {_DAMAGED}")
+    step = (high - low) / (digital_high - digital_low)
+    return Channel(_name(signal), signal.digital, step * unit_mv, (low - step * digital_low) * unit_mv)
