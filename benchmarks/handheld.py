@@ -103,9 +103,12 @@ def column(model: EcgModel, probabilities: np.ndarray, names: tuple[str, ...]) -
 
 def scored(model: EcgModel, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities ``[n, C]`` of all records, and which records pass the quality check."""
-    said = [model.predict(record, insist=True) for record in track(records, model.config.task or "")]
-    readable = np.array([not any(note.startswith("unreadable") for note in one.notes) for one in said])
-    return np.array([one.probabilities for one in said])[:, : model.num_classes], readable
+    said, readable = [], []
+    for record in track(records, model.config.task or ""):
+        prediction = model.predict(record)
+        readable.append(prediction.unreadable is None)
+        said.append(prediction if readable[-1] else model.predict(record, insist=True))
+    return np.array([one.probabilities for one in said])[:, : model.num_classes], np.array(readable)
 
 
 def af2017(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any]]:

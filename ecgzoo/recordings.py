@@ -73,7 +73,7 @@ def _how_to_make_a_record(found: object) -> str:
     array = "x.detach().cpu().numpy()" if hasattr(found, "detach") else "x"
     reshaped, leads = "", "leads=LEADS"
     if len(shape) == 1:
-        reshaped, leads = ".reshape(1, -1)", 'leads=["I"]'
+        leads = 'leads=["I"]'
     elif len(shape) == 2 and shape[0] > shape[1]:
         reshaped = ".T"
     if len(shape) == 2 and min(shape) == len(LEADS_12):
@@ -81,7 +81,7 @@ def _how_to_make_a_record(found: object) -> str:
     return (
         f"found an array of shape {tuple(shape)}, expected a Record: an array says neither leads, nor rate, nor unit. "
         "For an array x in millivolts, with its rate in Hz and the names of its leads in order: "
-        f'ecgzoo.Record({array}{reshaped}.astype("float32"), {leads}, rate_hz=RATE, source="x")'
+        f"ecgzoo.Record.from_array({array}{reshaped}, {leads}, rate_hz=RATE)"
     )
 
 

@@ -151,7 +151,7 @@ def test_an_array_is_answered_with_the_line_that_makes_a_record(kind, shape: tup
     x = kind(shape)
     with pytest.raises(SignalError, match="neither leads, nor rate, nor unit") as caught:
         trained().predict(x)
-    line = str(caught.value)[str(caught.value).index("ecgzoo.Record(") :]
+    line = str(caught.value)[str(caught.value).index("ecgzoo.Record.from_array(") :]
     leads = ecgzoo.LEADS_12[: min(shape)]
     made = eval(line, {"ecgzoo": ecgzoo, "x": x, "RATE": 500, "LEADS": leads})
     assert (made.rate_hz, made.signal.shape[1], made.leads[0]) == (500, 1000, "I")

@@ -381,12 +381,6 @@ def test_microvolts_said_to_be_millivolts(tmp_path: Path, student: EcgModel) -> 
     assert student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="uV")).probabilities
 
 
-def test_an_array_is_told_how_to_become_a_record(student: EcgModel) -> None:
-    with pytest.raises(SignalError, match=r"got a ndarray; .*Record\.from_array\(signal, leads=\['I'\], rate_hz=500"):
-        student.predict(beats().signal)  # type: ignore[arg-type] # what people try
-    assert student.predict(beats()).probabilities
-
-
 def test_too_short_and_fifteen_leads(tmp_path: Path, student: EcgModel) -> None:
     names = (*LEADS_12, "vx", "vy", "vz")
     record = beats(seconds=1, rate_hz=100, leads=names)

@@ -12,11 +12,8 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.files import open_regular
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
+from ecgzoo.signal.units import per_millivolt
 
-UNITS_PER_MILLIVOLT = {
-    **{"nv": 1e6, "uv": 1e3, "μv": 1e3, "mv": 1.0, "v": 1e-3},  # casefold() turns both micro signs to μ
-    **{"nanovolts": 1e6, "microvolts": 1e3, "millivolts": 1.0, "volts": 1e-3},
-}
 STEPS_PER_MILLIVOLT = (1e-3, 1e12)  # of the coarsest and the finest recorder imaginable
 _LARGEST_MV = 1e9  # beyond, no recorder and no arithmetic
 _BLOCK = 1 << 18  # samples that are scaled at a time
@@ -83,10 +80,10 @@ def millivolts_of(path: Path, unit: str, what: str) -> float:
     Raises:
         SignalError: it is no voltage.
     """
-    per_millivolt = UNITS_PER_MILLIVOLT.get(unit.strip().casefold())
-    if per_millivolt is None:
+    found = per_millivolt(unit)
+    if found is None:
         fail(path, f"{what} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
-    return 1 / per_millivolt
+    return 1 / found
 
 
 def finite(path: Path, what: str, text: str | None) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import (
-    UNITS_PER_MILLIVOLT,
     Channel,
     fail,
     finite,
@@ -24,6 +23,7 @@ from ecgzoo.signal.readers.common import (
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.scp import SCP_LEADS
 from ecgzoo.signal.record import Record
+from ecgzoo.signal.units import per_millivolt
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -103,7 +103,7 @@ def _record(path: Path, groups: "list[Dataset]", leads: tuple[str, ...] | None, 
         unit = str(stated[0].CodeValue) if stated else units
         if unit is None:
             fail(path, f"channel {name} has no unit. Say which: units='uV'")
-        if stated and unit.casefold() not in UNITS_PER_MILLIVOLT and known_lead(name) is None:
+        if stated and per_millivolt(unit) is None and known_lead(name) is None:
             notes.append(f"Channel {name} left out: its unit {unit!r} is not a voltage.")
             continue
         unit_mv = millivolts_of(path, unit, f"channel {name}")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import (
-    UNITS_PER_MILLIVOLT,
     Channel,
     fail,
     finite,
@@ -22,6 +21,7 @@ from ecgzoo.signal.readers.common import (
 )
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import Record
+from ecgzoo.signal.units import per_millivolt
 
 if TYPE_CHECKING:
     from edfio import Bdf, BdfSignal, Edf, EdfSignal
@@ -62,7 +62,7 @@ class EdfReader(Reader):
             name, unit = _name(signal), signal.physical_dimension
             if not unit and units is None and _is_ecg(signal):
                 fail(path, f"channel {name} has no unit. Say which: units='uV'")
-            if unit.casefold() in UNITS_PER_MILLIVOLT or (not unit and units is not None):
+            if per_millivolt(unit) is not None or (not unit and units is not None):
                 voltages.append((signal, millivolts_of(path, unit or units or "", f"channel {name}")))
             elif known_lead(name):
                 fail(path, f"lead {name} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
