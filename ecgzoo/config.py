@@ -241,11 +241,14 @@ class ModelConfig:
 
 
 def _from_1_0(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config of schema 1.0 in the names of 1.1; only names have changed."""
+    """A config of schema 1.0 in the names of 1.1, its best epoch counted from 1 instead of 0."""
     values = {RENAMED_SINCE_1_0.get(name, name): value for name, value in values.items()}
     normalization, training = values.get("normalization"), values.get("training")
     if isinstance(normalization, Mapping) and normalization.get("kind") == "record_z":
         values["normalization"] = {**normalization, "kind": "window_z"}
-    if isinstance(training, Mapping) and "data_licence" in training:
-        values["training"] = {{"data_licence": "data_license"}.get(name, name): v for name, v in training.items()}
+    if isinstance(training, Mapping):
+        training = {{"data_licence": "data_license"}.get(name, name): value for name, value in training.items()}
+        if isinstance(best := training.get("best_epoch"), int):
+            training["best_epoch"] = best + 1
+        values["training"] = training
     return values

@@ -317,7 +317,7 @@ class EcgModel(nn.Module):
             signal = torch.from_numpy(record.resample(config.rate_hz).signal)[None].to(self.device)
             # a copy, since to switch this one to eval mode would switch it under another thread's feet
             network = deepcopy(self).eval() if self.training else self
-            scores = network.score(signal, read).double().cpu().numpy()
+            scores = np.array([network.score(signal, read)[0].double().tolist()])
             values = with_aggregates(scores, config.classes, config.aggregates)[0].tolist()
         return Prediction(
             source=record.source,

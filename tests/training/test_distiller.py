@@ -76,7 +76,7 @@ def test_the_teacher_is_no_part_of_what_is_trained_and_saved(student: EcgModel, 
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert not distiller._teacher[0].training
     distiller.double()
-    assert distiller._teacher[0].mean_mv.dtype == torch.float64  # it moves with the module
+    assert distiller._teacher[0].get_classifier().weight.dtype == torch.float64  # it moves with the module
 
 
 def test_a_teacher_that_no_loss_requires_never_runs(
