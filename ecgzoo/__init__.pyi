@@ -23,13 +23,15 @@ from .errors import SignalError as SignalError
 from .errors import WeightsError as WeightsError
 from .evaluation.cohort import evaluate as evaluate
 from .hookspecs import hookimpl as hookimpl
+from .live import Stream as Stream
 from .losses.contract import Batch as Batch
 from .losses.contract import DataInfo as DataInfo
 from .losses.contract import Loss as Loss
 from .losses.contract import ModelInfo as ModelInfo
 from .losses.contract import View as View
 from .model import EcgModel as EcgModel
-from .model import Prediction as Prediction
+from .prediction import Prediction as Prediction
+from .prediction import to_frame as to_frame
 from .recordings import read_record as read_record
 from .signal import LEADS_12 as LEADS_12
 from .signal import Record as Record

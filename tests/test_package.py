@@ -37,7 +37,12 @@ LAYERS = {
     "config": {"errors", "signal"},
     "normalization": {"config"},
     "aggregates": set(),
-    "model": {"aggregates", "errors", "config", "signal", "losses", "normalization", "recordings", "registry"},
+    "prediction": {"errors"},
+    "live": {"aggregates", "config", "errors", "prediction", "signal"},
+    "model": {
+        *("aggregates", "config", "errors", "live", "losses", "normalization", "prediction", "recordings", "registry"),
+        "signal",
+    },
     "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
