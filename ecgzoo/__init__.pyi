@@ -22,6 +22,9 @@ from .errors import RegistryError as RegistryError
 from .errors import SignalError as SignalError
 from .errors import WeightsError as WeightsError
 from .evaluation.cohort import evaluate as evaluate
+from .events import Event as Event
+from .events import find_events as find_events
+from .events import summarize_hours as summarize_hours
 from .hookspecs import hookimpl as hookimpl
 from .live import Stream as Stream
 from .losses.contract import Batch as Batch

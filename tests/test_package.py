@@ -38,11 +38,13 @@ LAYERS = {
     "normalization": {"config"},
     "aggregates": set(),
     "prediction": {"errors"},
+    "events": {"prediction"},
     "live": {"aggregates", "config", "errors", "prediction", "signal"},
     "model": {
         *("aggregates", "config", "errors", "live", "losses", "normalization", "prediction", "recordings", "registry"),
         "signal",
     },
+    "batch": {"errors", "files", "model", "prediction", "recordings", "signal", "weights"},
     "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
