@@ -52,6 +52,11 @@ def peak_growth_mb(call: Callable[[], object]) -> float:
     return (_status_kb("VmHWM") - before) / 1024
 
 
+def memory_mb() -> float:
+    """This process's memory now, in MB (Linux)."""
+    return _status_kb("VmRSS") / 1024
+
+
 def _status_kb(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])

@@ -1,11 +1,10 @@
 """EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -14,19 +13,20 @@ from torch import Tensor, nn
 from ecgzoo import registry
 from ecgzoo.aggregates import with_aggregates
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import RegistryError, SignalError, WeightsError, printable
+from ecgzoo.errors import EcgZooError, RegistryError, SignalError, WeightsError
+from ecgzoo.live import Stream
 from ecgzoo.losses.contract import ModelInfo, View
 from ecgzoo.normalization import normalized
+from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.recordings import read_record
-from ecgzoo.signal import Record
-from ecgzoo.signal.quality import assess
+from ecgzoo.signal import Record, resolve_leads
+from ecgzoo.signal.quality import Quality, assess
 from ecgzoo.signal.windows import window_starts
-
-Finding = Literal["present", "absent", "uncertain"]
-_MARKS = {"present": "*", "uncertain": "?"}
 
 LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
+RECORDS_AT_ONCE = 32
+MINUTES_AT_ONCE = 10
 BACKBONE_ATTRIBUTES = (
     "forward_features",
     "forward_head",
@@ -55,57 +55,6 @@ class WeightsSource:
     location: str
     sha256: str
     adapted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one record.
-
-    Attributes:
-        source: the record, as `Record.source` names it.
-        classes: class names.
-        probabilities: float ``[C]``, aggregated over the windows that were read, calibrated where the model is; empty
-            if the record is unreadable.
-        findings: by class, ``present``, ``absent`` or ``uncertain``; only of classes with thresholds.
-        windows: how many windows were read.
-        leads: the leads that were used.
-        quality: median signal quality of all windows, from 0 to 1 (`ecgzoo.signal.quality`).
-        unreadable: why the record gets no finding; None if it does.
-        windows_left_out: how many windows were not read, since their quality was too low.
-        heart_rate_bpm: of the windows that were read; None if it is not sure.
-        notes: what was found in the signal, and what was done to it before the model saw it.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    windows: int
-    leads: tuple[str, ...]
-    quality: float
-    findings: Mapping[str, Finding] = field(default_factory=dict)
-    unreadable: str | None = None
-    windows_left_out: int = 0
-    heart_rate_bpm: float | None = None
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, probabilities by label."""
-        values = dataclasses.asdict(self)
-        del values["classes"]
-        return {**values, "probabilities": self._by_class() if self.probabilities else None}
-
-    def _by_class(self) -> dict[str, float]:
-        return dict(zip(self.classes, self.probabilities, strict=True))
-
-    def __str__(self) -> str:
-        ranked = sorted(self._by_class().items() if self.probabilities else (), key=lambda pair: -pair[1])
-        scores = "  ".join(
-            f"{label} {probability:.3f}{_MARKS.get(self.findings.get(label, 'absent'), '')}"
-            for label, probability in ranked
-        )
-        scores = f"unreadable: {self.unreadable}" if self.unreadable else scores
-        notes = "".join(f"\n  note: {printable(note)}" for note in self.notes)
-        return printable(f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}") + notes
 
 
 class EcgModel(nn.Module):
@@ -270,7 +219,19 @@ class EcgModel(nn.Module):
             "output means nothing yet: train it, then predict"
         )
 
-    def predict(self, record: Record | str | Path, *, insist: bool = False) -> Prediction:
+    @overload
+    def predict(
+        self, record: Record | str | Path, *, insist: bool = ..., per_window: Literal[False] = ...
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, record: Record | str | Path, *, insist: bool = ..., per_window: Literal[True]
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self, record: Record | str | Path, *, insist: bool = False, per_window: bool = False
+    ) -> Prediction | list[Prediction]:
         """Apply the model to one record or file: its own leads by name, rate, normalization and windows.
 
         Windows whose signal quality is too low (`ecgzoo.signal.quality`) take no part. Where too few are left, the
@@ -279,16 +240,103 @@ class EcgModel(nn.Module):
         Args:
             record: the recording (of an array: `Record.from_array`), or where it is.
             insist: read every window of an unreadable record all the same; a note says so.
+            per_window: give a list, a `Prediction` for each window in time order, with ``start_s`` and ``end_s``. They
+                are those of `stream`: quality and heart rate are of the ten seconds up to the window's end.
 
         Raises:
             SignalError: no recording, a lead is missing, or it is shorter than a window.
             WeightsError: the model was never trained.
         """
-        config = self.config
-        if not config.classes:
-            raise WeightsError(f"{config.architecture} {self._why_untrained()}")
+        self._refuse_untrained()
         if not isinstance(record, Record):
             record = read_record(record)
+        if per_window:
+            return self._predict_windows(record, insist)
+        return self._conclude([self._prepare(record, insist)])[0]
+
+    def predict_many(self, records: Sequence[Record], *, insist: bool = False) -> list[Prediction | EcgZooError]:
+        """What `predict` says of each of `records`; an error takes the place of a record that it refuses.
+
+        Records of one length go through the network together, which is faster than one by one.
+
+        Args:
+            records: as many as fit into memory.
+            insist: as for `predict`.
+
+        Raises:
+            WeightsError: the model was never trained.
+        """
+        self._refuse_untrained()
+        found: list[Prediction | EcgZooError | None] = []
+        alike: dict[tuple[object, ...], list[tuple[int, _Prepared]]] = {}
+        for at, record in enumerate(records):
+            found.append(None)
+            try:
+                prepared = self._prepare(record, insist)
+            except EcgZooError as error:
+                found[at] = error
+            else:
+                alike.setdefault((prepared.signal.shape, *prepared.read.tolist()), []).append((at, prepared))
+        for group in alike.values():
+            for begin in range(0, len(group), RECORDS_AT_ONCE):
+                some = group[begin : begin + RECORDS_AT_ONCE]
+                for (at, _), said in zip(some, self._each([prepared for _, prepared in some]), strict=True):
+                    found[at] = said
+        return [said for said in found if said is not None]
+
+    def stream(self, *, rate_hz: float, leads: str | Sequence[str], source: str = "stream") -> Stream:
+        """Apply the model to a signal that arrives in pieces: a `Stream`, to `Stream.push` samples to.
+
+        Args:
+            rate_hz: samples a second that will be pushed.
+            leads: names of the rows that will be pushed; the model takes its own.
+            source: names the signal in predictions and errors.
+
+        Raises:
+            SignalError: a lead of the model is missing, or the rate is too low for it.
+            WeightsError: the model was never trained.
+        """
+        self._refuse_untrained()
+        names = resolve_leads(leads)
+        if too_slow := self._too_slow(rate_hz):
+            raise SignalError(f"{source}: {too_slow}. Record at a higher rate, or take another model.")
+        # a record of two samples has the checks of every rate
+        Record(np.zeros((len(names), 2), np.float32), names, rate_hz, source).resample(self.config.rate_hz)
+        network = deepcopy(self).eval() if self.training else self
+        return Stream(network, names, self.lead_positions(names, source), rate_hz, source=source)
+
+    def _refuse_untrained(self) -> None:
+        if not self.config.classes:
+            raise WeightsError(f"{self.config.architecture} {self._why_untrained()}")
+
+    def _too_slow(self, rate_hz: float) -> str | None:
+        needed = self.config.rate_hz
+        too_slow = rate_hz < LOWEST_SHARE_OF_RATE * needed
+        return f"{rate_hz:g} Hz is too low for a model of {needed:g} Hz" if too_slow else None
+
+    def _predict_windows(self, record: Record, insist: bool) -> list[Prediction]:
+        config, broken = self.config, record.einthoven_problem()
+        record = record.select(config.leads)
+        samples = record.samples_at(config.rate_hz)
+        window_starts(samples, config.window, config.stride, record.source, config.rate_hz)  # refuses a short one
+        stream = Stream(
+            deepcopy(self).eval() if self.training else self,
+            config.leads,
+            range(len(config.leads)),
+            record.rate_hz,
+            source=record.source,
+            notes=[*record.notes, *([broken] if broken else [])],
+            too_slow=self._too_slow(record.rate_hz),
+            insist=insist,
+        )
+        step = round(MINUTES_AT_ONCE * 60 * record.rate_hz)  # a day takes no day's memory
+        pieces = range(0, record.signal.shape[1], step)
+        found = [said for at in pieces for said in stream.push(record.signal[:, at : at + step])]
+        return found + stream.close()
+
+    def _prepare(self, record: Record, insist: bool) -> "_Prepared":
+        """All that comes before the network."""
+        config = self.config
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
         record = record.select(config.leads)
         notes = [*record.problems(), *([broken] if broken else [])]
@@ -301,11 +349,8 @@ class EcgModel(nn.Module):
             starts_s=starts / config.rate_hz,
             leads=config.leads,
         )
-        unreadable = quality.unreadable
-        if record.rate_hz < LOWEST_SHARE_OF_RATE * config.rate_hz:
-            unreadable = f"{record.rate_hz:g} Hz is too low for a model of {config.rate_hz:g} Hz"
+        unreadable = self._too_slow(record.rate_hz) or quality.unreadable
         notes += quality.notes
-        values: list[float] = []
         read = np.zeros(0, np.int64)
         if insist or not unreadable:
             read = starts if unreadable else starts[quality.usable]
@@ -314,24 +359,55 @@ class EcgModel(nn.Module):
             record = record.interpolate_invalid()
             if record.rate_hz != config.rate_hz:
                 notes.append(f"resampled from {record.rate_hz:g} to {config.rate_hz:g} Hz")
-            signal = torch.from_numpy(record.resample(config.rate_hz).signal)[None].to(self.device)
+            record = record.resample(config.rate_hz)
+        notes = list(dict.fromkeys([*record.notes, *notes]))
+        return _Prepared(record.source, record.signal, len(starts), read, quality, unreadable, tuple(notes))
+
+    def _conclude(self, prepared: Sequence["_Prepared"]) -> list[Prediction]:
+        """The network and what comes after it, of records of one length of which the same windows are read."""
+        config, read = self.config, prepared[0].read
+        values: list[list[float]] = [[] for _ in prepared]
+        if len(read):
+            signals = torch.from_numpy(np.stack([one.signal for one in prepared])).to(self.device)
             # a copy, since to switch this one to eval mode would switch it under another thread's feet
             network = deepcopy(self).eval() if self.training else self
-            scores = np.array([network.score(signal, read)[0].double().tolist()])
-            values = with_aggregates(scores, config.classes, config.aggregates)[0].tolist()
-        return Prediction(
-            source=record.source,
-            classes=config.labels,
-            probabilities=tuple(values),
-            windows=len(read),
-            leads=config.leads,
-            quality=float(np.median(quality.index)),
-            findings=self.findings(values) if values else {},
-            unreadable=None if values else unreadable,
-            windows_left_out=len(starts) - len(read),
-            heart_rate_bpm=quality.heart_rate_bpm,
-            notes=tuple(dict.fromkeys([*record.notes, *notes])),
-        )
+            scores = np.array([row.tolist() for row in network.score(signals, read).double()])
+            values = with_aggregates(scores, config.classes, config.aggregates).tolist()
+        return [
+            Prediction(
+                source=one.source,
+                classes=config.labels,
+                probabilities=tuple(own),
+                windows=len(read),
+                leads=config.leads,
+                quality=float(np.median(one.quality.index)),
+                findings=self.findings(own) if own else {},
+                unreadable=None if own else one.unreadable,
+                windows_left_out=one.windows - len(read),
+                heart_rate_bpm=one.quality.heart_rate_bpm,
+                notes=one.notes,
+            )
+            for one, own in zip(prepared, values, strict=True)
+        ]
+
+    def _each(self, prepared: Sequence["_Prepared"]) -> Sequence[Prediction | EcgZooError]:
+        try:
+            return self._conclude(prepared)
+        except EcgZooError as error:  # of one of them
+            return [error] if len(prepared) == 1 else [said for one in prepared for said in self._each([one])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A record before the network: what will be read of it, and what is known already."""
+
+    source: str
+    signal: np.ndarray  # at the model's rate, if anything is read
+    windows: int
+    read: np.ndarray
+    quality: Quality
+    unreadable: str | None
+    notes: tuple[str, ...]
 
 
 def _finite(probabilities: Tensor, signals_mv: Tensor, name: str) -> Tensor:

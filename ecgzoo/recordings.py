@@ -91,3 +91,13 @@ def _built(name: str) -> Reader:
     if not isinstance(reader, Reader):
         raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is no ecgzoo Reader")
     return reader
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a registered reader knows the file `path` by its content."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return any(_built(name).sniff(head, path) for name in registry.names("reader"))

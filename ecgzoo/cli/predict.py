@@ -1,35 +1,171 @@
-"""``ecgzoo predict``: a model on one recording."""
+"""``ecgzoo predict``: a model on one recording, or on many."""
 
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from glob import has_magic
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from ecgzoo.cli import reading
+from ecgzoo.cli.messages import cell
+
+if TYPE_CHECKING:
+    from ecgzoo.batch import Answer, Read
 
 UNREADABLE = 3  # exit status
+SOME_FAILED = 4
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument("record", type=Path, help="the recording: a file, or a WFDB record without its suffix")
+    parser.add_argument(
+        "record",
+        nargs="+",
+        metavar="PATH",
+        help="a recording, such as a WFDB record with or without its extension; a folder; or a pattern: 'x/*.hea'",
+    )
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
     parser.add_argument("--insist", action="store_true", help="read a record that is unreadable all the same")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON; of many records, a line each")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write a row for each record to a .csv, .jsonl or .parquet file; records that it holds are skipped",
+    )
+    parser.add_argument(
+        "--events", action="store_true", help="of one long recording: when each class was present, and each hour"
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes for many records")
     reading.add_arguments(parser)
 
 
 def run(given: Namespace) -> None:
-    """Apply a model to a recording. Research use only.
+    """Apply a model to a recording, or to many. Research use only.
 
-    The exit status is 3 for a recording that is unreadable: no heartbeat can be seen in enough of it.
+    Of one recording, the exit status is 3 if it is unreadable: no heartbeat can be seen in enough of it. Of many
+    (several paths, a folder, a pattern, or --output), it is 4 if some of them are no recording that the model can take;
+    the run goes on, and their rows say why.
     """
+    paths = [Path(path) for path in given.record]
+    if given.events:
+        _events(given, paths)
+    elif given.output or len(paths) > 1 or paths[0].is_dir() or (has_magic(given.record[0]) and not paths[0].exists()):
+        _many(given)
+    else:
+        _one(given, paths[0])
+
+
+def reader(given: Namespace) -> "Read":
+    """The function that reads a path by the flags of ``cli/reading.py``, for this process and others."""
+    flags = {name: getattr(given, name) for name in ("leads", "units", "rate", "rename", "derive")}
+    return partial(reading.read, given=Namespace(**flags))
+
+
+def _one(given: Namespace, path: Path) -> None:
     from ecgzoo.weights import load_pretrained
 
     model = load_pretrained(given.model)
-    prediction = model.predict(reading.read(given.record, given, model.config.leads), insist=given.insist)
+    prediction = model.predict(reader(given)(path), insist=given.insist)
     print(json.dumps(prediction.to_dict(), indent=2) if given.json else prediction)
     if prediction.unreadable:
         sys.exit(UNREADABLE)
+
+
+def _events(given: Namespace, paths: list[Path]) -> None:
+    from ecgzoo.errors import DataError
+    from ecgzoo.events import find_events, summarize_hours
+    from ecgzoo.weights import load_pretrained
+
+    if len(paths) > 1 or given.output:
+        raise DataError("--events prints the events of one recording; leave out --output and the other paths")
+    record = reader(given)(paths[0])
+    found = load_pretrained(given.model).predict(record, insist=given.insist, per_window=True)
+    events, hours = find_events(found), summarize_hours(found)
+    if given.json:
+        print(json.dumps({"source": record.source, "events": list(map(asdict, events)), "hours": hours}, indent=2))
+    else:
+        table = Table("class", "from", "to", "peak probability", "windows", title=cell(record.source))
+        for event in events:
+            when = (_clock(event.from_s), _clock(event.to_s))
+            table.add_row(cell(event.label), *when, f"{event.peak_probability:.3f}", str(event.windows))
+        Console().print(table)
+        classes = found[0].classes
+        shown = ("hour", "read", "left out", "heart rate (lowest–highest)")
+        table = Table(*shown, *(f"{cell(name)} present" for name in classes))
+        for hour in hours:
+            rates = [hour[name] for name in ("heart_rate_bpm", "heart_rate_lowest", "heart_rate_highest")]
+            rate = "—" if None in rates else "{:.0f} ({:.0f}–{:.0f})".format(*rates)
+            shares = ["—" if hour[f"present_{name}"] is None else f"{hour[f'present_{name}']:.0%}" for name in classes]
+            table.add_row(*map(str, (hour["hour"], hour["windows"], hour["windows_left_out"])), rate, *shares)
+        Console().print(table)
+    if not any(one.probabilities for one in found):
+        sys.exit(UNREADABLE)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes // 60)}:{int(minutes % 60):02d}:{rest:04.1f}"
+
+
+def _many(given: Namespace) -> None:
+    from ecgzoo.batch import Predictor, find_records, open_output, predict_files
+    from ecgzoo.errors import DataError, printable
+    from ecgzoo.weights import load_pretrained
+
+    if given.workers < 1:
+        raise DataError(f"--workers {given.workers}: expected 1 or more")
+    total = sum(1 for _ in find_records(given.record))
+    paths: Iterator[Path] = find_records(given.record)
+    output, before, failed = None, 0, 0
+    if given.output:
+        predictor = Predictor(load_pretrained(given.model), reader(given))
+        output = open_output(given.output, predictor.columns, predictor.identity)
+        held = frozenset(output.done)
+        paths = (path for path in paths if printable(path) not in held)
+        before, failed = len(held), output.failed
+    new = unreadable = 0
+    answers = predict_files(given.model, paths, read=reader(given), insist=given.insist, workers=given.workers)
+    with _progress() as progress:
+        task = progress.add_task("records", total=total, completed=before)
+        for some in answers:
+            new += len(some)
+            failed += sum(bool(answer.row["error"]) for answer in some)
+            unreadable += sum(bool(answer.row["unreadable"]) for answer in some)
+            if output:
+                output.add([answer.row for answer in some])
+            else:
+                _print(some, given.json)
+            progress.update(task, advance=len(some))
+    if output:
+        output.finish()
+        there = f" ({before} were there)" if before else ""
+        print(f"{given.output}: {before + new} records{there}, {failed} failed; unreadable now: {unreadable}")
+    if failed:
+        sys.exit(SOME_FAILED)
+
+
+def _print(answers: "list[Answer]", as_json: bool) -> None:
+    for answer in answers:
+        if as_json:
+            print(json.dumps(answer.row))
+        else:
+            print(f"error: {answer.text}" if answer.row["error"] else answer.text, flush=True)
+
+
+def _progress() -> Progress:
+    return Progress(
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )

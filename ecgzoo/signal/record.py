@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecgzoo.errors import MissingLeadError, SignalError
 from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
+from ecgzoo.signal.resample import Resampler, ratio_of
 from ecgzoo.signal.units import require_voltage
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Record:
         return replace(record, signal=np.stack(rows), leads=names)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at `rate_hz` samples a second, behind the anti-alias filter of ``scipy.signal.resample_poly``.
+        """The record at `rate_hz` samples a second, behind an anti-alias filter (`ecgzoo.signal.resample`).
 
         The ratio of the rates is taken as the nearest fraction with a denominator of 10,000 at most; where that is
         exact, as for whole numbers of Hz, the duration stays the same to within one sample.
@@ -198,8 +198,6 @@ class Record:
             SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
                 filter would spread.
         """
-        from scipy.signal import resample_poly
-
         if not SLOWEST_HZ <= rate_hz <= min(FASTEST_HZ, LARGEST_RISE * self.rate_hz):
             raise SignalError(
                 f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, and at most {LARGEST_RISE} times "
@@ -209,33 +207,22 @@ class Record:
             return self
         if np.isnan(self.signal).any():
             raise SignalError(f"{self.source}: NaN samples cannot be resampled. Call interpolate_invalid() first.")
-        up, down = self._ratio(rate_hz)
-        samples = self.signal.shape[1]
-        # Without the line between first and last sample, a baseline offset does not ring at the ends.
-        first = self.signal[:, :1].astype(np.float64)
-        slope = (self.signal[:, -1:] - first) / max(samples - 1, 1)
+        resampler = Resampler(*ratio_of(self.rate_hz, rate_hz))
+        samples, made = self.signal.shape[1], 0
         out = np.empty((len(self.signal), self.samples_at(rate_hz)), np.float32)
-        # In blocks that overlap by the reach of resample_poly's filter: a day's recording takes no day's memory.
-        reach = down * (10 * max(up, down) // (up * down) + 2)
-        block = down * max(1, BLOCK_SAMPLES // down)
-        for start in range(0, samples, block):
-            low, high = max(0, start - reach), min(samples, start + block + reach)
-            line = first + slope * np.arange(low, high)
-            part = resample_poly(self.signal[:, low:high] - line, up, down, axis=1)
-            begin, end = start * up // down, min(out.shape[1], (start + block) * up // down)
-            line = first + slope * (np.arange(begin, end) * (down / up))
-            out[:, begin:end] = part[:, begin - low * up // down : end - low * up // down] + line
+        for start in range(0, samples, BLOCK_SAMPLES):  # a day's recording takes no day's memory
+            part = resampler.push(self.signal[:, start : start + BLOCK_SAMPLES])
+            out[:, made : made + part.shape[1]] = part
+            made += part.shape[1]
+        if made < out.shape[1]:
+            out[:, made:] = resampler.close()
         return replace(self, signal=out, rate_hz=rate_hz)
 
     def samples_at(self, rate_hz: float) -> int:
         """How many samples `resample` gives at `rate_hz`."""
         samples: int = self.signal.shape[1]
-        up, down = self._ratio(rate_hz)
+        up, down = ratio_of(self.rate_hz, rate_hz)
         return -(-samples * up // down)
-
-    def _ratio(self, rate_hz: float) -> tuple[int, int]:
-        ratio = Fraction(rate_hz / self.rate_hz).limit_denominator(10_000)
-        return ratio.numerator, ratio.denominator
 
     def interpolate_invalid(self) -> "Record":
         """The record with NaN samples replaced by linear interpolation within their lead; a note counts them.

@@ -1,0 +1,394 @@
+"""A model on many files: one row per record, several processes, and a run that was stopped goes on."""
+
+import csv
+import json
+import os
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from glob import has_magic, iglob
+from importlib.util import find_spec
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, printable
+from ecgzoo.files import write_atomic
+from ecgzoo.model import EcgModel
+from ecgzoo.prediction import Prediction
+from ecgzoo.recordings import is_recording
+from ecgzoo.signal import Record
+from ecgzoo.weights import load_pretrained
+
+FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run is stopped, a process
+SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
+ROWS_AT_ONCE = 10_000  # a row group of Parquet
+FORMATS = (".csv", ".jsonl", ".parquet")
+_WFDB_PARTS = (".dat", ".mat", ".atr")  # the header stands for them
+
+Read = Callable[[Path], Record]
+Row = dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What was said of a file: its row in a table, and as text."""
+
+    row: Row
+    text: str
+
+
+def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
+    """The records that `paths` mean, in order: files as they are named, and what is in folders and matches globs.
+
+    In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
+    file that a registered reader knows by its content.
+
+    Raises:
+        DataError: a folder or a glob holds no record.
+    """
+    seen: set[Path] = set()
+    for given in paths:
+        found = False
+        for path in _meant(given):
+            found = True
+            if len(paths) > 1:  # a folder and a file in it
+                if path in seen:
+                    continue
+                seen.add(path)
+            yield path
+        if not found:
+            raise DataError(f"{given}: no record is there; expected WFDB headers (.hea) or files of a known format")
+
+
+def _meant(given: str | Path) -> Iterator[Path]:
+    path = Path(given)
+    if path.is_dir():
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            yield from (file for name in sorted(names) if _is_record(file := Path(folder, name)))
+    elif has_magic(str(given)) and not path.exists():
+        for match in sorted(iglob(str(given), recursive=True)):
+            yield from _meant(match) if os.path.isdir(match) else [Path(match)] if _is_record(Path(match)) else []
+    else:
+        yield path
+
+
+def _is_record(path: Path) -> bool:
+    if path.suffix == ".hea":
+        return True
+    return path.suffix not in _WFDB_PARTS and not path.with_suffix(".hea").exists() and is_recording(path)
+
+
+@dataclass
+class Predictor:
+    """A model on files, in this process.
+
+    Attributes:
+        model: trained.
+        read: reads a file.
+        insist: as for `EcgModel.predict`.
+    """
+
+    model: EcgModel
+    read: Read
+    insist: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Which weights these are, for a column of the table: the beginning of their sha256."""
+        source = self.model.weights_source
+        return source.sha256[:12] if source else self.model.config.architecture
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a row, in order."""
+        return list(self._row(Path(), Prediction("", self.model.config.labels, (), 0, (), 0.0)))
+
+    def answers(self, paths: Iterable[Path]) -> list[Answer]:
+        """One `Answer` for each file, in order, whatever is in it."""
+        found: list[Answer] = []
+        waiting: list[tuple[Path, Record | Exception]] = []
+        samples = 0
+        for path in paths:
+            read = self._read(path)
+            waiting.append((path, read))
+            samples += read.signal.size if isinstance(read, Record) else 0
+            if samples > SAMPLES_AT_ONCE:
+                found += self._predicted(waiting)
+                waiting, samples = [], 0
+        return found + self._predicted(waiting)
+
+    def _read(self, path: Path) -> Record | Exception:
+        try:
+            return self.read(path)
+        except Exception as error:  # others wrote the file, and maybe its reader: it is one row, and the run goes on
+            return error
+
+    def _predicted(self, waiting: Sequence[tuple[Path, Record | Exception]]) -> list[Answer]:
+        records = [record for _, record in waiting if isinstance(record, Record)]
+        said = iter(self.model.predict_many(records, insist=self.insist))
+        found = []
+        for path, read in waiting:
+            outcome = read if isinstance(read, Exception) else next(said)
+            text = str(outcome) if isinstance(outcome, (EcgZooError, Prediction)) else _unexpected(outcome)
+            if isinstance(outcome, Prediction):
+                found.append(Answer(self._row(path, outcome), text))
+            else:
+                text = text if printable(path) in text else f"{printable(path)}: {text}"
+                found.append(Answer(self._row(path, outcome, text), text))
+        return found
+
+    def _row(self, path: Path, outcome: Prediction | Exception, error: str = "") -> Row:
+        if isinstance(outcome, Exception):
+            row = dict.fromkeys(Prediction("", self.model.config.labels, (), 0, (), 0.0).to_row())
+        else:
+            row = outcome.to_row()
+        del row["source"]
+        return {"path": printable(path), **row, "error": error or None, "model": self.identity}
+
+
+def _unexpected(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}")
+
+
+def predict_files(
+    model: str, paths: Iterable[Path], *, read: Read, insist: bool = False, workers: int = 1
+) -> Iterator[list[Answer]]:
+    """The answers of `model`, a name or a folder, on `paths`, in order, as many at a time as a process took.
+
+    Args:
+        model: as for `load_pretrained`.
+        paths: files; they are taken as they are needed.
+        read: reads a file; processes import it by its name.
+        insist: as for `EcgModel.predict`.
+        workers: processes, each with a model and one thread; with 1, this process.
+
+    Raises:
+        DataError: a process was ended from outside.
+    """
+    paths = iter(paths)
+    tasks = iter(lambda: list(islice(paths, FILES_AT_ONCE)), [])
+    if workers == 1:
+        predictor = Predictor(load_pretrained(model), read, insist)
+        yield from map(predictor.answers, tasks)
+        return
+    given = (model, read, insist)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, given) as pool:
+        running: deque[Future[list[Answer]]] = deque()
+        try:
+            for task in tasks:
+                running.append(pool.submit(_answers, task))
+                if len(running) > 2 * workers:  # memory does not grow with the number of files
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process of --workers was ended from outside, for want of memory perhaps. What is in the output "
+                "stays; run the same command again, with fewer workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_predictor: Predictor | None = None  # of a worker
+
+
+def _begin(model: str, read: Read, insist: bool) -> None:
+    """What a worker does first. It ends with its parent, however that ends."""
+    import torch
+
+    def end_with_parent() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    global _predictor
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore", EcgZooWarning)  # the parent has said it
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _predictor = Predictor(load_pretrained(model), read, insist)
+
+
+def _answers(paths: list[Path]) -> list[Answer]:
+    assert _predictor is not None
+    return _predictor.answers(paths)
+
+
+class Output(Protocol):
+    """A table on disk that rows are added to, by a run that may be stopped at any time and goes on.
+
+    Attributes:
+        done: the paths that it held when it was opened.
+        failed: how many of those have an error.
+    """
+
+    done: set[str]
+    failed: int
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add `rows`; they are in the file when this returns."""
+
+    def finish(self) -> None:
+        """All rows are there."""
+
+
+def open_output(path: Path, columns: Sequence[str], model: str) -> Output:
+    """The table at `path`, new or with what an earlier run left, in the format that its suffix names.
+
+    Rows of CSV and JSON lines are appended; half a line that a killed run left is cut off. Rows of Parquet, which
+    cannot be appended to, are collected in ``PATH.part.jsonl``; when all are there they are written aside with those of
+    an older table, in row groups, and renamed.
+
+    Args:
+        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        columns: of a row, in order.
+        model: the identity of the weights; a table of others is refused.
+
+    Raises:
+        DataError: another format, a table of other columns or another model, or pyarrow is missing.
+    """
+    if path.suffix == ".parquet":
+        return _Parquet(path, columns, model)
+    if path.suffix in FORMATS:
+        return _Lines(path, columns, model)
+    raise DataError(f"{path}: expected a name that ends with {', '.join(FORMATS)}")
+
+
+class _Lines:
+    """CSV or JSON lines."""
+
+    def __init__(self, path: Path, columns: Sequence[str], model: str) -> None:
+        self.path, self.columns = path, list(columns)
+        self.done: set[str] = set()
+        self.failed = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "a+b")  # noqa: SIM115 # `finish` closes it
+        _cut_half_a_line(self._file)
+        for row in self.rows():
+            _check_row(path, row, self.columns, model)
+            self.done.add(row["path"])
+            self.failed += bool(row["error"])
+        if path.suffix == ".csv" and not path.stat().st_size:
+            self._write([",".join(self.columns)])
+
+    def rows(self) -> Iterator[Row]:
+        """What it holds."""
+        with open(self.path, encoding="utf-8", newline="") as file:
+            if self.path.suffix == ".csv":
+                yield from csv.DictReader(file)
+                return
+            for number, line in enumerate(file, 1):
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{self.path}: line {number} is no JSON; choose another output") from error
+                yield row
+
+    def add(self, rows: Sequence[Row]) -> None:
+        if self.path.suffix == ".csv":
+            self._write([_csv_line([row[name] for name in self.columns]) for row in rows])
+        else:
+            self._write([json.dumps(row, allow_nan=False) for row in rows])
+
+    def _write(self, lines: Sequence[str]) -> None:
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        self._file.flush()
+
+    def finish(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    """Parquet, by way of JSON lines."""
+
+    def __init__(self, path: Path, columns: Sequence[str], model: str) -> None:
+        if find_spec("pyarrow") is None:
+            raise DataError(f"{path}: Parquet needs pyarrow; pip install 'ecgzoo[parquet]', or name a .csv or .jsonl")
+        import pyarrow.parquet as pq
+
+        self.path = path
+        self._lines = _Lines(path.with_name(f"{path.name}.part.jsonl"), columns, model)
+        self._before: set[str] = set()
+        self.failed = self._lines.failed
+        if path.exists():
+            try:
+                with pq.ParquetFile(path) as table:
+                    for batch in table.iter_batches(columns=None):
+                        for row in batch.to_pylist():
+                            _check_row(path, row, columns, model)
+                            self._before.add(row["path"])
+                            self.failed += bool(row["error"])
+            except (OSError, ValueError) as error:
+                raise DataError(f"{path}: is no Parquet file; choose another output") from error
+        self.done = self._before | self._lines.done
+        self._grown = not path.exists() or not self._lines.done <= self._before
+        self._columns = list(columns)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        self._lines.add(rows)
+        self._grown = True
+
+    def finish(self) -> None:
+        if self._grown:
+            write_atomic(self.path, self._write)
+        self._lines.finish()
+        self._lines.path.unlink()
+
+    def _write(self, temporary: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kinds = {"quality": pa.float64(), "heart_rate_bpm": pa.float64(), "windows": pa.int64()}
+        kinds["windows_left_out"] = pa.int64()
+        fields = [
+            (name, pa.float64() if name.startswith("p_") else kinds.get(name, pa.string())) for name in self._columns
+        ]
+        schema = pa.schema(fields)
+        new = (row for row in self._lines.rows() if row["path"] not in self._before)
+        with pq.ParquetWriter(temporary, schema) as table:
+            if self.path.exists():
+                with pq.ParquetFile(self.path) as older:
+                    for batch in older.iter_batches(ROWS_AT_ONCE):
+                        table.write_batch(batch)
+            for some in iter(lambda: list(islice(new, ROWS_AT_ONCE)), []):
+                table.write_table(pa.Table.from_pylist(some, schema))
+
+
+def _check_row(path: Path, row: Mapping[str, Any], columns: Sequence[str], model: str) -> None:
+    if not isinstance(row, dict) or list(row) != list(columns):
+        raise DataError(f"{path}: holds another table than this command writes; choose another output")
+    if row["model"] != model:
+        raise DataError(
+            f"{path}: holds predictions of other weights ({row['model']}, not {model}); choose another output"
+        )
+
+
+def _cut_half_a_line(file: Any) -> None:
+    """Cut a file, opened to append, behind its last line end."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - 65_536)
+        file.seek(begin)
+        at = file.read(end - begin).rfind(b"\n")
+        if at >= 0:
+            file.truncate(begin + at + 1)
+            break
+        end = begin
+    else:
+        file.truncate(0)
+    file.seek(0, os.SEEK_END)
+
+
+def _csv_line(values: Sequence[object]) -> str:
+    """One line of CSV, without a line end in it."""
+    texts = ["" if value is None else printable(value) for value in values]
+    return ",".join(f'"{text.replace(chr(34), chr(34) * 2)}"' if {",", '"'} & set(text) else text for text in texts)

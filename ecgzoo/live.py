@@ -1,0 +1,185 @@
+"""A model on a signal that arrives in pieces: a prediction for each window as soon as it is complete."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecgzoo.aggregates import with_aggregates
+from ecgzoo.config import ModelConfig
+from ecgzoo.errors import SignalError
+from ecgzoo.prediction import Finding, Prediction
+from ecgzoo.signal.quality import Quality, assess
+from ecgzoo.signal.stream import Window, Windows
+
+WINDOWS_AT_ONCE = 128  # as many as a network is quick with
+
+
+class Scorer(Protocol):
+    """What a `Stream` needs of an `EcgModel`."""
+
+    config: ModelConfig
+
+    @property
+    def device(self) -> torch.device:
+        """Where its input must be."""
+
+    def score(self, signals_mv: Tensor) -> Tensor:
+        """Probabilities ``[B, C]`` of windows ``[B, leads, T]``."""
+
+    def findings(self, probabilities: Sequence[float]) -> Mapping[str, Finding]:
+        """What they mean."""
+
+
+class Stream:
+    """Predictions of a signal that arrives in pieces; `EcgModel.stream` makes one.
+
+    Whatever the pieces are, the predictions are those of ``predict(record, per_window=True)`` on the whole signal. A
+    window is judged by itself and what came before it, ten seconds in all. Memory is bounded, for any duration.
+
+    Args:
+        model: a trained `EcgModel` in eval mode.
+        leads: names of the rows that are pushed.
+        rows: which of them the model takes, in its order.
+        rate_hz: samples a second.
+        source: names the signal in predictions and errors.
+        notes: of the whole signal; every prediction carries them.
+        too_slow: why no window can be read at this rate; None if they can.
+        insist: read windows of low quality all the same; a note says so.
+    """
+
+    def __init__(
+        self,
+        model: Scorer,
+        leads: Sequence[str],
+        rows: Sequence[int],
+        rate_hz: float,
+        *,
+        source: str = "stream",
+        notes: Sequence[str] = (),
+        too_slow: str | None = None,
+        insist: bool = False,
+    ) -> None:
+        self._model, self._leads, self._rows, self._rate_hz = model, tuple(leads), list(rows), rate_hz
+        self._source, self._notes, self._too_slow, self._insist = source, tuple(notes), too_slow, insist
+        if rate_hz != model.config.rate_hz:
+            self._notes += (f"resampled from {rate_hz:g} to {model.config.rate_hz:g} Hz",)
+        self._begin_s = 0.0
+        self._closed = False
+        self._windows = self._new_windows()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of signal so far, gaps included."""
+        return self._begin_s + self._windows.pushed / self._rate_hz
+
+    def push(self, samples: np.ndarray) -> list[Prediction]:
+        """The predictions of the windows that are complete with the next samples, in time order.
+
+        Args:
+            samples: millivolts ``[leads, n]`` of any n, a row for each lead of the stream; NaN marks an invalid sample.
+
+        Raises:
+            SignalError: the shape is another, a sample is infinite, or the stream is closed.
+            WeightsError: a probability is not finite.
+        """
+        self._refuse_if_closed()
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 2 or len(samples) != len(self._leads):
+            raise SignalError(
+                f"{self._source}: expected samples [leads, n] with a row for each of {', '.join(self._leads)}, got "
+                f"shape {samples.shape}." + (" Call .reshape(1, -1) on one lead." if samples.ndim == 1 else "")
+            )
+        samples = samples[self._rows]
+        if np.isinf(samples).any():
+            raise SignalError(f"{self._source}: holds infinite samples. Mark invalid samples as NaN.")
+        return self._predicted(self._windows.push(samples))
+
+    def gap(self, seconds: float) -> list[Prediction]:
+        """Nothing was recorded for so long: windows begin anew after it, and none spans it.
+
+        Args:
+            seconds: how long, above 0.
+
+        Raises:
+            SignalError: `seconds` is not a number above 0, or the stream is closed.
+        """
+        self._refuse_if_closed()
+        if not 0 < seconds < float("inf"):
+            raise SignalError(f"{self._source}: expected a gap above 0 s, got {seconds}.")
+        last = self._predicted(self._windows.close())
+        self._begin_s = self.seconds + seconds
+        self._windows = self._new_windows()
+        return last
+
+    def close(self) -> list[Prediction]:
+        """The predictions of the windows that are complete because the signal ends; nothing can be pushed after it."""
+        self._refuse_if_closed()
+        self._closed = True
+        return self._predicted(self._windows.close())
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise SignalError(f"{self._source}: the stream is closed. Make another one with model.stream().")
+
+    def _new_windows(self) -> Windows:
+        config = self._model.config
+        return Windows(len(self._rows), self._rate_hz, config.rate_hz, config.window, config.stride)
+
+    def _predicted(self, windows: Sequence[Window]) -> list[Prediction]:
+        found = []
+        for begin in range(0, len(windows), WINDOWS_AT_ONCE):
+            found += self._of_some(windows[begin : begin + WINDOWS_AT_ONCE])
+        return found
+
+    def _of_some(self, windows: Sequence[Window]) -> list[Prediction]:
+        config = self._model.config
+        judged = [self._judged(window) for window in windows]
+        read = [at for at, quality in enumerate(judged) if self._insist or not self._why_not(quality)]
+        values: dict[int, list[float]] = {}
+        if read:
+            signals = torch.from_numpy(np.stack([windows[at].signal for at in read])).to(self._model.device)
+            scores = self._model.score(signals).double().cpu().numpy()
+            named = with_aggregates(scores, config.classes, config.aggregates)
+            values = dict(zip(read, named.tolist(), strict=True))
+        return [
+            self._prediction(window, quality, values.get(at, []))
+            for at, (window, quality) in enumerate(zip(windows, judged, strict=True))
+        ]
+
+    def _judged(self, window: Window) -> Quality:
+        config = self._model.config
+        window_s = config.window / config.rate_hz
+        starts_s = [window.begins_s]
+        return assess(window.around, self._rate_hz, window_s=window_s, starts_s=starts_s, leads=config.leads)
+
+    def _why_not(self, quality: Quality) -> str | None:
+        if self._too_slow:
+            return self._too_slow
+        return None if quality.usable[0] else "; ".join(quality.reasons[0]) or quality.unreadable
+
+    def _prediction(self, window: Window, quality: Quality, values: list[float]) -> Prediction:
+        config, why_not = self._model.config, self._why_not(quality)
+        notes = [*self._notes, *quality.notes]
+        if window.missing:
+            notes.append(f"{window.missing} invalid samples filled")
+        if values and why_not:
+            notes.append(f"unreadable, and read on demand: {why_not}")
+        begin_s = self._begin_s + window.start / config.rate_hz
+        return Prediction(
+            source=self._source,
+            classes=config.labels,
+            probabilities=tuple(values),
+            windows=1 if values else 0,
+            leads=config.leads,
+            quality=float(quality.index[0]),
+            findings=self._model.findings(values) if values else {},
+            unreadable=None if values else why_not,
+            windows_left_out=0 if values else 1,
+            heart_rate_bpm=quality.heart_rate_bpm,
+            notes=tuple(dict.fromkeys(notes)),
+            start_s=begin_s,
+            end_s=begin_s + config.window / config.rate_hz,
+        )

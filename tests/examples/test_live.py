@@ -1,0 +1,18 @@
+"""examples/live.py: a simulated strap on a socket, in one screen."""
+
+import runpy
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "live.py"
+
+
+def test_it_predicts_what_the_strap_sends(capsys) -> None:
+    found = runpy.run_path(str(SCRIPT))["main"](24.0)
+    assert len(capsys.readouterr().out.splitlines()) >= len(found) - 1
+    assert found[0].start_s == 0
+    before = [one for one in found if one.end_s <= 11.5]
+    after = [one for one in found if one.start_s > 12.5]
+    assert len(before) + len(after) == len(found)
+    assert len(before) == len(after) == 4
+    assert all(one.windows == 1 for one in found)
+    assert len(SCRIPT.read_text().splitlines()) <= 60

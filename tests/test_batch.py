@@ -1,0 +1,187 @@
+"""``ecgzoo predict`` on many files: every file a row, whatever is in it, and a stopped run goes on."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+import ecgzoo
+from ecgzoo import batch
+from ecgzoo.cli import app
+from ecgzoo.errors import DataError
+
+MODEL = "xresnet1d18.ptbxl_super_i"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty records in two folders, of which the third and the last are broken, and files that are none."""
+    root = tmp_path_factory.mktemp("many")
+    time = np.arange(1000) / 100 % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beat = np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)
+    for number in range(20):
+        part = root / ("a" if number < 10 else "b")
+        part.mkdir(exist_ok=True)
+        signal = beat[:, None] * [1, 1 + number / 20]
+        names = {"units": ["mV"] * 2, "sig_name": ["I", "II"], "write_dir": str(part), "fmt": ["16"] * 2}
+        wfdb.wrsamp(f"r{number:02d}", fs=100, p_signal=signal, **names)
+    os.truncate(root / "a" / "r02.dat", 100)
+    (root / "b" / "r19.hea").write_text("")
+    (root / "LICENSE.txt").write_text("not a record")
+    return root
+
+
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str]:
+    """Exit status and output, in this process."""
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", "predict", "--model", MODEL, *map(str, words)])
+    status = 0
+    try:
+        app.main()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_every_file_is_a_row(suffix: str, folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    output = tmp_path / f"x{suffix}"
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    rows = rows_of(output)
+    assert (status, len(rows)) == (4, 20)
+    assert "20 records, 2 failed" in said
+    assert [row["path"] for row in rows] == [str(path) for path in sorted(folder.rglob("*.hea"))]
+    broken = {Path(row["path"]).stem: row["error"] for row in rows if row["error"]}
+    assert broken.keys() == {"r02", "r19"}
+    assert "found 100" in broken["r02"]
+    alone = ecgzoo.load_pretrained(MODEL).predict(folder / "a" / "r04")
+    row = rows[4]
+    assert float(row["p_MI"]) == pytest.approx(alone.to_dict()["probabilities"]["MI"], abs=1e-5)
+    assert (row["finding_MI"], int(row["windows"])) == (alone.findings["MI"], 3)
+    assert float(row["heart_rate_bpm"]) == pytest.approx(alone.heart_rate_bpm)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_run_that_was_killed_in_a_line_goes_on(
+    suffix: str, folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    output = tmp_path / f"x{suffix}"
+    command(capsys, monkeypatch, folder, "--output", output)
+    whole = output.read_bytes()
+    output.write_bytes(whole[: whole.index(b"r07.hea") + 40])
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    assert (status, "20 records (7 were there), 2 failed" in said) == (4, True)
+    assert [row["path"] for row in rows_of(output)] == [str(path) for path in sorted(folder.rglob("*.hea"))]
+    command(capsys, monkeypatch, folder / "a", "--output", output)
+    assert len(rows_of(output)) == 20
+    monkeypatch.setattr(batch.Predictor, "answers", lambda *_: pytest.fail("nothing is left to predict"))
+    command(capsys, monkeypatch, folder, "--output", output)
+
+
+@pytest.mark.slow
+def test_several_processes_say_the_same(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(batch, "FILES_AT_ONCE", 6)
+
+    def rows(workers: int) -> list[dict[str, object]]:
+        answers = batch.predict_files(MODEL, batch.find_records([folder]), read=ecgzoo.read_record, workers=workers)
+        return [answer.row for some in answers for answer in some]
+
+    for row, other in zip(rows(1), rows(2), strict=True):
+        scores = [name for name in row if name.startswith("p_")]
+        if row["error"] is None:
+            assert [row[name] for name in scores] == pytest.approx([other[name] for name in scores], abs=1e-5)
+        assert {**row, **dict.fromkeys(scores)} == {**other, **dict.fromkeys(scores)}
+
+
+def test_parquet_is_collected_then_written_whole(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    output, collected = tmp_path / "x.parquet", tmp_path / "x.parquet.part.jsonl"
+    command(capsys, monkeypatch, folder / "a", "--output", output)
+    assert not collected.exists()
+    first = pq.read_table(output).to_pylist()
+    assert len(first) == 10
+    predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), ecgzoo.read_record)
+    table = batch.open_output(output, predictor.columns, predictor.identity)
+    table.add([answer.row for answer in predictor.answers(sorted((folder / "b").glob("*.hea"))[:5])])
+    table._lines.finish()  # killed here
+    assert len(pq.read_table(output)) == 10
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    assert (status, "20 records (15 were there), 2 failed" in said) == (4, True)
+    rows = pq.read_table(output).to_pylist()
+    assert rows[:10] == first
+    assert len({row["path"] for row in rows}) == len(rows) == 20
+    assert isinstance(rows[0]["windows"], int)
+
+
+def test_parquet_without_pyarrow_is_one_sentence(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(batch, "find_spec", lambda name: None)
+    status, said = command(capsys, monkeypatch, folder, "--output", tmp_path / "x.parquet")
+    assert (status, "pip install 'ecgzoo[parquet]'" in said) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_of_something_else_is_refused(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    output = tmp_path / "x.csv"
+    output.write_text("a,b\n1,2\n")
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    assert (status, "holds another table" in said) == (2, True)
+    assert output.read_text() == "a,b\n1,2\n"
+    command(capsys, monkeypatch, folder / "a", "--output", tmp_path / "y.csv")
+    predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), ecgzoo.read_record)
+    with pytest.raises(DataError, match="of other weights"):
+        batch.open_output(tmp_path / "y.csv", predictor.columns, "0123")
+    with pytest.raises(DataError, match=r"ends with .csv, .jsonl, .parquet"):
+        batch.open_output(tmp_path / "y.xls", predictor.columns, predictor.identity)
+
+
+def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
+    assert len(list(batch.find_records([folder]))) == 20
+    assert len(list(batch.find_records([f"{folder}/a/*"]))) == 10
+    assert len(list(batch.find_records([f"{folder}/*"]))) == 20
+    assert len(list(batch.find_records([folder, folder / "a" / "r00.hea"]))) == 20
+    assert list(batch.find_records(["nowhere"])) == [Path("nowhere")]  # a row that says so
+    odd = tmp_path / "[1]"
+    shutil.copytree(folder / "a", odd)
+    assert len(list(batch.find_records([odd]))) == 10
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", f"{tmp_path}/*.hea"):
+        with pytest.raises(DataError, match="no record is there"):
+            list(batch.find_records([nothing]))
+
+
+def test_without_an_output_each_is_printed(folder: Path, capsys, monkeypatch) -> None:
+    status, said = command(capsys, monkeypatch, folder / "a" / "r01", folder / "a" / "r02", "nowhere")
+    lines = said.splitlines()
+    assert status == 4
+    assert lines[0].startswith(f"{folder}/a/r01 [I, 3 windows]  ")
+    assert lines[1].startswith(f"error: {folder}/a/r02")
+    assert "nowhere" in lines[2]
+    status, said = command(capsys, monkeypatch, f"{folder}/a/r0[01]*", "--json")
+    assert (status, [json.loads(line)["error"] for line in said.splitlines()]) == (0, [None, None])
+
+
+def test_a_reader_that_breaks_is_one_row(folder: Path) -> None:
+    def read(path: Path) -> ecgzoo.Record:
+        if path.stem == "r01":
+            raise ZeroDivisionError("a plugin's mistake")
+        return ecgzoo.read_record(path)
+
+    predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), read)
+    rows = [answer.row for answer in predictor.answers(sorted((folder / "a").glob("*.hea"))[:2])]
+    assert rows[0]["error"] is None
+    assert rows[1]["error"].endswith("r01.hea: ZeroDivisionError: a plugin's mistake")
+    assert list(rows[0]) == list(rows[1]) == predictor.columns

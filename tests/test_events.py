@@ -1,0 +1,70 @@
+"""Events and hours of a long recording."""
+
+import json
+
+import numpy as np
+import pytest
+import wfdb
+
+import ecgzoo
+from ecgzoo.cli import app
+from ecgzoo.prediction import Prediction
+
+CLASSES = ("A", "B")
+
+
+def window(start_s: float, a: float | None, rate: float | None = 70.0, b: str = "absent") -> Prediction:
+    """A window of 5 s in which class A has this probability and is present from 0.5 on; None is unreadable."""
+    when = {"start_s": start_s, "end_s": start_s + 5}
+    if a is None:
+        return Prediction("x", CLASSES, (), 0, ("I",), 0.1, unreadable="flat", windows_left_out=1, **when)
+    findings = {"A": "present" if a >= 0.5 else "absent", "B": b}
+    return Prediction("x", CLASSES, (a, 0.2), 1, ("I",), 1.0, findings, heart_rate_bpm=rate, **when)
+
+
+def test_windows_in_a_row_are_an_event() -> None:
+    windows = [
+        *(window(0, 0.1), window(2.5, 0.6), window(5, 0.9), window(7.5, 0.7, b="uncertain"), window(10, 0.2)),
+        *(window(12.5, 0.8), window(15, None), window(17.5, 0.6), window(80, 0.55, b="present")),
+    ]
+    assert ecgzoo.find_events(windows) == [
+        ecgzoo.Event("A", 2.5, 12.5, 0.9, 3),
+        ecgzoo.Event("A", 12.5, 17.5, 0.8, 1),
+        ecgzoo.Event("A", 17.5, 22.5, 0.6, 1),
+        ecgzoo.Event("A", 80, 85, 0.55, 1),
+        ecgzoo.Event("B", 80, 85, 0.2, 1),
+    ]
+    assert ecgzoo.find_events([]) == []
+
+
+def test_an_hour_is_a_row() -> None:
+    windows = [window(0, 0.2, 60), window(3597.5, 0.6, 80), window(3600, None), window(7200, 0.4, None)]
+    hours = ecgzoo.summarize_hours(windows)
+    assert [(row["hour"], row["windows"], row["windows_left_out"]) for row in hours] == [
+        (0, 2, 0),
+        (1, 0, 1),
+        (2, 1, 0),
+    ]
+    assert hours[0]["mean_A"] == pytest.approx(0.4)
+    assert (hours[0]["peak_A"], hours[0]["present_A"], hours[0]["heart_rate_bpm"]) == (0.6, 0.5, 70)
+    assert (hours[1]["mean_A"], hours[1]["present_A"], hours[1]["heart_rate_bpm"]) == (None, None, None)
+    assert hours[2]["heart_rate_highest"] is None
+
+
+def test_the_command_prints_both(tmp_path, capsys, monkeypatch) -> None:
+    time = np.arange(6000) / 100 % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beat = np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)[:, None]
+    beat[4000:] = 0.3
+    wfdb.wrsamp("long", fs=100, units=["mV"], sig_name=["I"], p_signal=beat, write_dir=str(tmp_path), fmt=["16"])
+    words = ["ecgzoo", "predict", str(tmp_path / "long"), "--model", "xresnet1d18.ptbxl_super_i", "--events"]
+    monkeypatch.setattr("sys.argv", words)
+    app.main()
+    assert "peak probability" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [*words, "--json"])
+    app.main()
+    said = json.loads(capsys.readouterr().out)
+    assert said["events"]
+    assert max(event["to_s"] for event in said["events"]) <= 45
+    assert said["hours"][0]["windows_left_out"] > 0
+    assert said["hours"][0]["heart_rate_bpm"] == pytest.approx(60 / 0.83, rel=0.02)
