@@ -46,6 +46,7 @@ p { margin: .3rem 0; } .soft { color: var(--soft); } .warn { border: 1px solid v
 .absent { background: var(--absent); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
+td:first-child { overflow-wrap: normal; }
 footer { margin-top: 2rem; padding-top: .5rem; border-top: 1px solid var(--line); }
 @media (max-width: 40rem) { .row { grid-template-columns: 1fr auto; } .row .bar { grid-column: 1 / -1; grid-row: 2; } }
 @media print { .strip { overflow: visible; } .strip svg { width: 272mm; } }
@@ -162,6 +163,7 @@ def _quality(reading: Reading) -> Iterator[str]:
         f"<p>Median {np.median(quality.index):.2f} (0 to 1). {out} of {len(quality.index)} windows left out"
         f"{', grey in the strip' if out else ''}. Heart rate {rate}.</p>"
     )
+    read = "usable" if reading.prediction and reading.prediction.unreadable else "read"
     order = (
         np.lexsort([quality.starts_s, quality.usable])
         if len(quality.index) > MOST_WINDOWS
@@ -172,11 +174,11 @@ def _quality(reading: Reading) -> Iterator[str]:
         (
             f"{quality.starts_s[w]:.4g} to {quality.starts_s[w] + reading.window_s:.4g} s",
             f"{quality.index[w]:.2f}",
-            "; ".join(quality.reasons[w]) or "read",
+            f"left out: {'; '.join(quality.reasons[w])}" if quality.reasons[w] else read,
         )
         for w in chosen
     ]
-    yield _table(("window", "quality", "left out because"), rows)
+    yield _table(("window", "quality", "result"), rows)
     if len(chosen) < len(quality.index):
         yield f'<p class="soft">{len(chosen)} of {len(quality.index)} windows, those left out first.</p>'
 

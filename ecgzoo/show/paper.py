@@ -120,9 +120,10 @@ def draw(reading: Reading, explanation: Explanation | None = None, panel: bool =
     foot = 6 + LINE_MM * lines if panel else 1.0
     sheet_mm = head + sum(heights) + foot
 
-    figure = Figure(figsize=(SHEET_MM / INCH_MM, sheet_mm / INCH_MM), facecolor="white")
+    left, right = (0.0, SHEET_MM) if panel else (EDGE_MM - 1, EDGE_MM + GRID_MM + 1)
+    figure = Figure(figsize=((right - left) / INCH_MM, sheet_mm / INCH_MM), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, SHEET_MM), ylim=(0, sheet_mm))
+    axes.set(xlim=(left, right), ylim=(0, sheet_mm))
     axes.set_axis_off()
     _grid(axes, foot, sum(heights))
     top = foot + sum(heights)

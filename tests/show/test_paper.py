@@ -28,7 +28,7 @@ def heart() -> ecgzoo.Record:
 
 @pytest.fixture(scope="module")
 def student() -> ecgzoo.EcgModel:
-    return ecgzoo.load_pretrained("resnet1d18.ptbxl_super_i")
+    return ecgzoo.load_pretrained("xresnet1d18.ptbxl_super_i")
 
 
 def of_lead(record: ecgzoo.Record, seconds: int, lead: str = "I") -> ecgzoo.Record:
