@@ -3,8 +3,8 @@
     python -m benchmarks.picture    # make picture
 
 Left, the simulated heart of `benchmarks.students` and the packaged student's answer; right, lead I of the grid behind
-docs/results.md. Writes ``docs/picture.png``. Of the simulated heart too: ``docs/show.png``, ``docs/strip.png`` and, where
-Chromium is installed, ``docs/report.png``.
+docs/results.md. Writes ``docs/picture.png``. Of the simulated heart too: ``docs/show.png``, ``docs/strip.png`` and,
+where Chromium is installed, ``docs/report.png``.
 """
 
 import argparse

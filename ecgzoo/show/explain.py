@@ -11,7 +11,7 @@ from ecgzoo.model import EcgModel
 from ecgzoo.show.reading import Reading, look
 from ecgzoo.signal import Record
 
-STEPS = 64  # of the integral; the sum is then within a few percent of the difference of the logits
+STEPS = 64  # of the integral; the sum is then some hundredths off the difference of the logits
 PASSES_AT_ONCE = 256  # bounds memory
 
 
