@@ -46,7 +46,7 @@ p { margin: .3rem 0; } .soft { color: var(--soft); } .warn { border: 1px solid v
 .absent { background: var(--absent); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
-td:first-child { overflow-wrap: normal; }
+th, td:first-child { overflow-wrap: normal; }
 footer { margin-top: 2rem; padding-top: .5rem; border-top: 1px solid var(--line); }
 @media (max-width: 40rem) { .row { grid-template-columns: 1fr auto; } .row .bar { grid-column: 1 / -1; grid-row: 2; } }
 @media print { .strip { overflow: visible; } .strip svg { width: 272mm; } }

@@ -63,11 +63,11 @@ def plot(
     start_s: float = 0.0,
 ) -> "Figure":
     """Draw a recording on ECG paper: see `Record.plot`."""
-    reading = look(record, model, start_s)
     if explain is not None and model is None:
-        raise EcgZooError(f"explain={explain!r} needs a model: whose class is it?")
+        raise EcgZooError(f"To explain {explain}, give a model too: model=, --model")
     if path is not None:
         check_suffix(path)
+    reading = look(record, model, start_s)
     explanation = None
     if explain is not None and model is not None:
         explanation = explain_reading(model, reading, explain, reading.start_s, reading.end_s)

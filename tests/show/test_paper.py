@@ -169,7 +169,7 @@ def test_errors_say_what_to_do(heart: ecgzoo.Record, tmp_path: Path) -> None:
         heart.plot(tmp_path / "x.jpg")
     with pytest.raises(SignalError, match="expected a start from 0"):
         heart.plot(start_s=10)
-    with pytest.raises(EcgZooError, match="needs a model"):
+    with pytest.raises(EcgZooError, match="give a model too"):
         heart.plot(explain="MI")
 
 
