@@ -53,8 +53,10 @@ class Reading:
         return samples / self.record.rate_hz
 
     def left_out_s(self) -> list[tuple[float, float]]:
-        """Stretches, from and to in seconds, that no usable window covers, as far as windows were judged."""
-        starts, usable = self.quality.starts_s, self.quality.usable
+        """Stretches of what is drawn, from and to in seconds, with windows that were judged and none that is usable."""
+        starts = self.quality.starts_s
+        near = (starts + self.window_s > self.start_s) & (starts < self.end_s)  # of a day, those of a minute
+        starts, usable = starts[near], self.quality.usable[near]
         edges = np.unique(np.concatenate([starts, starts + self.window_s]))
         middles = (edges[1:] + edges[:-1]) / 2
         inside = (middles[:, None] >= starts) & (middles[:, None] < starts + self.window_s)
