@@ -42,7 +42,7 @@ bench: $(INSTALLED)
 students: $(INSTALLED)
 	$(BIN)/python -m benchmarks.students
 
-# docs/picture.png, which README.md shows
+# docs/picture.png, which README.md shows, and the pictures of docs/show.md
 picture: $(INSTALLED)
 	$(BIN)/python -m benchmarks.picture
 

@@ -1,14 +1,19 @@
-"""The picture of README.md: the input of a student, its prediction, and the gain from distillation.
+"""The pictures of README.md (the input of a student, its prediction, the gain from distillation) and of docs/show.md.
 
     python -m benchmarks.picture    # make picture
 
 On the left are the simulated heart of `benchmarks.students` and the packaged student's prediction. On the right is
-lead I of the grid behind docs/results.md. Writes ``docs/picture.png``.
+lead I of the grid behind docs/results.md. Writes ``docs/picture.png``. Of the simulated heart too: ``docs/show.png``,
+``docs/strip.png`` and, where Chromium is installed, ``docs/report.png``.
 """
 
 import argparse
 import json
+import shutil
 import statistics
+import subprocess
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +28,9 @@ from ecgzoo.files import write_atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 STUDENT = "xresnet1d18.ptbxl_super_i"
+TEACHER = "xresnet1d18.ptbxl_super_12"
 LEAD, SHOWN_S, TALLEST_MV = "I", 5.0, (-0.5, 1.0)
 ARMS = {"bce": "labels alone", "bce plus": "better recipe,\nno teacher", "mvkt plus": "better recipe,\ndistilled"}
 COLOURS = {"present": "#b3261e", "uncertain": "#e09a2b", "absent": "#9aa4ad"}
@@ -98,10 +105,55 @@ def draw(path: Path) -> None:
         figure.savefig(path, format="png", dpi=130, metadata={"Software": None})
 
 
+def shown(path: Path, record: ecgzoo.Record, model: str, explain: str | None) -> None:
+    """A picture as `Record.plot` makes it, small enough for a page."""
+    figure = record.plot(model=ecgzoo.load_pretrained(model), explain=explain)
+    figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
+    of_few_colours(path, path)
+
+
+def of_few_colours(drawn: Path, path: Path) -> None:
+    """Half of the bytes, or less."""
+    from PIL import Image
+
+    Image.open(drawn).convert("RGB").quantize(192).save(path, format="png", optimize=True)
+
+
+def with_faults() -> ecgzoo.Record:
+    """Half a minute of lead I whose electrode falls off, and which has a gap."""
+    lead = simulated().select(LEAD)
+    signal = np.tile(lead.signal, 3)
+    signal[0, 1250:1750] = signal[0, 1250]
+    signal[0, 2600:2650] = np.nan
+    return replace(lead, signal=signal, source="a simulated heart; the electrode falls off")
+
+
+def photograph(path: Path) -> None:
+    """The report of the simulated heart, as Chromium shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        ecgzoo.write_report(simulated(), ecgzoo.load_pretrained(STUDENT), page)
+        command = [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=900,1150",
+        ]
+        subprocess.run([*command, f"--screenshot={folder}/report.png", page.as_uri()], check=True, capture_output=True)
+        of_few_colours(Path(folder) / "report.png", path)
+
+
 def main() -> None:
-    """Write the picture file."""
+    """Write the pictures."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    write_atomic(CHECKOUT / "docs" / "picture.png", draw)
+    docs = CHECKOUT / "docs"
+    write_atomic(docs / "picture.png", draw)
+    write_atomic(docs / "show.png", lambda path: shown(path, simulated(), TEACHER, "MI"))
+    write_atomic(docs / "strip.png", lambda path: shown(path, with_faults(), STUDENT, None))
+    if CHROMIUM:
+        write_atomic(docs / "report.png", photograph)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ from .model import EcgModel as EcgModel
 from .prediction import Prediction as Prediction
 from .prediction import to_frame as to_frame
 from .recordings import read_record as read_record
+from .show.explain import Explanation as Explanation
+from .show.explain import explain as explain
+from .show.page import write_report as write_report
 from .signal import LEADS_12 as LEADS_12
 from .signal import Record as Record
 from .signal.readers.contract import Reader as Reader

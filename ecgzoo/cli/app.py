@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, new_plugin, plugins, predict, pull, push, reading, recipes
+from ecgzoo.cli import evaluate, info, listing, new_plugin, plot, plugins, predict, pull, push, reading, recipes, report
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -21,6 +21,8 @@ COMMANDS = {
     "info": info,
     "evaluate": evaluate,
     "predict": predict,
+    "plot": plot,
+    "report": report,
     "push": push,
     "pull": pull,
     "recipe": recipes,

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -131,11 +132,8 @@ def load_synthetic(
             raise DataError(f"synthetic: {argument} is {value}; it must be at least {least}.")
 
     streams = _streams(seed)
-    records_each = np.minimum(next(streams).geometric(0.85, num_records), 4)
-    patients = np.repeat(np.arange(num_records), records_each)[:num_records]
-    severity, lesions = _diagnose(patients, streams)
-    hearts = _draw_hearts(severity, streams)
-    signals = _record(hearts.take(patients), rate_hz, streams)
+    patients, lesions, recordings = _draw(num_records, streams)
+    signals = _record(recordings, rate_hz, next(streams))
     made_from = repr((_VERSION, WAVES, LESIONS, DOWER.tolist(), task, num_records, seed, rate_hz))
     return Cohort(
         name="synthetic",
@@ -152,6 +150,22 @@ def load_synthetic(
         fingerprint=hashlib.sha256(made_from.encode()).hexdigest(),
         simulated=True,
     )
+
+
+def wave_times(num_records: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Where each wave of `WAVES` is in each record that `load_synthetic` simulates with the same arguments.
+
+    Args:
+        num_records: how many records.
+        seed: of every random number.
+
+    Returns:
+        Centres ``[num_records, beats, waves]`` and standard deviations ``[num_records, waves]``, in seconds. Some beats
+        lie before the record or behind it.
+    """
+    _, _, recordings = _draw(num_records, _streams(seed))
+    hearts = recordings.hearts
+    return recordings.beats_s[:, :, None] + hearts.centre_s[:, None, :], hearts.width_s
 
 
 def lesion_changes(rate_hz: int = 1000) -> dict[str, np.ndarray]:
@@ -176,6 +190,27 @@ def _streams(seed: int) -> Iterator[np.random.Generator]:
     """One random stream per quantity, so that no record depends on how many follow it."""
     for quantity in itertools.count():
         yield np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(quantity,))))
+
+
+class _Recordings(NamedTuple):
+    """What N recordings are made of, but for white noise: beats (s) ``[N, beats]``, and what electrodes see and add."""
+
+    hearts: Hearts
+    beats_s: np.ndarray
+    sources_hz: np.ndarray
+    phase: np.ndarray
+    coupling: np.ndarray
+    muscle: np.ndarray
+    strength: np.ndarray
+
+
+def _draw(num_records: int, streams: Iterator[np.random.Generator]) -> tuple[np.ndarray, np.ndarray, _Recordings]:
+    """The patient of each record ``[N]``, which lesions are found ``[N, lesions]``, and the recordings."""
+    records_each = np.minimum(next(streams).geometric(0.85, num_records), 4)
+    patients = np.repeat(np.arange(num_records), records_each)[:num_records]
+    severity, lesions = _diagnose(patients, streams)
+    hearts = _draw_hearts(severity, streams)
+    return patients, lesions, _draw_recordings(hearts.take(patients), streams)
 
 
 def _diagnose(patients: np.ndarray, streams: Iterator[np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
@@ -229,10 +264,9 @@ def _draw_hearts(severity: np.ndarray, streams: Iterator[np.random.Generator]) -
     return Hearts(centre / 1000, width / 1000, peak)
 
 
-def _record(hearts: Hearts, rate_hz: int, streams: Iterator[np.random.Generator]) -> np.ndarray:
-    """One recording ``[N, 12, T]`` of each heart, in int16 microvolts."""
+def _draw_recordings(hearts: Hearts, streams: Iterator[np.random.Generator]) -> _Recordings:
+    """One recording of each heart."""
     count = len(hearts.peak_uv)
-    time_s = np.arange(SECONDS * rate_hz) / rate_hz
 
     def normal(*shape: int) -> np.ndarray:
         return next(streams).standard_normal((count, *shape))
@@ -252,8 +286,13 @@ def _record(hearts: Hearts, rate_hz: int, streams: Iterator[np.random.Generator]
     beats_s = steady[:, :1] + np.cumsum(intervals, axis=1) - intervals[:, :1]
     to_rate = np.where([wave.interval == "QT" for wave in WAVES.values()], np.sqrt(mean_rr), 1.0)  # Bazett
     hearts = hearts._replace(centre_s=hearts.centre_s * to_rate, width_s=hearts.width_s * to_rate)
+    return _Recordings(hearts, beats_s, hz, phase, coupling, muscle, strength)
 
-    noise = next(streams)
+
+def _record(recordings: _Recordings, rate_hz: int, noise: np.random.Generator) -> np.ndarray:
+    """The samples ``[N, 12, T]``, in int16 microvolts."""
+    hearts, beats_s, hz, phase, coupling, muscle, strength = recordings
+    count, time_s = len(beats_s), np.arange(SECONDS * rate_hz) / rate_hz
     signals = np.empty((count, len(LEADS_12), len(time_s)), np.int16)
     for start in range(0, count, _CHUNK):
         rows = slice(start, start + _CHUNK)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from ecgzoo.signal.units import require_voltage
 
 if TYPE_CHECKING:
     import pandas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ecgzoo.model import EcgModel
 
 # Einthoven and Goldberger: each derived lead as weights of (I, II).
 _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
@@ -298,6 +304,32 @@ class Record:
             if breach > tolerance_mv
             else None
         )
+
+    def plot(
+        self,
+        path: str | Path | None = None,
+        *,
+        model: "EcgModel | None" = None,
+        explain: str | None = None,
+        start_s: float = 0.0,
+    ) -> "Figure":
+        """The record on ECG paper, 25 mm/s and 10 mm/mV in its true size: a matplotlib figure.
+
+        Twelve leads stand as three rows of four and a rhythm strip, others as strips of 10 s, a minute at most. Windows
+        that signal quality leaves out are grey. Each trace is centred on its lead's median.
+
+        Args:
+            path: where to write it as well; ends with ``.png``, ``.svg`` or ``.pdf``.
+            model: its findings and the quality of its windows stand below.
+            explain: one of the model's classes; what speaks for it is shaded (`ecgzoo.explain`).
+            start_s: where the stretch that is drawn begins, in seconds.
+
+        Raises:
+            EcgZooError: another ending, a class that the model has not, or a record that it cannot read.
+        """
+        from ecgzoo.show import plot
+
+        return plot(self, path, model=model, explain=explain, start_s=start_s)
 
     def _row(self, name: str) -> np.ndarray:
         row: np.ndarray = self.signal[self.leads.index(name)]

@@ -6,7 +6,15 @@ from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from ecgzoo.data._dipole import LESIONS, WAVES
 from ecgzoo.data.cohort import Cohort
-from ecgzoo.data.synthetic import CLASSES, DOWER, leads_from_dipole, lesion_changes, load_synthetic, with_limb_leads
+from ecgzoo.data.synthetic import (
+    CLASSES,
+    DOWER,
+    leads_from_dipole,
+    lesion_changes,
+    load_synthetic,
+    wave_times,
+    with_limb_leads,
+)
 from ecgzoo.errors import DataError
 from ecgzoo.signal.leads import LEADS_12
 
@@ -35,6 +43,19 @@ def r_peaks(signal: np.ndarray) -> np.ndarray:
     fast = sosfiltfilt(butter(2, (8, 30), "bandpass", fs=100, output="sos"), signal)
     energy = np.convolve(fast**2, np.ones(11) / 11, "same")
     return find_peaks(energy, height=0.3 * np.quantile(energy, 0.99), distance=30)[0]
+
+
+def test_where_the_waves_are(cohort: Cohort) -> None:
+    centre_s, width_s = wave_times(1500)
+    assert centre_s.shape[::2] == (1500, len(WAVES))
+    assert width_s.shape == (1500, len(WAVES))
+    np.testing.assert_array_equal(wave_times(100)[0], centre_s[:100])  # as the records are
+    middle = centre_s[..., list(WAVES).index("R")]
+    for row in range(0, 1500, 150):
+        found = r_peaks(np.abs(cohort.store[row] / 1000.0).sum(axis=0)) / 100
+        inside = middle[row][(middle[row] > 0.2) & (middle[row] < 9.8)]
+        nearest = np.abs(inside[:, None] - found).min(axis=1)
+        assert nearest.max() < 0.06  # a QRS complex, and no T wave
 
 
 def only(cohort: Cohort, name: str) -> np.ndarray:
