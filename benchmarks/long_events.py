@@ -22,9 +22,9 @@ def recording() -> Record:
     """Beats and a little noise."""
     time_s = np.arange(60 * RATE_HZ) / RATE_HZ % 0.83
     waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
-    beats: np.ndarray = np.sum([size * np.exp(-(((time_s - at) / width) ** 2)) for size, at, width in waves], axis=0)
-    signal = np.tile(np.asarray(beats, np.float32), HOURS * 60)[None]
-    signal += np.random.default_rng(0).normal(0, 0.02, signal.shape[1]).astype(np.float32)
+    beats = np.stack([size * np.exp(-(((time_s - at) / width) ** 2)) for size, at, width in waves]).sum(axis=0)
+    signal = np.tile(beats.astype(np.float32), HOURS * 60)[None]
+    signal += np.random.default_rng(0).normal(0, 0.02, signal.shape).astype(np.float32)
     return Record(signal, ("I",), RATE_HZ, "a day")
 
 
