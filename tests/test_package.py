@@ -49,7 +49,7 @@ LAYERS = {
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
     "training": {*TRAINING, "registry", "signal", "transforms", "weights"},
-    "show": {"config", "errors", "files", "model", "signal"},
+    "show": {"prediction", "config", "errors", "files", "model", "signal"},
     "testing": {
         "errors",
         "specs",

@@ -6,7 +6,8 @@ import numpy as np
 
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import SignalError
-from ecgzoo.model import EcgModel, Prediction
+from ecgzoo.model import EcgModel
+from ecgzoo.prediction import Prediction
 from ecgzoo.signal import LEADS_12, Record
 from ecgzoo.signal.quality import Quality, assess
 from ecgzoo.signal.windows import window_starts

@@ -134,6 +134,9 @@ class Record:
     def rename(self, names: Mapping[str, str]) -> "Record":
         """The record with other names for some channels: ``record.rename({"ECG": "I"})``.
 
+        Args:
+            names: the lead that each of these channels is, by the channel's present name.
+
         Raises:
             SignalError: no channel has the old name, the new one is none of the twelve leads, or two would be the same.
         """
