@@ -43,14 +43,20 @@ napoleon_use_ivar = True
 OURS = {*ecgzoo.__all__}
 # types in signatures that are not public names: types of other packages, and types that public functions take or return
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|nn|numpy|np|pathlib|collections|typing|argparse|pluggy|rich|accelerate|matplotlib)\b.*"),
+    (
+        r"py:.*",
+        r"(torch|nn|numpy|np|pathlib|collections|typing|argparse|pluggy|rich|accelerate|matplotlib|pandas|pd)\b.*",
+    ),
     (
         r"py:.*",
         r"Any|Figure|Path|Tensor|Module|Linear|Table|device|dtype|ndarray|Callable|Iterable|Iterator|Mapping|Sequence",
     ),
-    (r"py:.*", r"ecgzoo\.(model\.(WeightsSource|Finding)|evaluation\..*|testing\.findings\..*|specs\.Spec)"),
+    (
+        r"py:.*",
+        r"ecgzoo\.(model\.(WeightsSource|Finding)|live\.Scorer|evaluation\..*|testing\.findings\..*|specs\.Spec)",
+    ),
     (r"py:.*", r"ecgzoo\.transforms\.contract\.Draws"),
-    (r"py:exc", r"WriteError"),
+    (r"py:exc", r"WriteError|MissingLeadError"),
 ]
 
 

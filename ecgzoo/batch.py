@@ -318,7 +318,7 @@ class _Parquet:
         self.path = path
         self._lines = _Lines(path.with_name(f"{path.name}.part.jsonl"), columns, model)
         self._before: set[str] = set()
-        self.failed = self._lines.failed
+        self.failed = 0
         if path.exists():
             try:
                 with pq.ParquetFile(path) as table:
@@ -330,6 +330,7 @@ class _Parquet:
             except (OSError, ValueError) as error:
                 raise DataError(f"{path}: is no Parquet file; choose another output") from error
         self.done = self._before | self._lines.done
+        self.failed += sum(bool(row["error"]) for row in self._lines.rows() if row["path"] not in self._before)
         self._grown = not path.exists() or not self._lines.done <= self._before
         self._columns = list(columns)
 
