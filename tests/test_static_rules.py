@@ -21,7 +21,7 @@ CALLS = {
     **dict.fromkeys(("torch.load", "torch.save", "numpy.load", "np.load"), "reads or writes pickles"),
     **dict.fromkeys(("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"), "is a shell"),
 }
-KEYWORDS = {"allow_pickle": "reads pickles", "trust_remote_code": "runs a stranger's code", "shell": "is a shell"}
+KEYWORDS = {"allow_pickle": "reads pickles", "trust_remote_code": "runs third-party code", "shell": "is a shell"}
 
 # what writes or moves a file, as a function or a method
 WRITES = {
@@ -52,7 +52,7 @@ WRITES = {
 }
 WRITERS = {
     "ecgzoo/files.py": "the one place",
-    "ecgzoo/data/store.py": "gigabytes, record by record, into a folder that takes its place in one rename",
+    "ecgzoo/data/store.py": "gigabytes, record by record, into a folder that is renamed when it is complete",
     "ecgzoo/testing/readers.py": "broken files for a reader's conformance, in the caller's empty folder",
     "ecgzoo/training/checkpoint.py": "fills the temporary file that write_atomic hands it",
     "ecgzoo/training/folder.py": "the lock, an empty file that is never written to",

@@ -13,9 +13,9 @@ from ecgzoo.signal.leads import known_lead, resolve_leads
 # Einthoven and Goldberger: each derived lead as weights of (I, II).
 _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
-BLOCK_SAMPLES = 1 << 18  # that are resampled at a time
-SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # no ECG has been recorded beyond
-LARGEST_RISE = 20  # of the rate by resampling: what lies between the samples is not known, and takes memory
+BLOCK_SAMPLES = 1 << 18  # samples that are resampled at a time
+SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # ECG recorders are within this range
+LARGEST_RISE = 20  # of the rate by resampling; more would add no information and need much memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,10 @@ class Record:
 
     Attributes:
         signal: float32 millivolts ``[leads, samples]``; NaN marks an invalid sample, as in WFDB.
-        leads: one name per row; known leads are brought to the spelling of ``LEADS_12``, others stay as they are.
-        rate_hz: samples a second.
-        source: where it came from; every message names it.
-        notes: repairs and oddities so far, one sentence each.
+        leads: one name per row; known leads get the spelling of ``LEADS_12``, others are not changed.
+        rate_hz: samples per second.
+        source: where the recording came from; every message names it.
+        notes: repairs and problems so far, one sentence each.
 
     Raises:
         SignalError: shape, dtype, names or rate break this contract, or a sample is infinite.
@@ -67,7 +67,7 @@ class Record:
             derive: compute missing III, aVR, aVL and aVF from I and II; a note says so.
 
         Raises:
-            SignalError: a lead is unknown, or neither there nor derivable.
+            SignalError: a lead is unknown, or is missing and cannot be derived.
         """
         names = resolve_leads(leads)
         derived = [name for name in names if derive and name in _DERIVED and name not in self.leads]
@@ -75,19 +75,19 @@ class Record:
         missing += [name for name in ("I", "II") if derived and name not in self.leads and name not in missing]
         if missing:
             raise SignalError(
-                f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}. Choose among those"
+                f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}. Choose some of these"
                 + ("" if derive else ", or derive=True for III, aVR, aVL and aVF from I and II")
-                + ". If a channel is that lead under another name, say so with dataclasses.replace(record, leads=...)."
+                + ". If a channel is that lead under another name, rename it: dataclasses.replace(record, leads=...)."
             )
         rows = [self._derived(name) if name in derived else self._row(name) for name in names]
         notes = (f"{', '.join(derived)} derived from I and II.",) if derived else ()
         return replace(self, signal=np.stack(rows), leads=names, notes=self.notes + notes)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at `rate_hz` samples a second, behind the anti-alias filter of ``scipy.signal.resample_poly``.
+        """The record at `rate_hz` samples per second, with the anti-alias filter of ``scipy.signal.resample_poly``.
 
-        The ratio of the rates is taken as the nearest fraction with a denominator of 10,000 at most; where that is
-        exact, as for whole numbers of Hz, the duration stays the same to within one sample.
+        The ratio of the rates is rounded to the nearest fraction with a denominator of at most 10,000. If it is exact,
+        as for whole numbers of Hz, the duration stays the same to within one sample.
 
         Raises:
             SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
@@ -98,7 +98,7 @@ class Record:
         if not SLOWEST_HZ <= rate_hz <= min(FASTEST_HZ, LARGEST_RISE * self.rate_hz):
             raise SignalError(
                 f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, and at most {LARGEST_RISE} times "
-                f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or take another model."
+                f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or use another model."
             )
         if rate_hz == self.rate_hz:
             return self
@@ -106,11 +106,11 @@ class Record:
             raise SignalError(f"{self.source}: NaN samples cannot be resampled. Call interpolate_invalid() first.")
         up, down = self._ratio(rate_hz)
         samples = self.signal.shape[1]
-        # Without the line between first and last sample, a baseline offset does not ring at the ends.
+        # Subtract the line between first and last sample, so that a baseline offset does not ring at the ends.
         first = self.signal[:, :1].astype(np.float64)
         slope = (self.signal[:, -1:] - first) / max(samples - 1, 1)
         out = np.empty((len(self.signal), self.samples_at(rate_hz)), np.float32)
-        # In blocks that overlap by the reach of resample_poly's filter: a day's recording takes no day's memory.
+        # In blocks that overlap by the length of resample_poly's filter, to limit memory for a day's recording.
         reach = down * (10 * max(up, down) // (up * down) + 2)
         block = down * max(1, BLOCK_SAMPLES // down)
         for start in range(0, samples, block):
@@ -123,7 +123,7 @@ class Record:
         return replace(self, signal=out, rate_hz=rate_hz)
 
     def samples_at(self, rate_hz: float) -> int:
-        """How many samples `resample` gives at `rate_hz`."""
+        """The number of samples that `resample` gives at `rate_hz`."""
         samples: int = self.signal.shape[1]
         up, down = self._ratio(rate_hz)
         return -(-samples * up // down)
@@ -151,15 +151,15 @@ class Record:
         return replace(self, signal=signal, notes=self.notes + tuple(notes))
 
     def flat_leads(self) -> tuple[str, ...]:
-        """Leads whose valid samples all have one value."""
+        """Leads whose valid samples all have the same value."""
         low, high = np.fmin.reduce(self.signal, axis=1), np.fmax.reduce(self.signal, axis=1)
         return tuple(name for name, flat in zip(self.leads, low == high, strict=True) if flat)
 
     def einthoven_error_mv(self) -> float:
-        """Largest breach, in millivolts, of the identities that tie III, aVR, aVL and aVF to I and II.
+        """Largest error, in millivolts, of the identities that give III, aVR, aVL and aVF from I and II.
 
-        Recorders round each lead by itself, so an intact record shows up to twice its resolution; a swapped or
-        corrupt one shows the size of a QRS complex. Invalid samples do not count.
+        Recorders round each lead separately, so the error of an intact record is up to twice its resolution. The error
+        of swapped or corrupt leads is as large as a QRS complex. Invalid samples are ignored.
 
         Raises:
             SignalError: one of the six limb leads is missing.
@@ -169,11 +169,11 @@ class Record:
         return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
 
     def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
-        """What looks wrong, one sentence each; an empty list for a sound record.
+        """What looks wrong, one sentence each; an empty list for a record without problems.
 
         Args:
-            einthoven_tolerance_mv: breach of the limb-lead identities that is put down to rounding and filters.
-            largest_mv: amplitude beyond which the units, not the heart, are suspected.
+            einthoven_tolerance_mv: error of the limb-lead identities that rounding and filters may cause.
+            largest_mv: above this amplitude, the units are probably wrong.
         """
         found = []
         for name, count in zip(self.leads, np.isnan(self.signal).sum(axis=1), strict=True):
@@ -191,12 +191,12 @@ class Record:
         return found
 
     def einthoven_problem(self, tolerance_mv: float = 0.05) -> str | None:
-        """What is wrong with the relations of the six limb leads, in a sentence; None if nothing, or if one is missing.
+        """A sentence if the six limb leads break Einthoven's law; None if they do not, or if one of them is missing.
 
-        Leads that were mislabelled or corrupted one by one break them. Electrodes swapped on the patient do not.
+        Mislabelled or corrupted leads break it. Electrodes that were swapped on the patient do not.
 
         Args:
-            tolerance_mv: what rounding and noise may amount to, in mV.
+            tolerance_mv: error that rounding and noise may cause, in mV.
         """
         if not all(name in self.leads for name in ("I", "II", *_DERIVED)):
             return None

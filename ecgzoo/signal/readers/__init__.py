@@ -6,7 +6,7 @@ SPECS = (
     ReaderSpec(
         name="wfdb",
         factory="ecgzoo.signal.readers.wfdb:WfdbReader",
-        summary="WFDB records of PhysioNet: .hea beside .dat or .mat",
+        summary="WFDB records of PhysioNet: .hea next to .dat or .mat",
     ),
 )
 
