@@ -1,6 +1,7 @@
 """ecgzoo: 12-lead ECG teachers, single-lead students, and the distillation between them.
 
-``import ecgzoo`` imports no torch, timm or wfdb; each public name, all in ``__init__.pyi``, is loaded when first used.
+``import ecgzoo`` imports no torch, timm or wfdb. The public names are listed in ``__init__.pyi``. Each is loaded on
+first use.
 """
 
 from importlib.metadata import version

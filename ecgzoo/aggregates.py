@@ -6,9 +6,10 @@ import numpy as np
 
 
 def with_aggregates(values: np.ndarray, classes: Sequence[str], aggregates: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """Labels or probabilities ``[N, C]`` and, behind them, those of the aggregates, ``[N, C + A]``.
+    """Labels or probabilities ``[N, C]`` followed by those of the aggregates: ``[N, C + A]``.
 
-    ``1 − Π (1 − p)`` over the members: of labels their union, of probabilities that of independent classes.
+    An aggregate is ``1 − Π (1 − p)`` over its classes: the union of labels, or the probability of the union if the
+    classes are independent.
     """
     columns = [
         1 - np.prod([1 - values[:, classes.index(member)] for member in members], axis=0)

@@ -190,7 +190,7 @@ def predict_files(
                 yield running.popleft().result()
         except BrokenProcessPool as error:
             raise DataError(
-                "a process of --workers was ended from outside, for want of memory perhaps. What is in the output "
+                "a process of --workers was ended from outside, perhaps because memory ran out. What is in the output "
                 "stays; run the same command again, with fewer workers"
             ) from error
         finally:

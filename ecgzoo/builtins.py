@@ -1,4 +1,4 @@
-"""Everything that comes with ecgzoo, through the same hooks as a plugin's. Imports no torch."""
+"""Everything that comes with ecgzoo, registered through the same hooks as a plugin. Imports no torch."""
 
 import json
 from collections.abc import Iterable
@@ -18,43 +18,43 @@ PACKAGED = Path(__file__).parent / "weights" / "packaged"
 
 @hookimpl
 def ecgzoo_backbones() -> Iterable[BackboneSpec]:
-    """The families of ``ecgzoo.backbones``."""
+    """The networks in ``ecgzoo.backbones``."""
     return BACKBONES
 
 
 @hookimpl
 def ecgzoo_losses() -> Iterable[LossSpec]:
-    """The terms of ``ecgzoo.losses``."""
+    """The losses in ``ecgzoo.losses``."""
     return LOSSES
 
 
 @hookimpl
 def ecgzoo_transforms() -> Iterable[TransformSpec]:
-    """The changes of ``ecgzoo.transforms``."""
+    """The transforms in ``ecgzoo.transforms``."""
     return TRANSFORMS
 
 
 @hookimpl
 def ecgzoo_readers() -> Iterable[ReaderSpec]:
-    """The formats of ``ecgzoo.signal.readers``."""
+    """The readers in ``ecgzoo.signal.readers``."""
     return READERS
 
 
 @hookimpl
 def ecgzoo_recipes() -> Iterable[RecipeSpec]:
-    """The scripts of ``recipes/``."""
+    """The scripts in ``recipes/``."""
     return RECIPES
 
 
 @hookimpl
 def ecgzoo_datasets() -> Iterable[DatasetSpec]:
-    """The data sets of ``ecgzoo.data``."""
+    """The data sets in ``ecgzoo.data``."""
     return DATASETS
 
 
 @hookimpl
 def ecgzoo_weights() -> Iterable[WeightsSpec]:
-    """The folders of ``ecgzoo/weights/packaged``, each named ``backbone.tag``, described by its own config."""
+    """The folders in ``ecgzoo/weights/packaged``, each named ``backbone.tag`` and described by its config."""
     for folder in sorted(path.parent for path in PACKAGED.glob("*/config.json")):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         leads = tuple(config["leads"])

@@ -1,4 +1,4 @@
-"""ModelConfig: everything beside its weights that a model needs to be used, as it stands in ``config.json``."""
+"""ModelConfig: everything that is needed to use a model, besides its weights, as saved in ``config.json``."""
 
 import dataclasses
 import re
@@ -29,15 +29,15 @@ INTENDED_USE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """How millivolts become the network's input: ``(x − mean) / deviation``, one scalar each over all leads.
+    """How millivolts become the network's input: ``(x − mean) / deviation``, with one scalar of each for all leads.
 
     Attributes:
-        kind: ``mv_global``: those of the training records, `mean_mv` and `std_mv`, so that amplitude keeps its meaning;
-            ``window_z``: those of the window itself, so that it has none. A deviation is at least 0.01 mV.
-        mean_mv: of ``mv_global``.
-        std_mv: of ``mv_global``.
-        highpass_hz: the window's cosines of lower frequency, its mean among them, are removed first
-            (`ecgzoo.normalization.without_baseline`); 0 for none.
+        kind: ``mv_global`` uses the mean and deviation of the training records, `mean_mv` and `std_mv`, which keeps the
+            amplitude. ``window_z`` uses those of each window, which removes it; a deviation is at least 0.01 mV.
+        mean_mv: mean in mV, for ``mv_global``.
+        std_mv: standard deviation in mV, for ``mv_global``.
+        highpass_hz: cosines below this frequency, including the window's mean, are removed first
+            (`ecgzoo.normalization.without_baseline`); 0 to disable.
     """
 
     kind: Literal["mv_global", "window_z"] = "mv_global"
@@ -52,32 +52,31 @@ class ModelConfig:
 
     Attributes:
         architecture: registered backbone name.
-        arguments: the backbone's further arguments, JSON values only.
+        arguments: further arguments of the backbone, JSON values only.
         leads: lead names in channel order.
         num_classes: number of logits.
         classes: class names in logit order; empty until the model is trained.
-        class_info: by class or aggregate, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they
-            are known.
+        class_info: for each class or aggregate, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
         aggregates: labels that mean "any of these classes", such as atrial fibrillation or flutter, each with its
-            classes; predictions hold them behind the classes (`ecgzoo.evaluation.aggregates`).
+            classes; in a prediction they come after the classes (`ecgzoo.evaluation.aggregates`).
         task: the label set.
-        rate_hz: samples a second of the input.
-        window_s: seconds of signal a forward pass sees.
+        rate_hz: samples per second of the input.
+        window_s: seconds of signal in one forward pass.
         stride_s: seconds between windows of one record.
-        aggregation: how a record's probability comes from its windows', ``mean`` or ``max``.
+        aggregation: how a record's probability is computed from those of its windows, ``mean`` or ``max``.
         normalization: see `Normalization`.
-        units: of the input.
+        units: units of the input.
         temperature: T of the calibrated probability ``σ(logit(p)/T)``, where p is aggregated over windows.
-        thresholds: by class or aggregate, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and
-            ``upper``, between which a probability is uncertain; all of calibrated probabilities. None of a label with
-            fewer than 20 positive records to choose them on: the model gives no finding.
+        thresholds: for each class or aggregate, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and
+            ``upper``, between which a probability is uncertain; all for calibrated probabilities. A label with fewer
+            than 20 positive records to choose them on has no thresholds, and the model gives no finding for it.
         calibrated_on: the records on which temperature and thresholds were chosen.
-        metrics: how good it is, and on what (data set, folds, macro AUC with interval, per class, subgroups).
+        metrics: how good it is, and on which data (data set, folds, macro AUC with interval, per class, subgroups).
         training: where the weights come from (data set, folds, recipe, teacher, seed, versions).
-        weights_dtype: of the file; a loaded model is float32.
-        license: of the weights, as SPDX writes it.
-        intended_use: what it is for, and what not.
-        schema_version: of this page; an unknown major version is refused.
+        weights_dtype: dtype of the weights in the file; a loaded model is float32.
+        license: license of the weights, an SPDX identifier.
+        intended_use: what the model is for, and what it is not for.
+        schema_version: version of this schema; an unknown major version is refused.
     """
 
     architecture: str
@@ -169,25 +168,25 @@ class ModelConfig:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What a prediction has a probability for: the classes, and the aggregates behind them."""
+        """The labels that a prediction has a probability for: the classes, then the aggregates."""
         return (*self.classes, *self.aggregates)
 
     @property
     def window(self) -> int:
-        """Samples of a window."""
+        """Samples per window."""
         return round(self.window_s * self.rate_hz)
 
     @property
     def stride(self) -> int:
-        """Samples between windows."""
+        """Samples between the starts of windows."""
         return round(self.stride_s * self.rate_hz)
 
     def untrained(self, leads: tuple[str, ...] | None = None, num_classes: int | None = None) -> "ModelConfig":
-        """The same network and input without what only trained weights have: classes, calibration, figures.
+        """The same network and input, without what only trained weights have: classes, calibration, metrics.
 
         Args:
-            leads: other leads, if given.
-            num_classes: another number of logits, if given.
+            leads: new leads, if given.
+            num_classes: new number of logits, if given.
         """
         return ModelConfig(
             architecture=self.architecture,
@@ -202,20 +201,21 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The fields as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> "ModelConfig":
-        """Read the `values` that `to_dict` wrote; `source` is named in errors.
+        """Read the `values` that `to_dict` wrote; errors name `source`.
 
         Raises:
-            WeightsError: an unknown major schema version, a missing field or one of the wrong type.
+            WeightsError: the major schema version is unknown, or a field is missing or has the wrong type.
         """
         version = str(values.get("schema_version", "missing"))
         if not re.fullmatch(r"1\.\d{1,4}", version):
             raise WeightsError(
-                f"{source}: schema version {version}, this ecgzoo reads {SCHEMA_VERSION}; use a matching version of it"
+                f"{source}: schema version {version}, this ecgzoo reads {SCHEMA_VERSION}; "
+                "use a matching version of ecgzoo"
             )
         if version == "1.0":
             values = _from_1_0(values)

@@ -1,4 +1,4 @@
-"""From a registered name to the thing: models, losses, transforms, cohorts; and the names there are."""
+"""Create registered models, losses, transforms and cohorts by name, and list their names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,24 +44,24 @@ def create_model(
     pretrained: bool | str | Path = False,
     **arguments: Any,
 ) -> EcgModel:
-    """A registered backbone that takes `leads`, with random or trained weights.
+    """A registered backbone for `leads`, with random or trained weights.
 
     Args:
         name: as `list_models` shows it, or ``backbone.tag`` as `list_pretrained` does.
-        leads: lead names, or a number that stands for the usual set of so many (`ecgzoo.signal.LEAD_SETS`); if not
-            given, those of the weights, and twelve for random weights.
-        num_classes: number of logits; if not given, that of the weights, and 5, the superclasses of PTB-XL, for random
-            weights.
-        pretrained: ``True`` for the installed weights of this backbone, if it has any for these leads, else its default
-            ones; a tag; or anything that `ecgzoo.load_pretrained` takes. ``False`` for random weights.
-        **arguments: the backbone's own, such as ``drop_rate=0``.
+        leads: lead names, or a number of leads that stands for a set (`ecgzoo.signal.LEAD_SETS`). If not given: the
+            leads of the weights, or all twelve for random weights.
+        num_classes: number of logits. If not given: that of the weights, or 5 for random weights, as PTB-XL has 5
+            superclasses.
+        pretrained: ``True`` for installed weights of this backbone: those for `leads` if there are any, else the
+            default ones. Or a tag, or anything that `ecgzoo.load_pretrained` takes. ``False`` for random weights.
+        **arguments: arguments of the backbone, such as ``drop_rate=0``.
 
-    Weights for other leads or classes than those asked for are adapted, with a warning: see `ecgzoo.weights.adapt`.
+    Weights that were trained on other leads or classes are adapted, with a warning: see `ecgzoo.weights.adapt`.
 
     Raises:
         RegistryError: no backbone has this name, or it does not take these arguments.
         SignalError: an unknown lead.
-        WeightsError: weights that are missing, damaged, or of another architecture.
+        WeightsError: the weights are missing, damaged, or of another architecture.
     """
     return _create(name, leads, LEADS_12, num_classes, pretrained, arguments)
 
@@ -73,17 +73,17 @@ def create_teacher(
     pretrained: bool | str | Path = False,
     **arguments: Any,
 ) -> EcgModel:
-    """`create_model`, frozen: in eval mode, without gradients; ``pretrained=True`` means weights on twelve leads.
+    """`create_model`, frozen: in eval mode, without gradients. ``pretrained=True`` means weights for twelve leads.
 
     Args:
-        name: this and the others as `create_model`.
-        leads: twelve if not given.
+        name: this and the other arguments are those of `create_model`.
+        leads: all twelve if not given.
         num_classes: number of logits.
         pretrained: which weights.
-        **arguments: the backbone's own.
+        **arguments: arguments of the backbone.
 
     Raises:
-        EcgZooError: as `create_model`.
+        EcgZooError: see `create_model`.
     """
     return _create(name, leads, LEADS_12, num_classes, pretrained, arguments).eval().requires_grad_(False)
 
@@ -95,17 +95,17 @@ def create_student(
     pretrained: bool | str | Path = False,
     **arguments: Any,
 ) -> EcgModel:
-    """`create_model` for few leads; ``pretrained=True`` means weights on lead I unless other leads are given.
+    """`create_model` for few leads. ``pretrained=True`` means weights for lead I unless other leads are given.
 
     Args:
-        name: this and the others as `create_model`.
-        leads: lead I if not given, or those of the weights that are named.
+        name: this and the other arguments are those of `create_model`.
+        leads: if not given, those of the weights that `name` or `pretrained` names, else lead I.
         num_classes: number of logits.
         pretrained: which weights.
-        **arguments: the backbone's own.
+        **arguments: arguments of the backbone.
 
     Raises:
-        EcgZooError: as `create_model`.
+        EcgZooError: see `create_model`.
     """
     return _create(name, leads, ("I",), num_classes, pretrained, arguments)
 
@@ -125,7 +125,9 @@ def _create(
         raise RegistryError(f"{name}: num_classes is {num_classes!r}; expected a whole number of at least 1")
     if pretrained is False:
         if tagged:
-            raise WeightsError(f"{name} names trained weights: say pretrained=True, or {found.name} for random ones")
+            raise WeightsError(
+                f"{name} names trained weights: set pretrained=True, or use {found.name} for random weights"
+            )
         return EcgModel.build(
             ModelConfig(
                 architecture=found.name,
@@ -135,7 +137,7 @@ def _create(
             )
         )
     if arguments:
-        raise WeightsError(f"{name}: trained weights bring their own arguments; leave out {dict(arguments)}")
+        raise WeightsError(f"{name}: trained weights already define the arguments; leave out {dict(arguments)}")
     if pretrained is True:
         model = load_registered(tagged or lookup_weights(name, wanted or usual_leads))
     elif registry.has("weights", f"{found.spec.name}.{pretrained}"):
@@ -154,21 +156,21 @@ def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: 
 
     Args:
         name: as `list_losses` shows it.
-        student: what the loss may know of the student: ``EcgModel.info``.
-        teacher: the same of the teacher, if there is one.
-        data: what it may know of the training records.
-        **arguments: the loss's own, such as ``temperature=2``.
+        student: what the loss may know about the student: ``EcgModel.info``.
+        teacher: the same for the teacher, if there is one.
+        data: what the loss may know about the training records.
+        **arguments: arguments of the loss, such as ``temperature=2``.
 
     Raises:
         RegistryError: no loss has this name, or its factory fails.
-        RecipeError: the loss does not take these arguments, or needs a teacher and gets none.
+        RecipeError: the loss does not take these arguments, or needs a teacher and there is none.
     """
     found = registry.get("loss", name)
     loss = registry.build(found, (student, teacher, data), arguments, RecipeError)
     if not isinstance(loss, Loss):
-        raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is no ecgzoo Loss")
+        raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is not an ecgzoo Loss")
     if not isinstance(loss.requires, frozenset) or not loss.requires <= NEEDS:
-        raise RegistryError(f"{found} requires {loss.requires}; expected a frozenset out of {', '.join(sorted(NEEDS))}")
+        raise RegistryError(f"{found} requires {loss.requires}; expected a frozenset of {', '.join(sorted(NEEDS))}")
     return loss
 
 
@@ -177,38 +179,38 @@ def create_transform(name: str, data: DataInfo, amount: float, **arguments: Any)
 
     Args:
         name: as `list_transforms` shows it.
-        data: what it may know of the training records.
-        amount: how much of it, in the transform's own unit.
-        **arguments: the transform's own, such as ``share=0.5``.
+        data: what the transform may know about the training records.
+        amount: how strong it is, in the unit that the transform defines.
+        **arguments: arguments of the transform, such as ``share=0.5``.
 
     Raises:
-        RegistryError: no transform has this name, its factory fails, or it changes the labels of crops that the student
-            alone sees.
+        RegistryError: no transform has this name, its factory fails, or it changes labels although only the student
+            sees it.
         RecipeError: the transform does not take this amount or these arguments.
     """
     found = registry.get("transform", name)
     transform = registry.build(found, (data, amount), arguments, RecipeError)
     if not isinstance(transform, Transform):
-        raise RegistryError(f"{found}: its factory made a {type(transform).__name__}, which is no ecgzoo Transform")
+        raise RegistryError(f"{found}: its factory made a {type(transform).__name__}, which is not an ecgzoo Transform")
     if transform.sees not in ("both", "student"):
         raise RegistryError(f"{found}: sees is {transform.sees!r}; expected 'both' or 'student'")
     if transform.sees == "student" and not (transform.keeps_labels and transform.keeps_identity):
-        raise RegistryError(f"{found}: the student alone sees it, so it must keep labels and identity")
+        raise RegistryError(f"{found}: only the student sees it, so it must keep labels and identity")
     return transform
 
 
 def load_cohort(name: str, root: str | Path | None = None, task: str | None = None) -> Cohort:
-    """The records of a registered data set, with the labels of `task`, or of its first one.
+    """The records of a registered data set, with the labels of `task`, or of its first task.
 
     Args:
         name: the data set, as ``ecgzoo list --kind dataset`` shows it.
-        root: the folder of its files, if it has any.
+        root: the folder with its files, if it has any.
         task: the label set.
 
     Raises:
         RegistryError: no data set has this name, or its factory fails.
-        DataError: no such task, a folder that is missing or not wanted, files that cannot be read, or a cohort that is
-            not as `Cohort` says.
+        DataError: there is no such task, `root` is missing or not needed, files cannot be read, or the cohort breaks
+            the contract of `Cohort`.
     """
     found = registry.get("dataset", name)
     spec = found.spec
@@ -216,16 +218,16 @@ def load_cohort(name: str, root: str | Path | None = None, task: str | None = No
     if task not in spec.tasks:
         raise DataError(f"{name} has no task {task!r}. {did_you_mean(task, spec.tasks)}")
     if spec.needs_root and root is None:
-        raise DataError(f"{name} is read from files: give the folder that holds them (--root DIR)")
+        raise DataError(f"{name} is read from files; give the folder with these files (--root DIR)")
     make = registry.factory(found)
     with registry.blamed(found):
         cohort = make(None if root is None else Path(root), task)
     if not isinstance(cohort, Cohort):
-        raise RegistryError(f"{found}: its factory made a {type(cohort).__name__}, which is no Cohort")
+        raise RegistryError(f"{found}: its factory made a {type(cohort).__name__}, which is not a Cohort")
     try:
         check_cohort(cohort)
         if cohort.task != task:
-            raise DataError(f"its task is {cohort.task!r}, expected {task!r}. Name the task that was asked for.")
+            raise DataError(f"its task is {cohort.task!r}, expected {task!r}. Return the task that was requested.")
     except DataError as error:
         raise DataError(f"{found} gave a cohort that cannot be used: {error}") from error
     return cohort

@@ -1,4 +1,4 @@
-"""EcgZooError and its few children.
+"""EcgZooError and its subclasses.
 
 Every message says what was found, what was expected and what to do next.
 """
@@ -13,7 +13,7 @@ _LONGEST_MESSAGE = 3000
 
 
 def printable(text: object) -> str:
-    """`text` in one line that a terminal shows as it is: what would move the cursor, or turn the line, is escaped."""
+    """`text` in one line, with characters escaped that would move the terminal's cursor or reverse its text."""
     said = str(text)
     if said.isascii() and said.isprintable():
         return said
@@ -24,22 +24,22 @@ def printable(text: object) -> str:
 
 
 class EcgZooError(Exception):
-    """Base of every error that ecgzoo raises on purpose. Its text is one printable line, whatever a file says."""
+    """Base class of the errors that ecgzoo raises on purpose. Its text is always one printable line."""
 
     def __str__(self) -> str:
         said = super().__str__()
-        if len(said) > _LONGEST_MESSAGE:  # both ends stay: where it is, and what to do
+        if len(said) > _LONGEST_MESSAGE:  # keep both ends: where the error is, and what to do
             half = _LONGEST_MESSAGE // 2
             said = f"{said[:half]} … {said[-half:]}"
         return printable(said)
 
 
 class EcgZooWarning(UserWarning):
-    """A plugin that was left out, or a name that will go: nothing stops, but someone should know."""
+    """Something the user should know that does not stop the work, such as a plugin left out or a deprecated name."""
 
 
 class SignalError(EcgZooError):
-    """A recording that breaks the signal contract: leads, units, rate, length, invalid samples."""
+    """A recording that does not fit: its leads, units, rate, length or invalid samples."""
 
 
 class MissingLeadError(SignalError):
@@ -63,7 +63,7 @@ class DataError(EcgZooError):
 
 
 class RegistryError(EcgZooError):
-    """A name that is not registered, or a spec that cannot be."""
+    """A name that is not registered, or a spec that cannot be registered."""
 
 
 class AmbiguousNameError(RegistryError):
@@ -71,7 +71,7 @@ class AmbiguousNameError(RegistryError):
 
 
 class RecipeError(EcgZooError):
-    """A recipe that contradicts itself, its run folder or its data."""
+    """A recipe that contradicts itself, or that does not fit its run folder or its data."""
 
 
 class WeightsError(EcgZooError):
@@ -79,10 +79,10 @@ class WeightsError(EcgZooError):
 
 
 class WriteError(EcgZooError, OSError):
-    """A file that cannot be written: no room, no right. Made as any OSError, of number, reason and path."""
+    """A file that cannot be written, for lack of space or permission. An OSError: (number, reason, path)."""
 
     def __str__(self) -> str:
-        return printable(f"{self.filename} cannot be written: {self.strerror}. Make room there, or take another place.")
+        return printable(f"{self.filename} cannot be written: {self.strerror}. Make room, or choose another place.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
-"""Nothing lost: files are written aside, synced and renamed, so a reader meets the old one or the new one, whole.
+"""Safe reading and writing of files.
 
-Nothing hostile: what is read is a regular file, and JSON is bounded before it takes memory.
+Writing: content goes to a temporary file, which is synced and renamed, so a reader finds either the complete old file
+or the complete new one. Reading: only regular files are read, and the size of JSON is checked before it is parsed.
 """
 
 import errno
@@ -19,18 +20,18 @@ from typing import Any, BinaryIO
 from ecgzoo.errors import WriteError
 
 JSON_BYTES = 4 << 20
-JSON_CONTAINERS = 250_000  # lists and objects, each of which takes some 70 bytes for the two it is written in
+JSON_CONTAINERS = 250_000  # lists and objects; each needs about 70 bytes of memory for two characters of text
 STALE_S = 86_400.0
 
-_RUST = re.compile(r"\(os error (\d{1,4})\)")  # how the writers of safetensors say which OSError it was
+_RUST = re.compile(r"\(os error (\d{1,4})\)")  # how safetensors reports the number of an OSError
 _TEMPORARY = re.compile(r"\..+\.ecgzoo-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,9})-[0-9a-f]{8}")
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """`path`, opened to be read; a pipe or a device is refused rather than waited for.
+    """Open `path` for reading; a pipe or a device is refused, so that reading never blocks.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file; its ``strerror`` says what is wrong.
+        OSError: it cannot be opened or is not a regular file; its ``strerror`` says what is wrong.
     """
 
     def without_waiting(name: str, flags: int) -> int:
@@ -38,11 +39,11 @@ def open_regular(path: str | Path) -> BinaryIO:
 
     try:
         file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 # the caller closes it
-    except ValueError as error:  # a zero byte, or what the system's encoding has not
-        raise OSError(errno.EINVAL, "a name that no file can have", str(path)) from error
+    except ValueError as error:  # a zero byte, or a character that the system's encoding does not have
+        raise OSError(errno.EINVAL, "not a valid file name", str(path)) from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return file
 
 
@@ -50,7 +51,7 @@ def read_bytes(path: str | Path, at_most: int | None = None) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: as `open_regular`; or it has more than `at_most` bytes.
+        OSError: see `open_regular`; or it has more than `at_most` bytes.
     """
     with open_regular(path) as file:
         if at_most is None:
@@ -66,16 +67,16 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON, or too large or too deep.
+        ValueError: it is not JSON, or too large or too deeply nested.
     """
     return parse_json(read_bytes(path, JSON_BYTES))
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The JSON value that `text` is.
+    """Parse the JSON value in `text`.
 
     Raises:
-        ValueError: it is no JSON, or too large or too deep.
+        ValueError: it is not JSON, or too large or too deeply nested.
     """
     containers = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     if len(text) > JSON_BYTES or containers > JSON_CONTAINERS:
@@ -87,13 +88,13 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def write_atomic(path: Path, write: Callable[[Path], None], new: bool = False) -> None:
-    """Let `write` fill a temporary sibling of `path`, then sync it and rename it into place.
+    """Let `write` fill a temporary file next to `path`, then sync it and rename it to `path`.
 
-    Permissions are those of any new file: the process's umask holds. Siblings that dead processes left are removed.
+    The file gets the usual permissions of a new file (umask). Temporary files of dead processes are removed.
 
     Raises:
-        FileExistsError: `path` exists and is to be `new`; of two that write it at once, one is refused.
-        WriteError: the system does not let it be written; `path` is as it was. It is an OSError, too.
+        FileExistsError: `path` exists although it must be `new`. If two processes write it at once, one is refused.
+        WriteError: the file cannot be written; `path` is unchanged. This is also an OSError.
     """
     try:
         _write_atomic(path, write, new)
@@ -117,7 +118,7 @@ def _write_atomic(path: Path, write: Callable[[Path], None], new: bool) -> None:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(mode)  # whatever `write` put in its place
+        temporary.chmod(mode)  # `write` may have replaced the file
         _place_new(temporary, path) if new else os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -129,7 +130,7 @@ def _write_atomic(path: Path, write: Callable[[Path], None], new: bool) -> None:
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Remove the temporary files in `folder`, of `name` or of all, whose process is dead or that are a day old."""
+    """Remove temporary files in `folder`, for `name` or for all names, whose process is dead or that are a day old."""
     try:
         found = [path for path in folder.iterdir() if name is None or path.name.startswith(f".{name}.ecgzoo-")]
     except OSError:
@@ -144,7 +145,7 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
 
 def _is_dead(match: re.Match[str]) -> bool:
-    """Whether the process that wrote it ran here and is gone; one of another machine cannot be asked."""
+    """Whether the process that wrote it ran on this machine and has ended; False for other machines."""
     if os.name != "posix" or match["machine"] != _machine():
         return False
     try:
@@ -157,7 +158,7 @@ def _is_dead(match: re.Match[str]) -> bool:
 
 
 def _machine() -> str:
-    """Names this machine and its process numbers, which a container has of its own."""
+    """A hash of this machine's name and its process namespace, as each container numbers its own processes."""
     try:
         numbers = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -170,7 +171,7 @@ def _place_new(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: new, but not whole if this is killed
+    except OSError:  # a file system without hard links: the file is new, but incomplete if this process is killed
         with path.open("xb") as file:
             file.write(temporary.read_bytes())
             file.flush()
@@ -178,7 +179,7 @@ def _place_new(temporary: Path, path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes, new: bool = False) -> None:
-    """Write `content` whole or not at all."""
+    """Write `content` completely or not at all."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
@@ -187,10 +188,10 @@ def write_bytes(path: Path, content: bytes, new: bool = False) -> None:
 
 
 def write_text(path: Path, text: str, new: bool = False) -> None:
-    """Write `text` whole or not at all."""
+    """Write `text` completely or not at all."""
     write_bytes(path, text.encode(), new)
 
 
 def write_json(path: Path, values: Any, new: bool = False) -> None:
-    """Write `values` as JSON, whole or not at all; NaN is refused, since it is no JSON."""
+    """Write `values` as JSON, completely or not at all; NaN is refused because it is not JSON."""
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n", new)

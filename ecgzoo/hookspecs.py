@@ -1,6 +1,6 @@
-"""The whole plugin contract: a module of ``@hookimpl`` functions, named by an entry point of group ``ecgzoo``.
+"""The plugin contract: a module of ``@hookimpl`` functions, named by an entry point of group ``ecgzoo``.
 
-Hooks take no arguments and return iterables of specs. The module imports no torch; factories do.
+Hooks take no arguments and return iterables of specs. The module must not import torch; factories may.
 """
 
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ def ecgzoo_losses() -> Iterable[LossSpec]:
 
 @hookspec
 def ecgzoo_transforms() -> Iterable[TransformSpec]:
-    """Changes of the training crops; each must pass ``ecgzoo.testing.assert_transform_conforms``."""
+    """Transforms of the training crops; each must pass ``ecgzoo.testing.assert_transform_conforms``."""
     raise NotImplementedError
 
 
 @hookspec
 def ecgzoo_readers() -> Iterable[ReaderSpec]:
-    """File formats; each must pass ``ecgzoo.testing.assert_reader_conforms``."""
+    """Readers of file formats; each must pass ``ecgzoo.testing.assert_reader_conforms``."""
     raise NotImplementedError
 
 

@@ -47,7 +47,7 @@ class Stream:
         source: names the signal in predictions and errors.
         notes: of the whole signal; every prediction carries them.
         too_slow: why no window can be read at this rate; None if they can.
-        insist: read windows of low quality all the same; a note says so.
+        insist: read windows of low quality too; a note says so.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""EcgModel: a backbone together with everything it needs to be used on a recording in millivolts."""
+"""EcgModel: a backbone with everything that is needed to apply it to a recording in millivolts."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -47,7 +47,7 @@ class WeightsSource:
     Attributes:
         origin: ``folder``, ``packaged`` (in an installed distribution) or ``hub``.
         location: the folder; the name and distribution; or the repository and commit.
-        sha256: of the file of weights, verified on loading.
+        sha256: hash of the weights file, verified on loading.
         adapted: what was changed after loading to fit other leads or classes, one sentence each.
     """
 
@@ -60,16 +60,16 @@ class WeightsSource:
 class EcgModel(nn.Module):
     """A registered backbone with its leads, rate, normalization, windows and labels.
 
-    Takes millivolts ``[B, leads, T]`` at ``config.rate_hz``; normalization is part of the forward pass, so it cannot be
-    forgotten. timm's method names are the backbone's own.
+    The input is millivolts ``[B, leads, T]`` at ``config.rate_hz``; normalization is part of the forward pass, so it
+    cannot be forgotten. Methods with timm's names call those of the backbone.
 
     Attributes:
         backbone: the network; its ``state_dict`` is what is published.
         config: see `ModelConfig`.
-        weights_source: where its weights were loaded from; None if they were not.
+        weights_source: where its weights were loaded from; None if they were not loaded.
     """
 
-    backbone: Any  # any nn.Module that keeps the backbone contract
+    backbone: Any  # any nn.Module that follows the backbone contract
 
     def __init__(self, backbone: nn.Module, config: ModelConfig) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class EcgModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are and its input must be."""
+        """The device of the weights; the input must be there too."""
         return self.get_classifier().weight.device
 
     @property
@@ -104,7 +104,7 @@ class EcgModel(nn.Module):
 
     @property
     def head_hidden_size(self) -> int:
-        """Width of the embedding that the classifier reads."""
+        """Width of the embedding, which is the input of the classifier."""
         return int(self.backbone.head_hidden_size)
 
     @property
@@ -119,7 +119,7 @@ class EcgModel(nn.Module):
 
     @property
     def info(self) -> ModelInfo:
-        """What a loss may know of this model."""
+        """What a loss may know about this model."""
         c = self.config
         sizes = (c.num_classes, self.num_features, self.head_hidden_size)
         return ModelInfo(c.architecture, c.leads, *sizes, classifier=self.get_classifier())
@@ -130,7 +130,7 @@ class EcgModel(nn.Module):
         return classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """A new random last layer of `num_classes`; what the config says of the old one is dropped."""
+        """Replace the last layer by a random one for `num_classes`, and drop what the config says about the old one."""
         self.backbone.reset_classifier(num_classes)
         self.config = self.config.untrained(num_classes=num_classes)
 
@@ -160,16 +160,16 @@ class EcgModel(nn.Module):
         return View(self.get_classifier()(embedding), embedding, features)
 
     def lead_positions(self, leads: tuple[str, ...], source: str) -> list[int]:
-        """Where this model's leads stand among the `leads` of a recording that errors call `source`.
+        """Positions of this model's leads among the `leads` of a recording; errors name `source`.
 
         Raises:
-            SignalError: a lead is not there.
+            SignalError: a lead is missing.
         """
         missing = [lead for lead in self.config.leads if lead not in leads]
         if missing:
             raise SignalError(
                 f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. "
-                "Give a recording with these leads, or a model for those."
+                "Use a recording with these leads, or another model."
             )
         return [leads.index(lead) for lead in self.config.leads]
 
@@ -202,7 +202,7 @@ class EcgModel(nn.Module):
         return _finite(total, signals_mv, config.architecture)
 
     def findings(self, probabilities: Sequence[float]) -> dict[str, Finding]:
-        """What calibrated `probabilities`, one for each of ``config.labels``, mean by ``config.thresholds``."""
+        """Apply ``config.thresholds`` to calibrated `probabilities`, one for each of ``config.labels``."""
         found: dict[str, Finding] = {}
         for label, probability in zip(self.config.labels, probabilities, strict=True):
             if points := self.config.thresholds.get(label):
@@ -234,17 +234,17 @@ class EcgModel(nn.Module):
     ) -> Prediction | list[Prediction]:
         """Apply the model to one record or file: its own leads by name, rate, normalization and windows.
 
-        Windows whose signal quality is too low (`ecgzoo.signal.quality`) take no part. Where too few are left, the
-        answer is that the record is unreadable, with the reason and no probability.
+        Windows whose signal quality is too low (`ecgzoo.signal.quality`) are left out. If too few are left, the
+        record is unreadable: the prediction has the reason and no probabilities.
 
         Args:
             record: the recording (of an array: `Record.from_array`), or where it is.
-            insist: read every window of an unreadable record all the same; a note says so.
+            insist: read every window even if the record is unreadable; a note says so.
             per_window: give a list, a `Prediction` for each window in time order, with ``start_s`` and ``end_s``. They
                 are those of `stream`: quality and heart rate are of the ten seconds up to the window's end.
 
         Raises:
-            SignalError: no recording, a lead is missing, or it is shorter than a window.
+            SignalError: it is not a recording, a lead is missing, or it is shorter than a window.
             WeightsError: the model was never trained.
         """
         self._refuse_untrained()
@@ -288,7 +288,7 @@ class EcgModel(nn.Module):
         """Apply the model to a signal that arrives in pieces: a `Stream`, to `Stream.push` samples to.
 
         Args:
-            rate_hz: samples a second that will be pushed.
+            rate_hz: samples per second that will be pushed.
             leads: names of the rows that will be pushed; the model takes its own.
             source: names the signal in predictions and errors.
 
@@ -335,7 +335,7 @@ class EcgModel(nn.Module):
         return found + stream.close()
 
     def _prepare(self, record: Record, insist: bool) -> "_Prepared":
-        """All that comes before the network."""
+        """Everything before the network."""
         config = self.config
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
         record = record.select(config.leads)
@@ -355,7 +355,7 @@ class EcgModel(nn.Module):
         if insist or not unreadable:
             read = starts if unreadable else starts[quality.usable]
             if unreadable:
-                notes.append(f"unreadable, and read on demand: {unreadable}")
+                notes.append(f"unreadable, but read as requested: {unreadable}")
             record = record.interpolate_invalid()
             if record.rate_hz != config.rate_hz:
                 notes.append(f"resampled from {record.rate_hz:g} to {config.rate_hz:g} Hz")
@@ -369,7 +369,7 @@ class EcgModel(nn.Module):
         values: list[list[float]] = [[] for _ in prepared]
         if len(read):
             signals = torch.from_numpy(np.stack([one.signal for one in prepared])).to(self.device)
-            # a copy, since to switch this one to eval mode would switch it under another thread's feet
+            # a copy: switching this model to eval mode could disturb another thread that uses it
             network = deepcopy(self).eval() if self.training else self
             scores = np.array([row.tolist() for row in network.score(signals, read).double()])
             values = with_aggregates(scores, config.classes, config.aggregates).tolist()
@@ -411,11 +411,11 @@ class _Prepared:
 
 
 def _finite(probabilities: Tensor, signals_mv: Tensor, name: str) -> Tensor:
-    """`probabilities` ``[B, C]``, refused unless all are numbers: NaN is no finding.
+    """Return `probabilities` ``[B, C]`` if all are finite.
 
     Raises:
-        SignalError: the signals that they come from hold NaN or infinity.
-        WeightsError: they do not.
+        SignalError: a probability is not finite because the signals hold NaN or infinity.
+        WeightsError: a probability is not finite although the signals are.
     """
     if probabilities.isfinite().all():
         return probabilities
@@ -426,19 +426,19 @@ def _finite(probabilities: Tensor, signals_mv: Tensor, name: str) -> Tensor:
         )
     peak = signals_mv[record].abs().max().item()
     raise WeightsError(
-        f"{name} gives no finite probability for record {record}, of {peak:.3g} mV at most: the weights are damaged, "
-        "or the units wrong. If the record is in millivolts, fetch or train the weights again."
+        f"{name} gives a probability that is not finite for record {record}, of at most {peak:.3g} mV: the weights are "
+        "damaged or the units are wrong. If the record is in millivolts, fetch or train the weights again."
     )
 
 
 def _check_backbone(found: registry.Registered, network: object, num_leads: int, num_classes: int) -> None:
-    """What a stranger's network must do before anything is trained on it; the rest is in ``ecgzoo.testing``.
+    """Check the network of a plugin before it is trained; more checks are in ``ecgzoo.testing``.
 
     Raises:
-        RegistryError: it is no network, lacks a method, ignores the leads or the classes that it was built for.
+        RegistryError: it is not a network, lacks a method, or ignores the leads or classes that it was built for.
     """
     if not isinstance(network, nn.Module):
-        raise RegistryError(f"{found}: its factory made a {type(network).__name__}, which is no torch.nn.Module")
+        raise RegistryError(f"{found}: its factory made a {type(network).__name__}, which is not a torch.nn.Module")
     if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(network, name)]:
         raise RegistryError(f"{found}: its network has no {', '.join(missing)}; see docs/plugins.md")
     was_training = network.training
@@ -455,7 +455,7 @@ def _check_backbone(found: registry.Registered, network: object, num_leads: int,
             raise RegistryError(f"{found}: built for {num_classes} classes, its network gives logits {list(given)}")
         try:
             shape(num_leads + 1)
-        except Exception:  # any refusal will do
+        except Exception:  # any error is a refusal
             return
         raise RegistryError(f"{found}: built for {num_leads} leads, its network takes {num_leads + 1} as well")
     finally:

@@ -1,9 +1,9 @@
-"""Finds, loads and isolates plugins; keeps a record of each, failed ones too.
+"""Finds, loads and isolates plugins; keeps a record of each, also of those that failed.
 
 Entry points of group ``ecgzoo`` are loaded one at a time, in (distribution, name) order: import, register, call the
-hooks, check what they gave. An error at any step drops that plugin and is kept as a `PluginFailure`; the others work.
-``ECGZOO_PLUGINS="a,b"`` limits loading to those entry points, ``ECGZOO_PLUGINS=""`` to none. The registry warns of
-failures, or raises with ``ECGZOO_STRICT_PLUGINS=1`` (`ecgzoo.registry`).
+hooks, check the specs they return. An error at any step drops that plugin and is kept as a `PluginFailure`; the others
+still work. ``ECGZOO_PLUGINS="a,b"`` loads only these entry points, ``ECGZOO_PLUGINS=""`` loads none. The registry warns
+about failures, or raises them with ``ECGZOO_STRICT_PLUGINS=1`` (`ecgzoo.registry`).
 """
 
 import os
@@ -37,7 +37,7 @@ from ecgzoo.specs import (
 GROUP = "ecgzoo"
 BUILT_IN = "ecgzoo"
 
-# kind, the hook that gives it, its spec
+# kind, its hook, its spec
 _KINDS = (
     ("backbone", "ecgzoo_backbones", BackboneSpec),
     ("loss", "ecgzoo_losses", LossSpec),
@@ -65,7 +65,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class PluginFailure:
-    """A plugin that was dropped, and at which phase: ``import``, ``register``, ``hook`` or ``spec``."""
+    """A plugin that was dropped, and the phase in which it failed: ``import``, ``register``, ``hook`` or ``spec``."""
 
     distribution: str
     version: str
@@ -80,7 +80,7 @@ class PluginFailure:
 
 @dataclass(frozen=True)
 class LoadedPlugins:
-    """Everything that was found, built-ins first."""
+    """All plugins that were found, built-ins first."""
 
     plugins: tuple[Plugin, ...]
     failures: tuple[PluginFailure, ...]
@@ -88,15 +88,15 @@ class LoadedPlugins:
 
 @lru_cache(maxsize=1)
 def load_plugins() -> LoadedPlugins:
-    """Load the built-ins and every installed plugin, once a process. Whatever a plugin raises, this does not.
+    """Load the built-ins and every installed plugin, once per process. An error in a plugin is kept, not raised.
 
     Raises:
-        RegistryError: a plugin that is being loaded asks for it.
+        RegistryError: a plugin calls this while it is being loaded.
     """
     from ecgzoo import builtins
 
     if _loading.get():
-        raise RegistryError("a plugin asks the registry while it is being loaded; do so in its factories")
+        raise RegistryError("a plugin uses the registry while it is being loaded; use the registry in its factories")
     token = _loading.set(True)
     try:
         return _load(builtins)
@@ -122,10 +122,10 @@ def _load(builtins: ModuleType) -> LoadedPlugins:
 
 
 def _provider(entry: EntryPoint) -> tuple[str, str]:
-    """Distribution and version; an installer may leave metadata without either behind."""
+    """Distribution and version; leftover metadata of an installer may lack both."""
     if entry.dist is None:
         return "unknown", "unknown"
-    metadata = entry.dist.metadata  # the file is read anew at each access
+    metadata = entry.dist.metadata  # each access reads the file again
     fields = {name: metadata[name] for name in metadata}
     return fields.get("Name") or "unknown", fields.get("Version") or "unknown"
 
@@ -135,7 +135,7 @@ def _reason(error: BaseException) -> str:
         said = str(error)
     except Exception:
         said = "(its message cannot be read)"
-    return " ".join(f"{type(error).__name__}: {said}".split())  # pluggy's take several lines
+    return " ".join(f"{type(error).__name__}: {said}".split())  # pluggy's messages have several lines
 
 
 def _entry_points() -> list[tuple[str, str, EntryPoint]]:
@@ -155,18 +155,18 @@ class _PhaseError(Exception):
 @contextmanager
 def _phase(name: str) -> Iterator[None]:
     try:
-        with redirect_stdout(sys.stderr):  # what a plugin prints must not stand in a command's JSON
+        with redirect_stdout(sys.stderr):  # output of a plugin must not get into a command's JSON
             yield
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin may raise anything, or call sys.exit; it must not take the program down
+    except BaseException as error:  # a plugin may raise anything or call sys.exit; ecgzoo must still work
         raise _PhaseError(name, error) from error
 
 
 def _provided(
     manager: pluggy.PluginManager, load: Callable[[], ModuleType], taken: frozenset[tuple[str, str]]
 ) -> tuple[tuple[str, Spec], ...]:
-    """Load one plugin and ask it what it provides; a plugin that fails leaves nothing in the manager."""
+    """Load one plugin and call its hooks; a plugin that fails leaves nothing in the manager."""
     with _phase("import"):
         module = load()
     try:
@@ -204,9 +204,9 @@ def _all(spec: Spec) -> tuple[str, ...]:
 
 
 def _check(kind: str, spec: Spec) -> None:
-    """Whether what a hook gave can be registered."""
+    """Check that a spec returned by a hook can be registered."""
     if not isinstance(spec, KINDS[kind]):
-        raise RegistryError(f"a {kind} hook gave a {type(spec).__name__}, not a {KINDS[kind].__name__}")
+        raise RegistryError(f"a {kind} hook returned a {type(spec).__name__}, not a {KINDS[kind].__name__}")
     if spec.api != API:
         raise RegistryError(f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}")
     for field_name in ("aliases", "tasks", "leads"):
@@ -216,10 +216,10 @@ def _check(kind: str, spec: Spec) -> None:
     if isinstance(spec, DatasetSpec) and not spec.tasks:
         raise RegistryError(f"{kind} {spec.name}: its spec names no task")
     if not isinstance(spec.summary, str):
-        raise RegistryError(f"{kind} {spec.name}: its summary is no string")
+        raise RegistryError(f"{kind} {spec.name}: its summary is not a string")
     for name in _all(spec):
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
-            raise RegistryError(f"{kind} {name!r}: a name is of lower-case letters, digits, '_', '-' and '.'")
+            raise RegistryError(f"{kind} {name!r}: a name has only lower-case letters, digits, '_', '-' and '.'")
     if not (isinstance(spec.factory, str) and spec.factory.count(":") == 1):
         raise RegistryError(f"{kind} {spec.name}: factory {spec.factory!r} is not 'package.module:callable'")
     if (spec.deprecated_by is None) != (spec.removed_in is None):

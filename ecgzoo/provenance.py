@@ -1,4 +1,4 @@
-"""With which versions and on what machine a figure was made; it goes beside every figure."""
+"""Versions and machine with which a result was computed; saved with every result."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ def _revision() -> str | None:
         return None
     try:
         revision = _git(here, "rev-parse", "--short=12", "HEAD")
-        # a benchmark's own figures do not make the next one's code another
+        # results that a benchmark has just written are not a change of the code
         changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
     except (OSError, subprocess.SubprocessError):
         return None

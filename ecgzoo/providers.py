@@ -1,6 +1,6 @@
-"""What the packages in ``plugins/`` provide: an unknown name is then answered with what to install.
+"""What the packages in ``plugins/`` provide, so that the error for an unknown name can say what to install.
 
-`tests/plugins/test_providers.py` compares this page with those packages.
+`tests/plugins/test_providers.py` compares this module with those packages.
 """
 
 import re
@@ -13,7 +13,7 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 
 def provider(kind: str, name: str) -> str | None:
-    """The distribution that provides `name` of this kind, as ``distribution::name`` says or as `PROVIDES` knows."""
+    """The distribution that provides `name` of this kind, from ``distribution::name`` or from `PROVIDES`."""
     said, separator, bare = name.rpartition("::")
     if separator:
         return said if _DISTRIBUTION.fullmatch(said) else None

@@ -1,4 +1,4 @@
-"""read_record: a recording in any registered format, chosen by its content."""
+"""read_record: read a recording in any registered format, recognized by its content."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def read_record(
 ) -> Record:
     """Read a recording, in millivolts, by the first registered reader that knows its format.
 
-    Ours are asked first, and readers that take any text or the like last (`ReaderSpec.generic`).
+    Built-in readers are asked first, and readers that accept any text last (`ReaderSpec.generic`).
 
     Args:
         path: the file, or a WFDB record with or without its suffix.
@@ -32,7 +32,7 @@ def read_record(
         rate_hz: samples per second, where the file does not say.
 
     Raises:
-        SignalError: no reader knows the format, or the one that does cannot read it.
+        SignalError: no reader knows the format, or the file cannot be read.
         RegistryError: a reader's factory fails.
     """
     if not isinstance(path, (str, os.PathLike)):
@@ -66,7 +66,7 @@ def _rank(name: str) -> tuple[bool, bool]:
 
 
 def _how_to_make_a_record(found: object) -> str:
-    """What to say to one who gives something else than a file: an array, most often."""
+    """The message for an argument that is not a path, most often an array."""
     shape = getattr(found, "shape", None)
     if shape is None:
         return f"found a {type(found).__name__}, expected a Record or the path of a recording"
@@ -79,7 +79,7 @@ def _how_to_make_a_record(found: object) -> str:
     if len(shape) == 2 and min(shape) == len(LEADS_12):
         leads = "leads=ecgzoo.LEADS_12"
     return (
-        f"found an array of shape {tuple(shape)}, expected a Record: an array says neither leads, nor rate, nor unit. "
+        f"found an array of shape {tuple(shape)}, expected a Record: an array has no leads, rate or unit. "
         "For an array x in millivolts, with its rate in Hz and the names of its leads in order: "
         f"ecgzoo.Record.from_array({array}{reshaped}, {leads}, rate_hz=RATE)"
     )
@@ -89,7 +89,7 @@ def _built(name: str) -> Reader:
     found = registry.lookup("reader", name)
     reader = registry.build(found, (), {})
     if not isinstance(reader, Reader):
-        raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is no ecgzoo Reader")
+        raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is not an ecgzoo Reader")
     return reader
 
 

@@ -1,4 +1,4 @@
-"""name -> spec: wildcards, aliases, deprecations, collisions. Plain functions over what the plugins provide."""
+"""Find specs by name: wildcards, aliases, deprecations, conflicts. Plain functions over what the plugins provide."""
 
 import fnmatch
 import importlib
@@ -24,7 +24,7 @@ class Registered:
     """A spec and the distribution that provides it."""
 
     kind: str
-    spec: Any  # the kind's own dataclass of ecgzoo.specs
+    spec: Any  # a dataclass of ecgzoo.specs, one per kind
     distribution: str
     version: str
 
@@ -33,20 +33,20 @@ class Registered:
 
     @property
     def name(self) -> str:
-        """What always means it, whatever else is installed: a built-in's bare name, else ``distribution::name``."""
+        """A name that is always unique: the bare name of a built-in, else ``distribution::name``."""
         return self.spec.name if self.built_in else f"{self.distribution}::{self.spec.name}"
 
     @property
     def built_in(self) -> bool:
-        """Whether it comes with ecgzoo itself."""
+        """Whether it comes with ecgzoo."""
         return self.distribution == BUILT_IN
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A name that a plugin cannot have alone; ``distribution::name`` reaches what it means.
+    """A bare name that does not mean what a plugin provides under it; use ``distribution::name`` for that.
 
-    `kept` is the distribution that the bare name means, or None if it means nothing because two plugins provide it.
+    `kept` is the distribution that the bare name stands for. None if two plugins provide it, so that it is ambiguous.
     """
 
     kind: str
@@ -58,14 +58,14 @@ class Conflict:
 @dataclass(frozen=True)
 class _Table:
     entries: dict[str, tuple[Registered, ...]]  # by name, alias and distribution::name
-    names: tuple[str, ...]  # what a listing shows
+    names: tuple[str, ...]  # shown by `ecgzoo list`
     conflicts: tuple[Conflict, ...]
 
 
 @lru_cache(maxsize=len(KINDS))
 def _table(kind: str) -> _Table:
     if kind not in KINDS:
-        raise RegistryError(f"No kind {kind!r} of registered things. {did_you_mean(kind, KINDS)}")
+        raise RegistryError(f"Unknown kind {kind!r}. {did_you_mean(kind, KINDS)}")
     entries: dict[str, tuple[Registered, ...]] = defaultdict(tuple)
     names, conflicts = set(), []
     for plugin in load_plugins().plugins:
@@ -87,10 +87,10 @@ def _table(kind: str) -> _Table:
 
 
 def names(kind: str, pattern: str = "*") -> list[str]:
-    """Names of a kind that match a shell pattern, sorted; one that two plugins share is ``distribution::name``.
+    """Sorted names of a kind that match a shell pattern; a name from two plugins is shown as ``distribution::name``.
 
     Raises:
-        RegistryError: no such kind, or a plugin failed and ``ECGZOO_STRICT_PLUGINS=1``.
+        RegistryError: the kind is unknown, or a plugin failed and ``ECGZOO_STRICT_PLUGINS=1``.
     """
     _report_failures()
     return fnmatch.filter(_table(kind).names, pattern)
@@ -102,10 +102,10 @@ def conflicts(kind: str) -> tuple[Conflict, ...]:
 
 
 def lookup(kind: str, name: str) -> Registered:
-    """The spec that `name`, an alias or ``distribution::name`` stands for, and who provides it.
+    """The spec for `name`, which may be an alias or ``distribution::name``, and its distribution.
 
     Raises:
-        RegistryError: nothing has this name (the message lists close matches), or as `names`.
+        RegistryError: nothing has this name (the message lists close matches), or see `names`.
         AmbiguousNameError: two plugins provide it.
     """
     _report_failures()
@@ -120,12 +120,12 @@ def lookup(kind: str, name: str) -> Registered:
 
 def _what_to_do(kind: str, name: str) -> str:
     failures = sorted({failure.distribution for failure in load_plugins().failures})
-    note = f" Left out for an error, see `ecgzoo plugins`: {', '.join(failures)}." if failures else ""
+    note = f" Left out because of an error, see `ecgzoo plugins`: {', '.join(failures)}." if failures else ""
     return (to_install(kind, name) or did_you_mean(name, names(kind))) + note
 
 
 def to_install(kind: str, name: str) -> str | None:
-    """A sentence that says which plugin to install for `name`; None if none is known, or it is installed."""
+    """A sentence that says which plugin to install for `name`; None if no plugin is known or it is installed."""
     loaded, wanted = load_plugins(), provider(kind, name)
     installed = {plugin.distribution for plugin in loaded.plugins}
     installed |= {failure.distribution for failure in loaded.failures}
@@ -134,22 +134,23 @@ def to_install(kind: str, name: str) -> str | None:
     state = "not installed" + (" or left out by ECGZOO_PLUGINS" if "ECGZOO_PLUGINS" in os.environ else "")
     if wanted in PROVIDES:
         return f"It comes with a plugin that is {state}: pip install {wanted}"
-    # whoever wrote the name, in a model's config perhaps, chose the package
-    return f"It is of the package {wanted}, which is {state}. If you trust it: pip install {wanted}"
+    # the package was chosen by the author of the name, for example of a downloaded model's config
+    return f"It comes with the package {wanted}, which is {state}. If you trust it: pip install {wanted}"
 
 
 def has(kind: str, name: str) -> bool:
-    """Whether `name` is a name, an alias or ``distribution::name`` of this kind, even if two plugins provide it."""
+    """Whether `name` is a name, alias or ``distribution::name`` of this kind, also if two plugins provide it."""
     return name in _table(kind).entries
 
 
 def get(kind: str, name: str) -> Registered:
-    """`lookup`, for use: a deprecated name warns."""
+    """`lookup` with a warning if the name is deprecated."""
     found = lookup(kind, name)
     spec: Spec = found.spec
     if spec.deprecated_by:
         warnings.warn(
-            f"{found} is deprecated and goes in {found.distribution} {spec.removed_in}; use {spec.deprecated_by}",
+            f"{found} is deprecated and will be removed in {found.distribution} {spec.removed_in}; "
+            f"use {spec.deprecated_by}",
             EcgZooWarning,
             stacklevel=3,
         )
@@ -157,7 +158,7 @@ def get(kind: str, name: str) -> Registered:
 
 
 def factory(found: Registered) -> Callable[..., Any]:
-    """Import what the spec's factory names.
+    """Import the factory that the spec names.
 
     Raises:
         RegistryError: the module or the callable cannot be imported.
@@ -174,10 +175,10 @@ def factory(found: Registered) -> Callable[..., Any]:
 def build(
     found: Registered, given: tuple[Any, ...], arguments: Mapping[str, Any], refusal: type[EcgZooError] = RegistryError
 ) -> Any:
-    """What the spec's factory makes of `given` and of further arguments by name.
+    """Call the spec's factory with `given` and with keyword arguments.
 
     Raises:
-        refusal: an argument that the factory does not have (the message lists those it has), or a value it refuses.
+        refusal: the factory has no such argument (the message lists its arguments), or it refuses a value.
         RegistryError: the factory cannot be imported, or fails.
     """
     make = factory(found)
@@ -196,28 +197,28 @@ def build(
 
 @contextmanager
 def blamed(found: Registered) -> Iterator[None]:
-    """Make what `found` provides: whatever it raises becomes one line that names it, its distribution and version.
+    """Run code of `found`: any error becomes one line with its name, distribution and version.
 
-    What it prints goes to stderr: it must not stand in a command's JSON.
+    Its output goes to stderr, so that it does not get into a command's JSON.
 
     Raises:
-        RegistryError: it raised anything but an `EcgZooError`, which passes as it is.
+        RegistryError: it raised an error that is not an `EcgZooError`; an `EcgZooError` is raised unchanged.
     """
     try:
         with redirect_stdout(sys.stderr):
             yield
     except EcgZooError:
         raise
-    except Exception as error:  # a stranger's code may raise anything
+    except Exception as error:  # third-party code may raise anything
         raise failed(found, error) from error
 
 
 def failed(found: Registered, error: Exception) -> RegistryError:
-    """What to raise for an error of a stranger's code."""
+    """The error to raise for an error in third-party code."""
     reason = (str(error).splitlines() or ["no reason given"])[0]
     return RegistryError(
         f"{found} failed with {type(error).__name__}: {reason}. "
-        f"If what it was given is right, update {found.distribution} or report it to its authors."
+        f"If its arguments are right, update {found.distribution} or report this to its authors."
     )
 
 

@@ -1,25 +1,25 @@
-"""What a plugin hands over: frozen dataclasses that name a thing and say where its factory lives.
+"""Specs: frozen dataclasses by which a plugin names what it provides and where its factory is.
 
-Nothing here imports torch: a spec is read when names are listed, its factory only when the thing is created.
+Nothing here imports torch. Listing names reads only the specs; a factory is imported when it is used.
 """
 
 from dataclasses import dataclass
 
-API = 1  # the version of this contract; a spec made for another is refused with its reason
+API = 1  # version of this contract; a spec for another version is refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """A registered thing.
+    """Base class of all specs.
 
     Attributes:
         name: lower-case name of letters, digits, ``_``, ``-`` and ``.``; unique within its kind.
         factory: ``"package.module:callable"``, imported on first use.
         summary: one line for listings.
         api: version of the plugin contract the spec was written for.
-        aliases: further names that resolve to this spec.
-        deprecated_by: the name to use instead; a warning says so.
-        removed_in: version of the providing distribution in which a deprecated name goes.
+        aliases: other names for this spec.
+        deprecated_by: the name to use instead, which a warning shows.
+        removed_in: version of the distribution in which the deprecated name will be removed.
     """
 
     name: str
@@ -49,7 +49,7 @@ class LossSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class TransformSpec(Spec):
-    """A change of the training crops, built by ``factory(data: DataInfo, amount: float, **arguments)``."""
+    """A transform of the training crops, built by ``factory(data: DataInfo, amount: float, **arguments)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class DatasetSpec(Spec):
     """A data set, built by ``factory(root: Path | None, task: str) -> Cohort``.
 
     Attributes:
-        tasks: label sets that the data set offers, the default first.
-        needs_root: whether the files must be given; a simulated cohort needs none.
+        tasks: label sets of the data set, the default first.
+        needs_root: whether a folder with files must be given; not for a simulated cohort.
     """
 
     tasks: tuple[str, ...] = ()

@@ -149,7 +149,7 @@ def test_an_adapted_model_is_to_be_trained() -> None:
 @pytest.mark.parametrize("kind", [np.ones, torch.ones])
 def test_an_array_is_answered_with_the_line_that_makes_a_record(kind, shape: tuple[int, ...]) -> None:
     x = kind(shape)
-    with pytest.raises(SignalError, match="neither leads, nor rate, nor unit") as caught:
+    with pytest.raises(SignalError, match="an array has no leads, rate or unit") as caught:
         trained().predict(x)
     line = str(caught.value)[str(caught.value).index("ecgzoo.Record.from_array(") :]
     leads = ecgzoo.LEADS_12[: min(shape)]
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_is_an_answer_of_its_own() -> None:
     assert on_demand.unreadable is None
     assert on_demand.windows == 7
     assert on_demand.findings
-    assert any("read on demand: 7 of 7 windows" in note for note in on_demand.notes)
+    assert any("read as requested: 7 of 7 windows" in note for note in on_demand.notes)
     slow = model.predict(record(rate_hz=60))
     assert slow.unreadable == "60 Hz is too low for a model of 100 Hz"
 
@@ -356,5 +356,5 @@ def test_what_is_no_number_is_refused_with_the_record_it_comes_from() -> None:
     assert model.score(signals).isfinite().all()
     with torch.no_grad():
         model.get_classifier().bias[3] = float("nan")  # a single class
-    with pytest.raises(WeightsError, match="no finite probability for record 0, of 3.5 mV at most"):
+    with pytest.raises(WeightsError, match="a probability that is not finite for record 0, of at most 3.5 mV"):
         model.score(signals)

@@ -21,7 +21,7 @@ CALLS = {
     **dict.fromkeys(("torch.load", "torch.save", "numpy.load", "np.load"), "reads or writes pickles"),
     **dict.fromkeys(("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"), "is a shell"),
 }
-KEYWORDS = {"allow_pickle": "reads pickles", "trust_remote_code": "runs a stranger's code", "shell": "is a shell"}
+KEYWORDS = {"allow_pickle": "reads pickles", "trust_remote_code": "runs third-party code", "shell": "is a shell"}
 
 # what writes or moves a file, as a function or a method
 WRITES = {

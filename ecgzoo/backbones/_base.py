@@ -10,13 +10,13 @@ from ecgzoo.errors import EcgZooError
 
 
 class Backbone(nn.Module):
-    """What the built-in networks share; a plugin's network need not inherit from it.
+    """Base class of the built-in networks; the network of a plugin need not inherit from it.
 
     Args:
         stem: ``[B, leads, 1, T] -> [B, width, 1, T / stride]``.
         stages: applied in turn after the stem.
-        stage_info: ``(channels, reduction)`` of each stage's output, where reduction is input samples per step.
-        head: ``[B, num_features, T'] -> [B, head_hidden_size]``, dropout included.
+        stage_info: ``(channels, reduction)`` of each stage's output; reduction is the number of input samples per step.
+        head: ``[B, num_features, T'] -> [B, head_hidden_size]``, including dropout.
         head_hidden_size: width of the embedding.
         num_classes: number of logits.
 
@@ -73,7 +73,7 @@ class Backbone(nn.Module):
         return self.classifier
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a fresh classifier of `num_classes` logits in place, where the network's parameters are.
+        """Replace the classifier by a new random one with `num_classes` logits, on the same device.
 
         Raises:
             EcgZooError: `num_classes` is not positive.

@@ -1,7 +1,7 @@
-"""Convolution blocks that several families share.
+"""Convolution blocks shared by several families.
 
-Inside a network a signal is ``[B, C, 1, T]`` with the channels last in memory: CPUs and tensor cores convolve that
-layout without reordering it (``benchmarks/training.py``). Weights keep ``nn.Conv1d``'s shape.
+Inside a network a signal is ``[B, C, 1, T]`` with the channels last in memory, because CPUs and tensor cores convolve
+this layout without reordering it (``benchmarks/training.py``). Weights have the shape of ``nn.Conv1d``.
 """
 
 import torch
@@ -25,14 +25,14 @@ class Conv(nn.Conv1d):
             (1, self.dilation[0]),
             self.groups,
         )
-        # one channel looks the same in both layouts, and torch would take it for channels first
+        # with one channel both layouts look the same, and torch would assume channels first
         return out.contiguous(memory_format=torch.channels_last) if self.in_channels == 1 else out
 
 
 def conv_norm(in_width: int, out_width: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, then batch norm: ``[B, in_width, 1, T] -> [B, out_width, 1, ceil(T / stride)]``.
 
-    `kernel_size` is odd, so that the explicit padding of half of it is symmetric.
+    `kernel_size` must be odd, so that padding by half of it is symmetric.
     """
     conv = Conv(in_width, out_width, kernel_size, stride, padding=kernel_size // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_width))
@@ -44,13 +44,13 @@ def conv_norm_relu(in_width: int, out_width: int, kernel_size: int, stride: int 
 
 
 def basic_branch(in_width: int, width: int, kernel_sizes: tuple[int, int], stride: int) -> nn.Sequential:
-    """The two convolutions of a basic residual block; the first strides."""
+    """The two convolutions of a basic residual block; the first has the stride."""
     first, second = kernel_sizes
     return nn.Sequential(conv_norm_relu(in_width, width, first, stride), conv_norm(width, width, second))
 
 
 def bottleneck_branch(in_width: int, width: int, out_width: int, kernel_size: int, stride: int) -> nn.Sequential:
-    """The 1, `kernel_size`, 1 convolutions of a bottleneck residual block; the middle one strides."""
+    """The 1, `kernel_size`, 1 convolutions of a bottleneck residual block; the middle one has the stride."""
     return nn.Sequential(
         conv_norm_relu(in_width, width, 1),
         conv_norm_relu(width, width, kernel_size, stride),
@@ -74,12 +74,12 @@ class Residual(nn.Module):
 
 
 def projection_shortcut(in_width: int, out_width: int, stride: int) -> nn.Module:
-    """The classic ResNet's shortcut: a strided 1-convolution where shapes differ, else the identity."""
+    """The shortcut of the classic ResNet: a strided 1-convolution if shapes differ, else the identity."""
     return nn.Identity() if (in_width, stride) == (out_width, 1) else conv_norm(in_width, out_width, 1, stride)
 
 
 class MaxPool(nn.Module):
-    """Maximum of three neighbours: ``nn.MaxPool1d(3, stride, padding=1)``, which torch.export ties to one length."""
+    """Maximum of three neighbours. As ``nn.MaxPool1d(3, stride, padding=1)``, but torch.export allows any length."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -91,10 +91,10 @@ class MaxPool(nn.Module):
 
 
 class PairMean(nn.Module):
-    """Mean of each pair of samples: ``nn.AvgPool1d(2, ceil_mode=True)``, which torch.export ties to one length."""
+    """Mean of each pair of samples. As ``nn.AvgPool1d(2, ceil_mode=True)``, but torch.export allows any length."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[B, C, 1, T] -> [B, C, 1, ceil(T / 2)]``; a last odd sample stands for itself."""
+        """``[B, C, 1, T] -> [B, C, 1, ceil(T / 2)]``; if T is odd, the last sample is kept as it is."""
         # not F.pad(mode="replicate"): its backward under torch.compile fails on channels last (torch 2.15)
         return F.avg_pool2d(torch.cat([x, x[..., -1:]], dim=-1), (1, 2))
 

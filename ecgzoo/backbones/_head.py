@@ -13,7 +13,7 @@ class MeanPool(nn.Module):
 
 
 class ConcatPool(nn.Module):
-    """Maximum and mean over time side by side, ``[B, C, T] -> [B, 2 * C]``."""
+    """Maximum and mean over time, concatenated: ``[B, C, T] -> [B, 2 * C]``."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, T] -> [B, 2 * C]``, the maxima first."""

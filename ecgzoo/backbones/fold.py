@@ -1,4 +1,4 @@
-"""Batch norms merged into the convolutions before them: the same outputs in evaluation, fewer operations."""
+"""Merge batch norms into the convolutions before them: the same outputs in eval mode, with fewer operations."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -10,7 +10,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def folded(network: Network) -> Network:
-    """A frozen copy of `network` in eval mode, each batch norm merged into the convolution before it."""
+    """A frozen copy of `network` in eval mode, with each batch norm merged into the convolution before it."""
     copy = deepcopy(network).eval().requires_grad_(False)
     for sequence in [module for module in copy.modules() if type(module) is nn.Sequential]:
         for number in range(len(sequence) - 1):

@@ -1,8 +1,8 @@
-"""InceptionTime (Ismail Fawaz et al., arXiv 1909.04939) as the PTB-XL benchmark has it.
+"""InceptionTime (Ismail Fawaz et al., arXiv 1909.04939) as in the PTB-XL benchmark.
 
-Decisive for the published parameter counts: the bottleneck comes before the very first module too, the shortcut around
-every three modules is a 1-convolution with batch norm even where widths agree, and no convolution has a bias. Kernels
-39/19/9 are the benchmark's 40/20/10 made odd.
+These details give the published parameter counts: the first module has a bottleneck too, the shortcut around every
+three modules is a 1-convolution with batch norm even if widths are equal, and no convolution has a bias. The kernels
+39/19/9 are the benchmark's 40/20/10, made odd.
 """
 
 import torch
@@ -19,7 +19,7 @@ MODULES_PER_STAGE = 3
 
 
 class InceptionModule(nn.Module):
-    """Three kernel sizes behind one bottleneck, and a max-pool branch, side by side: ``-> [B, WIDTH, 1, T]``."""
+    """Three kernel sizes after one bottleneck, and a max-pool branch, concatenated: ``-> [B, WIDTH, 1, T]``."""
 
     def __init__(self, in_width: int) -> None:
         super().__init__()
@@ -56,5 +56,5 @@ class Inception1d(Backbone):
 
 
 def inception1d(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> Inception1d:
-    """Inception1d of depth 6. `drop_rate` is the head's last dropout, the first is half of it."""
+    """Inception1d of depth 6. `drop_rate` is the last dropout of the head; the first is half of it."""
     return Inception1d(num_leads, num_classes, drop_rate=drop_rate)

@@ -1,7 +1,8 @@
-"""The XResNet1d of MVKT-ECG (arXiv 2301.12178): the classic widths in place of the PTB-XL benchmark's narrow ones.
+"""The XResNet1d of MVKT-ECG (arXiv 2301.12178), with the classic widths instead of the PTB-XL benchmark's narrow ones.
 
-Decisive for the published 28.3 M parameters of the 101 at 12 leads: stem 32/64/64, stages 64/128/256/512 wide (times 4
-behind a bottleneck), kernel 3, and one linear layer straight after concat pooling. The rest is ``xresnet.py``'s.
+These details give the published 28.3 M parameters of XResNet1d-101 at 12 leads: stem 32/64/64, stages 64/128/256/512
+wide (times 4 after a bottleneck), kernel 3, and one linear layer directly after concat pooling. The rest is as in
+``xresnet.py``.
 """
 
 from torch import nn
@@ -12,7 +13,7 @@ from ecgzoo.backbones.xresnet import EXPANSION, STAGE_REDUCTIONS, xresnet_stages
 
 
 class MvktXResNet1d(Backbone):
-    """MVKT's XResNet1d of the given number of blocks in each of its four stages."""
+    """MVKT's XResNet1d with the given number of blocks in each of its four stages."""
 
     def __init__(
         self, num_leads: int, num_classes: int, depths: tuple[int, ...], *, bottleneck: bool, drop_rate: float

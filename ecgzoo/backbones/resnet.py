@@ -1,8 +1,8 @@
 """The classic ResNet (He et al., arXiv 1512.03385) in one dimension.
 
-Stem kernel 7 stride 2 and max-pool, widths 64/128/256/512 (times 4 behind a bottleneck), kernel 3, projection
-shortcuts, mean pooling and one linear layer; a bottleneck strides in its middle convolution. Decisive for about 3.85 M
-parameters of the 18: plain mean pooling, where the PTB-XL benchmark's head would add 0.14 M.
+Stem with kernel 7, stride 2 and max-pool, widths 64/128/256/512 (times 4 after a bottleneck), kernel 3, projection
+shortcuts, mean pooling and one linear layer. A bottleneck has its stride in the middle convolution. ResNet1d-18 has
+about 3.85 M parameters because it uses plain mean pooling; the PTB-XL benchmark's head would add 0.14 M.
 """
 
 from torch import nn
@@ -22,7 +22,7 @@ EXPANSION = 4  # of a bottleneck block
 
 
 class ResNet1d(Backbone):
-    """ResNet1d of the given number of blocks in each of its four stages."""
+    """ResNet1d with the given number of blocks in each of its four stages."""
 
     def __init__(
         self, num_leads: int, num_classes: int, depths: tuple[int, ...], *, bottleneck: bool, drop_rate: float

@@ -1,7 +1,8 @@
-"""ResNet1d of Wang, Yan and Oates (arXiv 1611.06455) as the PTB-XL benchmark has it (doi:10.1109/jbhi.2020.3022989).
+"""ResNet1d of Wang, Yan and Oates (arXiv 1611.06455) as in the PTB-XL benchmark (doi:10.1109/jbhi.2020.3022989).
 
-Decisive for the published parameter counts: every layer is 128 wide, the stem has kernel 7 and neither stride nor pool,
-each of the three stages is one basic block with kernels 5 and 3, and only the two that stride project their shortcut.
+These details give the published parameter counts: every layer is 128 wide, the stem has kernel 7 and neither stride nor
+pool, each of the three stages is one basic block with kernels 5 and 3, and only the two blocks with a stride have a
+convolution in their shortcut.
 """
 
 from ecgzoo.backbones._base import Backbone
@@ -29,5 +30,5 @@ class ResNet1dWang(Backbone):
 
 
 def resnet1d_wang(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> ResNet1dWang:
-    """Wang's ResNet1d. `drop_rate` is the head's last dropout, the first is half of it."""
+    """Wang's ResNet1d. `drop_rate` is the last dropout of the head; the first is half of it."""
     return ResNet1dWang(num_leads, num_classes, drop_rate=drop_rate)

@@ -1,9 +1,10 @@
 """XResNet1d of the PTB-XL benchmark (Strodthoff et al. 2020, doi:10.1109/jbhi.2020.3022989).
 
 fastai's XResNet ("bag of tricks", He et al., arXiv 1812.01187) in one dimension: a stem of three convolutions, and a
-shortcut that averages pairs of samples before it projects. Decisive for the published parameter counts: every stage is
-64 wide (256 behind a bottleneck's expansion of 4), all convolutions but the 1-wide ones have kernel 5, a shortcut that
-keeps its width has no convolution even where it strides, no convolution has a bias, and the head is the benchmark's.
+shortcut that averages pairs of samples before its convolution. These details give the published parameter counts: every
+stage is 64 wide (256 after a bottleneck's expansion of 4), all convolutions except the 1-wide ones have kernel 5, a
+shortcut that keeps its width has no convolution even if it has a stride, no convolution has a bias, and the head is
+that of the benchmark.
 """
 
 from torch import nn
@@ -26,7 +27,7 @@ STAGE_REDUCTIONS = (4, 8, 16, 32)  # stem and max-pool reduce by 4
 
 
 class XResNet1d(Backbone):
-    """XResNet1d of the given number of blocks in each of its four stages."""
+    """XResNet1d with the given number of blocks in each of its four stages."""
 
     def __init__(
         self, num_leads: int, num_classes: int, depths: tuple[int, ...], *, bottleneck: bool, drop_rate: float
@@ -56,7 +57,7 @@ def xresnet_stem(num_leads: int, widths: tuple[int, int, int], kernel_size: int)
 def xresnet_stages(
     in_width: int, widths: tuple[int, ...], depths: tuple[int, ...], *, kernel_size: int, bottleneck: bool
 ) -> list[nn.Module]:
-    """Four stages of residual blocks; the first block of each but the first halves the length."""
+    """Four stages of residual blocks; in all but the first stage, the first block halves the length."""
     stages: list[nn.Module] = []
     for width, depth, stage_stride in zip(widths, depths, STAGE_STRIDES, strict=True):
         blocks = []
@@ -85,7 +86,7 @@ def _block(in_width: int, width: int, kernel_size: int, stride: int, bottleneck:
 
 
 def xresnet1d18(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> XResNet1d:
-    """XResNet1d-18: basic blocks [2, 2, 2, 2]. `drop_rate` is the head's last dropout, the first is half of it."""
+    """XResNet1d-18: basic blocks [2, 2, 2, 2]. `drop_rate` is the last dropout of the head; the first is half of it."""
     return XResNet1d(num_leads, num_classes, (2, 2, 2, 2), bottleneck=False, drop_rate=drop_rate)
 
 

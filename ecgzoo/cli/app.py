@@ -1,7 +1,8 @@
-"""The application: its commands, and how it ends when one fails.
+"""The application: its commands, and how it exits when a command fails.
 
-Each command is a module with `add_arguments`, what it takes, and `run`, what it does, whose docstring is its help.
-argparse serves commands and recipes alike: it has subcommands, flags that take a list, and sections in a recipe's help.
+Each command is a module with two functions: `add_arguments` declares its arguments, and `run` does the work; the
+docstring of `run` is its help. argparse is used for commands and recipes because it has subcommands, flags that take a
+list, and sections in the help.
 """
 
 import os
@@ -30,7 +31,7 @@ COMMANDS = {
 
 
 def make_parser() -> ArgumentParser:
-    """The command line of all commands."""
+    """The parser of all commands."""
     parser = ArgumentParser(
         prog="ecgzoo", description="12-lead ECG teachers, single-lead students: list, inspect, evaluate, predict."
     )
@@ -50,7 +51,7 @@ def make_parser() -> ArgumentParser:
 
 
 def main() -> None:
-    """Run the command; an `EcgZooError` is one line on stderr and status 2, Ctrl-C one and status 130."""
+    """Run the command. An `EcgZooError` is one line on stderr and exit status 2; Ctrl-C one line and status 130."""
     show_our_warnings_in_one_line()
     given = make_parser().parse_args(sys.argv[1:] or ["--help"])
     try:
@@ -60,4 +61,4 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)
-        os._exit(130)  # sys.exit would end as by a signal, if exec() was interrupted
+        os._exit(130)  # sys.exit would look like death by a signal if exec() was interrupted

@@ -1,4 +1,4 @@
-"""``ecgzoo evaluate``: a model on the records of some folds."""
+"""``ecgzoo evaluate``: measure a model on the records of some folds."""
 
 import dataclasses
 import json
@@ -12,20 +12,20 @@ from ecgzoo.cli.messages import cell
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
     parser.add_argument("--data", required=True, help="registered data set")
     parser.add_argument("--folds", required=True, help="such as 9 or 1-8,10")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder that holds the data set's files")
-    parser.add_argument("--task", help="label set; the model's own if not given")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
+    parser.add_argument("--task", help="label set; that of the model if not given")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(given: Namespace) -> None:
-    """Measure a model: macro AUC with its interval, and every other figure."""
+    """Measure a model: macro AUC with its interval, and all other metrics."""
     from ecgzoo.create import load_cohort
     from ecgzoo.data import parse_folds
     from ecgzoo.evaluation.cohort import evaluate

@@ -1,4 +1,4 @@
-"""``ecgzoo info``: the model that ``predict --model`` uses, or a backbone."""
+"""``ecgzoo info``: describe the model that ``predict --model`` uses, or a backbone."""
 
 import dataclasses
 import json
@@ -15,17 +15,17 @@ from ecgzoo.errors import RegistryError, WeightsError, did_you_mean
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
-    parser.add_argument("name", help="as predict --model takes it: name, name.tag, a folder, hf-hub:org/name")
-    parser.add_argument("--leads", help="describe the untrained backbone, on leads by name or number")
-    parser.add_argument("--num-classes", type=int, help="describe the untrained backbone, with so many classes")
+    """Declare the arguments."""
+    parser.add_argument("name", help="as for predict --model: name, name.tag, a folder, or hf-hub:org/name")
+    parser.add_argument("--leads", help="describe the untrained backbone with these leads, by name or number")
+    parser.add_argument("--num-classes", type=int, help="describe the untrained backbone with this number of classes")
     parser.add_argument("--json", action="store_true", help="print JSON, with every field of the config")
 
 
 def run(given: Namespace) -> None:
-    """Describe what predict --model NAME uses: leads, windows, classes, thresholds, figures, where it comes from.
+    """Describe the model that predict --model NAME uses: leads, windows, classes, thresholds, metrics, origin.
 
-    A backbone without trained weights, or one with --leads or --num-classes, is described as it is before training.
+    A backbone without trained weights, or with --leads or --num-classes, is described as it is before training.
     """
     from ecgzoo.create import create_model
     from ecgzoo.weights import load_pretrained
@@ -61,10 +61,10 @@ def run(given: Namespace) -> None:
 
 
 def _has_weights(name: str) -> bool:
-    """Whether `name` means trained weights; False for a backbone that has none.
+    """Whether `name` stands for trained weights; False for a backbone that has none.
 
     Raises:
-        RegistryError: it means neither.
+        RegistryError: it stands for neither.
     """
     from ecgzoo import registry
     from ecgzoo.weights.resolve import is_folder, lookup_weights
@@ -75,7 +75,7 @@ def _has_weights(name: str) -> bool:
         known = {*registry.names("backbone"), *registry.names("weights")}
         missing = registry.to_install("backbone", name.partition(".")[0])
         raise RegistryError(
-            f"{name!r} is no folder, and no backbone and no weights have this name. "
+            f"{name!r} is not a folder, and no backbone and no weights have this name. "
             f"{missing or did_you_mean(name, known)}"
         )
     try:
@@ -101,13 +101,13 @@ def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "normalization",
         f"one mean ({normalization['mean_mv']:.5f} mV) and deviation ({normalization['std_mv']:.5f} mV)"
         if normalization["kind"] == "mv_global"
-        else "each window by its own mean and deviation",
+        else "the mean and deviation of each window",
     )
     if not values["classes"]:
         yield "classes", f"{values['num_classes']}, without names"
         return
     yield "task", str(values["task"])
-    yield "temperature", f"{values['temperature']:.4g}, chosen on {values['calibrated_on'] or 'nothing'}"
+    yield "temperature", f"{values['temperature']:.4g}, chosen on {values['calibrated_on'] or 'no records'}"
     yield from _measured(values["metrics"])
     if not training:
         yield "training", "not recorded"
@@ -137,7 +137,7 @@ def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _classes(values: Mapping[str, Any]) -> Table:
-    """One row a class: what it means, its AUC, and its thresholds on the calibrated probability."""
+    """One row per class: what it means, its AUC, and its thresholds on the calibrated probability."""
     table = Table("class", "meaning", "AUC", "present from", "screening from", "uncertain between")
     for name in values["classes"]:
         points = values["thresholds"].get(name)

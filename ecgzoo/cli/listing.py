@@ -1,4 +1,4 @@
-"""``ecgzoo list``: what there is, and which distribution provides it."""
+"""``ecgzoo list``: what is registered, and which distribution provides it."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -11,15 +11,15 @@ from ecgzoo.plugins import KINDS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("pattern", nargs="?", default="*", help="shell pattern, such as 'xresnet*'")
     parser.add_argument("--kind", default="", help=f"{', '.join(KINDS)}; all if not given")
-    parser.add_argument("--pretrained", action="store_true", help="weights only, as --kind weights")
+    parser.add_argument("--pretrained", action="store_true", help="list weights only; same as --kind weights")
 
 
 def run(given: Namespace) -> None:
     """List backbones, losses, transforms, data sets, weights and recipes."""
-    # a name is folded, not cut: it is there to be copied
+    # fold a long name instead of cutting it: people copy it
     table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
     kind = "weights" if given.pretrained else given.kind
     for shown in [kind] if kind else KINDS:

@@ -1,4 +1,4 @@
-"""How a command tells of warnings: ours in one line, without a file and a line of source."""
+"""How a command prints warnings: those of ecgzoo in one line, without file name and source line."""
 
 import warnings
 
@@ -8,12 +8,12 @@ from ecgzoo.errors import EcgZooWarning, printable
 
 
 def cell(text: object) -> str:
-    """`text` as rich shows it as it is, in one printable line."""
+    """`text` in one printable line, escaped so that rich shows it unchanged."""
     return escape(printable(text))
 
 
 def show_our_warnings_in_one_line() -> None:
-    """Change how this process prints an `EcgZooWarning`, for the mains of commands and recipes."""
+    """Print each `EcgZooWarning` of this process in one line. For the main functions of commands and recipes."""
     default = warnings.formatwarning
 
     def one_line(

@@ -1,4 +1,4 @@
-"""``ecgzoo new-plugin``: a plugin to start from, in a new folder."""
+"""``ecgzoo new-plugin``: write a plugin template into a new folder."""
 
 import keyword
 import re
@@ -11,13 +11,13 @@ from ecgzoo.errors import RegistryError, printable
 from ecgzoo.files import write_text
 
 _PACKAGE = Path(__file__).parents[1]
-_SHIPPED = _PACKAGE / "template"  # in a wheel; in a checkout it is where everyone looks for it
+_SHIPPED = _PACKAGE / "template"  # in a wheel; a checkout has it in plugins/
 TEMPLATE = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent / "plugins" / "ecgzoo-plugin-template"
 WRITTEN = ("LICENSE", "README.md", "pyproject.toml", "ecgzoo_plugin_template/*", "tests/*.py")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new folder; its name is the plugin's name")
 
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> tuple[str, str]:
     """The distribution and the package that are named after `folder`: ``my-ecg`` and ``my_ecg``.
 
     Raises:
-        RegistryError: its name is of no use for a package, or taken.
+        RegistryError: its name cannot name a package, or is taken.
     """
     last = folder.resolve().name
     name = re.sub(r"[-_. ]+", "-", last.lower())
@@ -50,16 +50,16 @@ def names(folder: Path) -> tuple[str, str]:
     except (ImportError, ValueError):
         found = None
     if package in sys.stdlib_module_names or (found is not None and found.origin):
-        raise RegistryError(f"a package {package} is installed already; choose another name than {last!r}")
+        raise RegistryError(f"a package {package} is already installed; choose another name than {last!r}")
     return name, package
 
 
 def new_plugin(folder: Path, name: str, package: str) -> None:
-    """Write the template into `folder`, under the name of a distribution and of its package.
+    """Write the template into `folder`, with `name` for the distribution and `package` for its package.
 
     Raises:
-        RegistryError: the folder is not empty, or is no folder.
-        WriteError: it cannot be written.
+        RegistryError: `folder` exists and is not an empty folder.
+        WriteError: `folder` cannot be written.
     """
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))

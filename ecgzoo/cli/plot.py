@@ -7,7 +7,7 @@ from ecgzoo.cli import reading
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("record", type=Path, help="file of a recording")
     parser.add_argument("-o", "--output", type=Path, required=True, help="where to write it: .png, .svg or .pdf")
     parser.add_argument("--model", help="as predict takes it: its findings and the quality of its windows, too")

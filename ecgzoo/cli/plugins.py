@@ -1,4 +1,4 @@
-"""``ecgzoo plugins``: who provides what, who failed, who collides; with ``--check``, whether it keeps its contract."""
+"""``ecgzoo plugins``: what each plugin provides, failures and name conflicts; ``--check`` runs conformance checks."""
 
 import dataclasses
 import json
@@ -17,16 +17,16 @@ from ecgzoo.plugins import KINDS, load_plugins
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--check", metavar="NAME", help="check a plugin's distribution, or one registered name")
+    parser.add_argument("--check", metavar="NAME", help="check a plugin, by distribution, or one registered name")
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder of a data set's files, for --check")
 
 
 def run(given: Namespace) -> None:
-    """List installed plugins, what each provides, and those that failed; or check one.
+    """List the installed plugins, what each provides, and which failed; or check one.
 
-    The exit status of a check is 1 if anything fails.
+    A check that fails exits with status 1.
     """
     if given.check:
         check(given.check, given.root, given.json)
@@ -78,7 +78,7 @@ def run(given: Namespace) -> None:
 
 
 def check(name: str, root: Path | None, as_json: bool) -> None:
-    """Print what the conformance checks find of a distribution's things, or of those called `name`; exit 1 on failure.
+    """Run the conformance checks on what a distribution provides, or on what is called `name`; exit 1 on failure.
 
     Raises:
         RegistryError: nothing has this name.
@@ -96,7 +96,7 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
         known = {name for kind in KINDS for name in registry.names(kind)}
         known |= {plugin.distribution for plugin in loaded.plugins}
         known |= {failure.distribution for failure in loaded.failures}
-        raise RegistryError(f"no plugin is called {name!r}, and nothing that one provides. {did_you_mean(name, known)}")
+        raise RegistryError(f"no plugin and no registered name is {name!r}. {did_you_mean(name, known)}")
     rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
     for kind, thing in things:
         findings = check_one(kind, thing, root)

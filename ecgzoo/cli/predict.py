@@ -25,7 +25,7 @@ SOME_FAILED = 4
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument(
         "record",
         nargs="+",
@@ -35,8 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
-    parser.add_argument("--insist", action="store_true", help="read a record that is unreadable all the same")
-    parser.add_argument("--json", action="store_true", help="print JSON; of many records, a line each")
+    parser.add_argument("--insist", action="store_true", help="predict even if the record is unreadable")
+    parser.add_argument("--json", action="store_true", help="print JSON; for many records, one line per record")
     parser.add_argument(
         "--output",
         type=Path,
@@ -44,18 +44,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write a row for each record to a .csv, .jsonl or .parquet file; records that it holds are skipped",
     )
     parser.add_argument(
-        "--events", action="store_true", help="of one long recording: when each class was present, and each hour"
+        "--events",
+        action="store_true",
+        help="for one long recording: when each class was present, and a summary of each hour",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes for many records")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes for many records")
     reading.add_arguments(parser)
 
 
 def run(given: Namespace) -> None:
     """Apply a model to a recording, or to many. Research use only.
 
-    Of one recording, the exit status is 3 if it is unreadable: no heartbeat can be seen in enough of it. Of many
-    (several paths, a folder, a pattern, or --output), it is 4 if some of them are no recording that the model can take;
-    the run goes on, and their rows say why.
+    For one recording, the exit status is 3 if it is unreadable: too little of it shows heartbeats. For many (several
+    paths, a folder, a pattern, or --output), it is 4 if some files could not be predicted. Their rows say why; the other
+    files are predicted.
     """
     paths = [Path(path) for path in given.record]
     if given.events:

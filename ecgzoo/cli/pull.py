@@ -1,16 +1,16 @@
-"""``ecgzoo pull``: a model from the Hub into the cache."""
+"""``ecgzoo pull``: download a model from the Hub into the cache."""
 
 from argparse import ArgumentParser, Namespace
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("repo_id", metavar="ORG/NAME", help="repository on the Hub")
     parser.add_argument("--revision", help="commit, branch or tag; main if not given")
 
 
 def run(given: Namespace) -> None:
-    """Fetch a model from the Hub, verify it, and say how to load it."""
+    """Download a model from the Hub, verify it, and print how to load it."""
     from ecgzoo.weights.hub import pull
 
     folder = pull(given.repo_id, given.revision)

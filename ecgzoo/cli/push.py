@@ -1,18 +1,18 @@
-"""``ecgzoo push``: a folder of weights to the Hub."""
+"""``ecgzoo push``: upload a folder of weights to the Hub."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of weights")
     parser.add_argument(
-        "--repo-id", required=True, metavar="ORG/NAME", help="repository on the Hub; created if not there"
+        "--repo-id", required=True, metavar="ORG/NAME", help="repository on the Hub; created if it does not exist"
     )
     parser.add_argument("--private", action="store_true", help="create it as a private repository")
-    parser.add_argument("--revision", help="branch, created if not there; main if not given")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be uploaded, and make no request")
+    parser.add_argument("--revision", help="branch, created if it does not exist; main if not given")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be uploaded, without any request")
 
 
 def run(given: Namespace) -> None:

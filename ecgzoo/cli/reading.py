@@ -1,4 +1,4 @@
-"""Reading a recording as a command is told to: the flags that commands share, and remedies in their terms.
+"""The flags with which commands read a recording, and error messages that name these flags.
 
 reading.add_arguments(parser)
 record = reading.read(path, given, model.config.leads)
@@ -15,9 +15,9 @@ from ecgzoo.signal import LEAD_SETS, Record, canonical_lead, known_lead
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The flags that `read` takes."""
-    group = parser.add_argument_group("recordings that do not say everything")
+    group = parser.add_argument_group("what the file does not say")
     group.add_argument("--leads", metavar="I,II", help="names of the channels, in order")
-    group.add_argument("--rate", type=float, metavar="HZ", help="samples a second")
+    group.add_argument("--rate", type=float, metavar="HZ", help="samples per second")
     group.add_argument("--units", metavar="UNIT", help="of the samples: mV, uV, nV or V")
     group.add_argument(
         "--rename",

@@ -1,4 +1,4 @@
-"""What every recipe shares: flags from the recipe's fields, the table, errors in one line."""
+"""What all recipes share: flags from the recipe's fields, the final table, errors in one line."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ STOPPED = "stopped; --resume continues after the last whole epoch"
 
 
 def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: str | None, argv: Sequence[str]) -> None:
-    """Read the flags `argv` over `default`, run `main`, print its table; an `EcgZooError` ends with status 2.
+    """Read the flags `argv` over `default`, run `main` and print its table; an `EcgZooError` exits with status 2.
 
-    `description` is the head of ``--help``.
+    `description` is the first paragraph of ``--help``.
     """
-    # a kill becomes an exception, so that what is being written aside is cleaned up; nohup's deafness stays
+    # turn a kill into an exception, so that temporary files are removed; a signal that nohup ignores stays ignored
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
@@ -52,6 +52,6 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
 
 
 def _failed(message: str, status: int) -> int:
-    if message != STOPPED or os.environ.get("RANK", "0") == "0":  # which stops all processes alike
+    if message != STOPPED or os.environ.get("RANK", "0") == "0":  # a stop reaches all processes: print it once
         print(message, file=sys.stderr)
     return status

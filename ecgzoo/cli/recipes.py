@@ -10,16 +10,16 @@ from ecgzoo.files import write_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.usage = "ecgzoo recipe list | copy NAME FILE | NAME [--flag value ...]"
-    parser.add_argument("name", help="list; copy NAME FILE, to change it; or a recipe, to run it")
-    parser.add_argument("flags", nargs=REMAINDER, metavar="...", help="of the recipe: ecgzoo recipe NAME --help")
+    parser.add_argument("name", help="list, copy (with NAME FILE), or the recipe to run")
+    parser.add_argument("flags", nargs=REMAINDER, metavar="...", help="flags: see ecgzoo recipe NAME --help")
 
 
 def run(given: Namespace) -> None:
     """List the training recipes, copy one, or run one.
 
-    On several processes: torchrun --nproc_per_node 2 -m ecgzoo recipe NAME.
+    To use several processes: torchrun --nproc_per_node 2 -m ecgzoo recipe NAME.
     """
     if given.name == "list":
         for name in registry.names("recipe"):
@@ -55,7 +55,7 @@ def copy(name: str, file: str) -> None:
         write_text(target, Path(module.origin).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise RecipeError(f"{target} cannot be written ({error})") from error
-    print(printable(f"{target} is a copy of {found}; change it and run it: python {target}"))
+    print(printable(f"{target} is a copy of {found}; edit it, then run it: python {target}"))
 
 
 def _refuse() -> None:

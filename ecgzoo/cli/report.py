@@ -7,7 +7,7 @@ from ecgzoo.cli import reading
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What it takes."""
+    """Declare the arguments."""
     parser.add_argument("record", type=Path, help="file of a recording")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the page to write, such as x.html")
     parser.add_argument("--model", required=True, help="as predict takes it")

@@ -1,4 +1,4 @@
-"""Data sets and their cache; each gives a `Cohort`. Imports no torch."""
+"""Data sets and their cache. Each data set gives a `Cohort`. Imports no torch."""
 
 from ecgzoo.data.cohort import Cohort, check_cohort, parse_folds
 from ecgzoo.specs import DatasetSpec

@@ -1,7 +1,7 @@
-"""The simulated heart of `ecgzoo.data.synthetic`: the waves of a beat as a moving dipole, and what diseases change.
+"""The simulated heart of `ecgzoo.data.synthetic`: a beat's waves as a moving dipole, and how diseases change them.
 
-Axes are Frank's: x to the left, y to the feet, z to the back. Sizes are chosen so that the Dower leads look like a
-textbook's; no recording was fitted.
+The axes are those of Frank: x to the left, y to the feet, z to the back. Sizes were chosen so that the Dower leads look
+like those in a textbook. Nothing was fitted to recordings.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Vector = tuple[float, float, float]
 
 
 class Wave(NamedTuple):
-    """One Gaussian of a beat: the interval that it stretches with, its place after the R peak, and its peak."""
+    """One Gaussian of a beat: the interval it is scaled with, its time after the R peak, and its amplitude."""
 
     interval: str
     centre_ms: float
@@ -23,7 +23,7 @@ class Wave(NamedTuple):
 
 INTERVALS = ("PR", "QRS", "QT")
 
-WAVES = {  # a normal adult at 60 beats a minute
+WAVES = {  # a normal adult at 60 beats per minute
     "P right": Wave("PR", -160, 15, (30, 60, -35)),
     "P left": Wave("PR", -134, 16, (50, 55, 35)),
     "Q": Wave("QRS", -21, 8, (-130, -30, -260)),
@@ -38,15 +38,15 @@ WAVES = {  # a normal adult at 60 beats a minute
 
 @dataclass(frozen=True)
 class Lesion:
-    """What a disease of severity 1 adds to the waves.
+    """How a disease of severity 1 changes the waves.
 
     Attributes:
         label: its diagnostic superclass.
-        prevalence: fraction of patients.
+        prevalence: fraction of patients that have it.
         peaks_uv: wave -> change of its peak.
         scatter: standard deviation, between patients, of the change along each axis, relative to the change.
-        qrs_wider: fraction by which the QRS lengthens.
-        pr_ms: by how much the PR interval lengthens.
+        qrs_wider: fraction by which the QRS complex gets longer.
+        pr_ms: milliseconds by which the PR interval gets longer.
     """
 
     label: str
@@ -57,7 +57,7 @@ class Lesion:
     pr_ms: float = 0.0
 
 
-# Lead I sees x and hardly anything of y and z: most infarctions and fascicular blocks pass it by.
+# Lead I sees x and almost nothing of y and z, so most infarctions and fascicular blocks are not visible in it.
 LESIONS = {
     "anterior infarction": Lesion(
         "MI", 0.11, {"Q": (0, 0, 300), "R": (0, 0, 330), "ST": (0, 0, -80), "T": (-30, 0, 300), "T rise": (0, 0, 60)}
@@ -107,11 +107,11 @@ class Hearts(NamedTuple):
         return Hearts(*(part[rows] for part in self))
 
     def dipole(self, time_s: np.ndarray, beats_s: np.ndarray) -> np.ndarray:
-        """The dipole (µV) ``[N, 3, T]`` at times ``[T]``, of the beats before and after each sample.
+        """The dipole (µV) ``[N, 3, T]`` at times ``[T]``, from the beats before and after each sample.
 
         Args:
-            time_s: samples.
-            beats_s: R peaks ``[N, beats]``, the first not after the first sample, the last after the last one.
+            time_s: times of the samples.
+            beats_s: R peaks ``[N, beats]``; the first is not after the first sample, the last is after the last sample.
         """
         last = (beats_s[:, :, None] <= time_s).sum(axis=1) - 1
         since = [time_s - np.take_along_axis(beats_s, last + k, axis=1) for k in (0, 1)]

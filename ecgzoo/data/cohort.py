@@ -1,4 +1,4 @@
-"""Cohort: labelled records of one length, what every data set gives and everything downstream reads."""
+"""Cohort: labelled records of one length. Every data set gives a cohort, and training and evaluation read it."""
 
 import math
 import re
@@ -20,28 +20,28 @@ _LONGEST_FOLDS = 1000  # characters
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort:
-    """Labelled records of one rate and length; `check_cohort` holds them to what is said here.
+    """Labelled records with the same rate and length. `check_cohort` checks what is described here.
 
     Attributes:
         name: the data set, as registered.
         task: the label set.
-        classes: class names, alphabetical, ``C`` of them.
-        leads: lead names in channel order, ``L`` of them, in the spelling of ``ecgzoo.signal``.
-        rate_hz: samples a second.
+        classes: the ``C`` class names, in alphabetical order.
+        leads: the ``L`` lead names, in channel order and in the spelling of ``ecgzoo.signal``.
+        rate_hz: samples per second.
         store: int16 microvolts ``[M, L, T]``, possibly a read-only memory map; it may hold further records.
-        positions: int64 ``[N]``, where in `store` each record is.
+        positions: int64 ``[N]``, the row of each record in `store`.
         labels: uint8 multi-hot ``[N, C]``.
         folds: int16 ``[N]``.
-        patients: int64 ``[N]``; no patient, and no recording, is in two folds.
+        patients: int64 ``[N]``; no patient and no recording is in two folds.
         record_ids: int64 ``[N]``, ascending.
         fingerprint: hash of what the cohort was made from.
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
-        class_info: by class, its plain ``name`` and its codes in ``scp`` and ``snomed``, as far as they are known.
+        class_info: for each class, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
         aggregates: labels that mean "any of these classes", each with its classes.
-        license: of the recordings.
-        simulated: true when no heart was measured; every card and table says so.
-        notes: repairs and oddities met while reading, one sentence each.
+        license: license of the recordings.
+        simulated: true if the recordings are simulated; every card and table says so.
+        notes: repairs and problems found while reading, one sentence each.
     """
 
     name: str
@@ -86,22 +86,22 @@ class Cohort:
 
     @property
     def title(self) -> str:
-        """Name and task for tables and cards; a simulated cohort says so."""
+        """Name and task for tables and cards, with a remark if the cohort is simulated."""
         return f"{self.name}/{self.task}" + (" (simulated)" if self.simulated else "")
 
     def rows(self, folds: Iterable[int]) -> np.ndarray:
         """Positions int64 ``[n]``, ascending, of the records in `folds`.
 
         Raises:
-            DataError: a fold holds no record.
+            DataError: a fold has no records.
         """
         wanted = sorted(set(folds))
         present = sorted(int(fold) for fold in np.unique(self.folds))
         missing = [fold for fold in wanted if fold not in present]
         if missing or not wanted:
             raise DataError(
-                f"{self.title}: no record in fold {', '.join(map(str, missing)) or '(none asked for)'}; "
-                f"this copy has folds {', '.join(map(str, present))}. Choose among those."
+                f"{self.title}: no records in fold {', '.join(map(str, missing)) or '(none requested)'}; "
+                f"this copy has folds {', '.join(map(str, present))}. Choose some of these."
             )
         return np.flatnonzero(np.isin(self.folds, wanted))
 
@@ -110,7 +110,7 @@ def parse_folds(text: str) -> tuple[int, ...]:
     """The folds that ``1-7,9`` stands for, ascending.
 
     Raises:
-        DataError: another form, or a fold beyond `LAST_FOLD`.
+        DataError: `text` has another form, or a fold is beyond `LAST_FOLD`.
     """
     folds: set[int] = set()
     if not isinstance(text, str) or len(text) > _LONGEST_FOLDS:
@@ -125,12 +125,12 @@ def parse_folds(text: str) -> tuple[int, ...]:
 
 
 def check_cohort(cohort: Cohort) -> None:
-    """Refuse a cohort that breaks the contract of `Cohort`: it would train well and predict nonsense.
+    """Refuse a cohort that breaks the contract of `Cohort`: a model trained on it could be wrong without any error.
 
-    Cheap for a large store: of the signals, a few records are read.
+    This is fast for a large store, because only a few records of the signals are read.
 
     Raises:
-        DataError: the first thing that is wrong, what was expected, and what to do.
+        DataError: the first problem, what was expected, and what to do.
     """
     if not isinstance(cohort, Cohort):
         raise DataError(f"expected an ecgzoo.Cohort, got a {type(cohort).__name__}. Build one from your records.")
@@ -139,19 +139,19 @@ def check_cohort(cohort: Cohort) -> None:
 
 
 def _faults(cohort: Any) -> Iterator[str]:
-    """What is wrong, in one sentence each; a check relies on those before it, so only the first is to be believed.
+    """The problems, one sentence each. A check relies on the checks before it, so only the first problem is reliable.
 
-    The cohort is `Any` because a stranger's may hold anything.
+    The cohort is `Any` because third-party code may put anything into it.
     """
     for name in ("name", "task", "fingerprint"):
         value = getattr(cohort, name)
         if not isinstance(value, str) or not value:
-            what = "; no fingerprint of what it was made from" if name == "fingerprint" else ""
-            yield f"{name} is {value!r}, expected text{what}. Say what these records are."
+            what = ", a hash of what the cohort was made from" if name == "fingerprint" else ""
+            yield f"{name} is {value!r}, expected text{what}. Describe these records."
     yield from _names_at_fault(cohort)
     rate_hz, store = cohort.rate_hz, cohort.store
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, float)) or not 0 < rate_hz < math.inf:
-        yield f"rate_hz is {rate_hz!r}, expected samples a second as a positive number. Give the rate of the store."
+        yield f"rate_hz is {rate_hz!r}, expected samples per second as a positive number. Give the rate of the store."
     if not isinstance(store, np.ndarray) or store.dtype != np.int16:
         found = getattr(store, "dtype", type(store).__name__)
         yield f"the store is {found}, expected int16 microvolts. Multiply millivolts by 1000, round, and convert."
@@ -159,7 +159,7 @@ def _faults(cohort: Any) -> Iterator[str]:
         yield f"the store has shape {store.shape}, expected [records, leads, samples], none of them 0. Reshape it."
     if store.shape[1] != len(cohort.leads):
         yield (
-            f"the store has {store.shape[1]} channels, not one a lead: expected {len(cohort.leads)}, for "
+            f"the store has {store.shape[1]} channels, expected one per lead, {len(cohort.leads)} for "
             f"{', '.join(cohort.leads)}. Name the leads of the store, in channel order."
         )
     yield from _columns_at_fault(cohort)
@@ -168,7 +168,7 @@ def _faults(cohort: Any) -> Iterator[str]:
     least, most = _USUAL_SPAN_UV
     if not least < span < most:
         yield (
-            f"leads typically span {span:g}, which is no ECG in microvolts: expected {least} to {most:,}. "
+            f"leads typically span {span:g}, which is not an ECG in microvolts: expected {least} to {most:,}. "
             "Check the gain and the unit."
         )
 
@@ -177,11 +177,11 @@ def _names_at_fault(cohort: Any) -> Iterator[str]:
     for field_name in ("classes", "leads"):
         names = getattr(cohort, field_name)
         if not isinstance(names, tuple) or not names or not all(isinstance(name, str) and name for name in names):
-            yield f"{field_name} are {names!r}, expected a tuple of one name or more. Write ('A', 'B')."
+            yield f"{field_name} are {names!r}, expected a tuple of at least one name. Write ('A', 'B')."
     classes, leads = cohort.classes, cohort.leads
     if list(classes) != sorted(set(classes)):
         yield (
-            f"classes {', '.join(classes)} unsorted: expected different names in alphabetical order. "
+            f"classes {', '.join(classes)} are not sorted: expected different names in alphabetical order. "
             "Sort them, and the columns of labels with them."
         )
     for name, members in cohort.aggregates.items():
@@ -198,10 +198,10 @@ def _names_at_fault(cohort: Any) -> Iterator[str]:
 
 
 def _columns_at_fault(cohort: Any) -> Iterator[str]:
-    """Faults of the per-record arrays of a cohort whose names and store are sound."""
+    """Problems in the per-record arrays of a cohort whose names and store are valid."""
     positions, labels, folds, ids = cohort.positions, cohort.labels, cohort.folds, cohort.record_ids
     if not isinstance(positions, np.ndarray) or not positions.size:
-        yield f"no records: positions are {positions!r}. Give a 1-D array of where in the store each record is."
+        yield f"no records: positions are {positions!r}. Give a 1-D array with the row of each record in the store."
     columns = {"positions": (), "labels": (len(cohort.classes),), "folds": (), "patients": (), "record_ids": ()}
     optional = {name: () for name in ("sexes", "ages") if getattr(cohort, name) is not None}
     for name, one in {**columns, **optional}.items():
@@ -212,14 +212,14 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
         if column.dtype.kind not in ("iuf" if name == "ages" else "iu"):
             yield f"{name} are {column.dtype}, expected integers. Convert them."
     if not ((labels == 0) | (labels == 1)).all():
-        yield "labels are not 0 and 1 alone. Give 1 where a record has the class, else 0."
+        yield "labels are not only 0 and 1. Give 1 where a record has the class, else 0."
     if positions.min() < 0 or positions.max() >= len(cohort.store):
         yield (
-            f"positions from {positions.min()} to {positions.max()} reach beyond the store's {len(cohort.store)} "
-            "records. Count its records from 0."
+            f"positions from {positions.min()} to {positions.max()} are outside the store, which has "
+            f"{len(cohort.store)} records. Count its records from 0."
         )
     if not (ids[1:] > ids[:-1]).all():
-        yield "record_ids do not ascend. Sort the records by id, each id once."
+        yield "record_ids are not ascending. Sort the records by id, each id once."
     for what, values in (("a patient", cohort.patients), ("a recording of the store", positions)):
         order = np.lexsort((folds, values))
         value, fold = values[order], folds[order]
@@ -227,6 +227,6 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
             k = split[0]
             yield f"{what} is in two folds: {value[k]} in {fold[k]} and {fold[k + 1]}. Put all of its records in one."
     if cohort.sexes is not None and not np.isin(cohort.sexes, (-1, 0, 1)).all():
-        yield "sexes are not 0 (male), 1 (female) and -1 (unknown) alone. Translate their codes."
+        yield "sexes are not only 0 (male), 1 (female) and -1 (unknown). Convert their codes."
     if cohort.ages is not None and ((cohort.ages < 0) | np.isinf(cohort.ages)).any():
         yield "ages are negative or infinite, expected years. Give NaN where the age is unknown."

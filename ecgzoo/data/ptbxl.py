@@ -25,8 +25,8 @@ RATE_HZ = 100.0
 SAMPLES = 1000
 EINTHOVEN_TOLERANCE_UV = 3.0  # leads are rounded to 1 µV one by one, which accounts for 1.5
 
-# Label set: the column of scp_statements.csv that says which statements belong to it, and the one that names the
-# class (None: the statement itself is the class).
+# Label set: the column of scp_statements.csv that says which statements belong to it, and the column with the name of
+# the class (None: the statement itself is the class).
 _TASKS: dict[str, tuple[str | None, str | None]] = {
     "superdiagnostic": ("diagnostic", "diagnostic_class"),
     "subdiagnostic": ("diagnostic", "diagnostic_subclass"),
@@ -46,33 +46,33 @@ _SUPERCLASSES = {
     "STTC": ("ST/T change", "428750005"),
 }
 
-# where a task has all of its classes: name, meaning, SNOMED CT concept, classes
+# used if a task has all of the classes: name, meaning, SNOMED CT concept, classes
 _AGGREGATE = ("AFIB_AFLT", "atrial fibrillation or flutter", "195080001", ("AFIB", "AFLT"))
 
 _DATABASE, _STATEMENTS, _RECORDS = "ptbxl_database.csv", "scp_statements.csv", "records100"
 _DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr")
-# what ast.literal_eval, int and float raise for a cell of another form
+# what ast.literal_eval, int and float raise for a malformed cell
 _UNREADABLE = (ValueError, OverflowError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError)
-_OLDEST = 89  # years; PTB-XL writes 300 for whoever is older
+_OLDEST = 89  # years; PTB-XL writes 300 for older patients
 _STATEMENT_COLUMNS = ("", "description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _LAYOUT = (
     f"PTB-XL's folder holds {_DATABASE}, {_STATEMENTS} and {_RECORDS}/; "
-    "it comes from https://physionet.org/content/ptb-xl/1.0.3/."
+    "download it from https://physionet.org/content/ptb-xl/1.0.3/."
 )
 
 
 def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
     """PTB-XL's 100 Hz records with the labels of one task.
 
-    Every statement counts whatever its likelihood. The classes are those of ``scp_statements.csv``, in alphabetical
-    order, whether or not a record has them; records without a label of the task are left out. A copy without some of
-    the folds, or with a shorter ``ptbxl_database.csv``, is read as it is.
+    A statement counts with any likelihood. The classes are those of ``scp_statements.csv``, in alphabetical order, also
+    those that no record has. Records without a label of the task are left out. An incomplete copy, with some of the
+    folds or with a shorter ``ptbxl_database.csv``, is read as it is.
 
-    The first call reads the records into a store (see ``ecgzoo.data.store``), later ones map it. Flat leads, breaches
-    of Einthoven's law and interpolated samples are counted in ``Cohort.notes``.
+    The first call reads the records into a store (see ``ecgzoo.data.store``); later calls map it into memory.
+    ``Cohort.notes`` counts flat leads, violations of Einthoven's law and interpolated samples.
 
     Args:
-        root: PTB-XL's own folder, of version 1.0.1 or later.
+        root: the folder of PTB-XL, version 1.0.1 or later.
         task: one of ``TASKS``.
 
     Raises:
@@ -81,7 +81,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
     if task not in _TASKS:
         raise DataError(f"PTB-XL has no task {task!r}. {did_you_mean(task, TASKS)}")
     if root is None:
-        raise DataError(f"PTB-XL is read from files: say where its folder is. {_LAYOUT}")
+        raise DataError(f"PTB-XL is read from files; give its folder. {_LAYOUT}")
     root = Path(root)
     for name in (_DATABASE, _STATEMENTS, _RECORDS):
         if not (root / name).exists() or (root / name).is_dir() != (name == _RECORDS):
@@ -119,7 +119,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         folds=store.table["folds"][kept],
         patients=store.table["patients"][kept],
         record_ids=store.table["record_ids"][kept],
-        # of contents alone, so that it is the same wherever the same files lie
+        # only of contents, so that it is the same for copies of the files elsewhere
         fingerprint=store_key(task, *digests, store.digest),
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
@@ -132,7 +132,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
         notes=(
             *store.notes,
             *(
-                [f"Records left out for want of a label of task {task}: {left_out} of {len(labels)}."]
+                [f"Records left out because they have no label of task {task}: {left_out} of {len(labels)}."]
                 if left_out
                 else ()
             ),
@@ -141,7 +141,7 @@ def load_ptbxl(root: Path | None, task: str = "superdiagnostic") -> Cohort:
 
 
 def _class_info(name: str, statements: dict[str, str | None], descriptions: dict[str, str]) -> dict[str, Any]:
-    """A class's plain name and codes: its SCP-ECG statements, and a SNOMED CT concept where one says the same."""
+    """A class's plain name and codes: its SCP-ECG statements, and a SNOMED CT concept if one has the same meaning."""
     plain, snomed = _SUPERCLASSES.get(name, (descriptions.get(name, name), None))
     scp = [code for code, belongs_to in statements.items() if belongs_to == name]
     return {"name": plain, "scp": scp, **({"snomed": snomed} if snomed else {})}
@@ -150,9 +150,9 @@ def _class_info(name: str, statements: dict[str, str | None], descriptions: dict
 def _read_statements(
     path: Path, member: str | None, class_column: str | None
 ) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Every SCP-ECG statement, in the file's order, with its class in the task, None where it has no part in it.
+    """Every SCP-ECG statement, in the order of the file, with its class in the task; None if it has none.
 
-    The second mapping holds what each statement means.
+    The second mapping gives the meaning of each statement.
     """
     statements: dict[str, str | None] = {}
     descriptions: dict[str, str] = {}
@@ -176,7 +176,7 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
             for row in reader:
                 if None in row or None in row.values():
                     raise DataError(
-                        f"{path}: line {reader.line_num} has other than {len(reader.fieldnames or ())} fields. "
+                        f"{path}: line {reader.line_num} does not have {len(reader.fieldnames or ())} fields. "
                         f"Restore the file. {_LAYOUT}"
                     )
                 yield row
@@ -186,7 +186,7 @@ def _read_csv(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
 
 @dataclass(frozen=True)
 class _Row:
-    """What is needed of one row of ptbxl_database.csv."""
+    """The columns of ptbxl_database.csv that are used, for one row."""
 
     record_id: int
     patient: int
@@ -198,7 +198,7 @@ class _Row:
 
 
 def _read_database(path: Path) -> list[_Row]:
-    """All rows, by ascending record id."""
+    """All rows, sorted by record id."""
     rows = []
     for cells in _read_csv(path, _DATABASE_COLUMNS):
         try:
@@ -213,11 +213,11 @@ def _read_database(path: Path) -> list[_Row]:
                 codes=tuple(codes.keys()),
             )
             if row.sex not in (-1, 0, 1) or row.age < 0 or not 0 < row.fold < 100:
-                raise ValueError(f"sex {row.sex}, age {row.age:g} or fold {row.fold} is none of PTB-XL's")
+                raise ValueError(f"sex {row.sex}, age {row.age:g} or fold {row.fold} does not occur in PTB-XL")
             if max(abs(row.record_id), abs(row.patient)) >= 2**63:
                 raise ValueError("a number that is too large")
             if not all(isinstance(code, str) for code in row.codes):
-                raise ValueError("a statement is no text")
+                raise ValueError("a statement is not text")
             rows.append(row)
         except _UNREADABLE as error:
             raise DataError(f"{path}: row of ecg_id {cells['ecg_id']!r} cannot be read ({error}). {_LAYOUT}") from error
@@ -228,17 +228,17 @@ def _read_database(path: Path) -> list[_Row]:
             raise DataError(f"{path}: ecg_id {row.record_id} occurs twice. {_LAYOUT}")
         if fold_of.setdefault(row.patient, row.fold) != row.fold:
             raise DataError(
-                f"{path}: patient {row.patient} is in folds {fold_of[row.patient]} and {row.fold}; PTB-XL keeps a "
-                f"patient in one. Restore the file. {_LAYOUT}"
+                f"{path}: patient {row.patient} is in folds {fold_of[row.patient]} and {row.fold}; in PTB-XL each "
+                f"patient is in one fold. Restore the file. {_LAYOUT}"
             )
         if Path(row.file).parts[:1] != (_RECORDS,) or ".." in Path(row.file).parts:
-            raise DataError(f"{path}: expected filename_lr below {_RECORDS}/, got {row.file!r}. {_LAYOUT}")
+            raise DataError(f"{path}: expected filename_lr inside {_RECORDS}/, got {row.file!r}. {_LAYOUT}")
     return rows
 
 
 @dataclass
-class _Oddities:
-    """What is odd about the records, collected while they are read."""
+class _Problems:
+    """Problems of the records, collected while they are read."""
 
     flat: list[str] = field(default_factory=list)
     einthoven: list[str] = field(default_factory=list)
@@ -249,7 +249,7 @@ class _Oddities:
             self.invalid.append(str(record_id))
         if flat := record.flat_leads():
             self.flat.append(f"{record_id} ({', '.join(flat)})")
-        # Rounded to a tenth of a microvolt: float32 millivolts do not hold 3 µV exactly.
+        # Rounded to 0.1 µV, because float32 millivolts do not represent 3 µV exactly.
         if round(1000 * record.einthoven_error_mv(), 1) > EINTHOVEN_TOLERANCE_UV:
             self.einthoven.append(str(record_id))
 
@@ -267,7 +267,7 @@ class _Oddities:
 
 
 def _record_type(num_statements: int) -> np.dtype:
-    """What the store holds of a record."""
+    """What the store holds for each record."""
     return np.dtype(
         [
             ("signals", np.int16, (len(LEADS_12), SAMPLES)),
@@ -282,15 +282,15 @@ def _record_type(num_statements: int) -> np.dtype:
 
 
 def _build(folder: Path, root: Path) -> list[str]:
-    """Fill the store with all records, whatever their statements; what is odd about them comes back."""
+    """Fill the store with all records, with or without a label; return notes about their problems."""
     rows = _read_database(root / _DATABASE)
     codes = list(_read_statements(root / _STATEMENTS, None, None)[0])
     unknown = sorted({code for row in rows for code in row.codes} - set(codes))
     if unknown or not rows:
         found = f"statements {', '.join(unknown)} are not in {_STATEMENTS}" if unknown else "no records"
         raise DataError(f"{root / _DATABASE}: {found}. {_LAYOUT}")
-    oddities = _Oddities()
-    write_signals(folder, _read_signals(root, rows, oddities), (len(rows), len(LEADS_12), SAMPLES))
+    problems = _Problems()
+    write_signals(folder, _read_signals(root, rows, problems), (len(rows), len(LEADS_12), SAMPLES))
     columns = {
         "record_ids": [row.record_id for row in rows],
         "patients": [row.patient for row in rows],
@@ -301,10 +301,10 @@ def _build(folder: Path, root: Path) -> list[str]:
     }
     record = _record_type(len(codes))
     write_table(folder, {name: np.array(column, record[name].base) for name, column in columns.items()})
-    return oddities.notes()
+    return problems.notes()
 
 
-def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator[np.ndarray]:
+def _read_signals(root: Path, rows: list[_Row], problems: _Problems) -> Iterator[np.ndarray]:
     from rich.console import Console
     from rich.progress import track
 
@@ -319,7 +319,7 @@ def _read_signals(root: Path, rows: list[_Row], oddities: _Oddities) -> Iterator
                     f"{duration(record.signal.shape[1], record.rate_hz)}. Fetch the record again."
                 )
             record = record.select(LEADS_12)
-            oddities.look_at(row.record_id, record)
+            problems.look_at(row.record_id, record)
             yield to_microvolts(record.interpolate_invalid().signal)
         except (DataError, SignalError) as error:
             raise DataError(f"PTB-XL record {row.record_id} ({row.file}): {error}") from error

@@ -1,7 +1,8 @@
-"""The cache of decoded recordings: one folder per store, memory-mapped, written whole or not at all, and verified.
+"""The cache of decoded recordings: one folder per store, memory-mapped, written completely or not at all, and verified.
 
-A store is ``signals.npy``, one array a column, and ``info.json`` with the sha256 of each. Columns are compared with it
-whenever the store is opened; the signals, which may be gigabytes, when their file has changed since it last was.
+A store is ``signals.npy``, one array per column, and ``info.json`` with the sha256 of each file. Columns are verified
+whenever the store is opened. The signals, which may be gigabytes, are verified only if their file has changed since the
+last time.
 """
 
 import contextlib
@@ -21,21 +22,21 @@ from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, EcgZooWarning
 from ecgzoo.files import open_regular, read_json, write_json
 
-_FORMAT = "ecgzoo store 2"  # goes into every key: a change of layout or of how records are read counts it up
+_FORMAT = "ecgzoo store 2"  # part of every key: increase it when the layout or the way of reading records changes
 _UNFINISHED = ".ecgzoo-unfinished-"
-_DEAD_AFTER_S = 3600  # a build writes every few milliseconds; one that has been quiet for so long was killed
+_DEAD_AFTER_S = 3600  # a build writes every few milliseconds; one that has not written for this long was killed
 _OTHERS_MAY_WRITE = 0o022
 _HEADER_BYTES = 128
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """An opened store.
+    """An open store.
 
     Attributes:
         signals: int16 microvolts ``[N, leads, samples]``, a read-only memory map.
-        table: arrays of ``N`` rows by name.
-        notes: what the build had to say.
+        table: arrays of ``N`` rows, by name.
+        notes: notes of the build.
         digest: sha256 of all arrays.
     """
 
@@ -46,7 +47,7 @@ class Store:
 
 
 def cache_root() -> Path:
-    """The folder that holds all stores: ``ECGZOO_CACHE`` if set, else the user's cache folder."""
+    """The folder of all stores: ``ECGZOO_CACHE`` if set, else the user's cache folder."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("ECGZOO_CACHE")
@@ -54,7 +55,7 @@ def cache_root() -> Path:
 
 
 def store_key(*parts: str) -> str:
-    """A name for the store made from `parts`: other parts, or another version of the format, give another name."""
+    """A name for the store made from `parts`. It changes with the parts and with the version of the format."""
     return hashlib.sha256("\0".join((_FORMAT, *parts)).encode()).hexdigest()[:32]
 
 
@@ -81,10 +82,10 @@ def tree_digest(folder: Path) -> str:
 
 
 def to_microvolts(millivolts: np.ndarray) -> np.ndarray:
-    """Millivolts to the nearest whole microvolt, int16.
+    """Convert millivolts to whole microvolts, rounded, as int16.
 
     Raises:
-        DataError: a sample is NaN or beyond ±32.767 mV.
+        DataError: a sample is NaN or outside ±32.767 mV.
     """
     microvolts = np.rint(millivolts * MICROVOLTS_PER_MILLIVOLT)
     if not (np.abs(microvolts) <= np.iinfo(np.int16).max).all():
@@ -94,7 +95,7 @@ def to_microvolts(millivolts: np.ndarray) -> np.ndarray:
 
 
 def write_signals(folder: Path, records: Iterable[np.ndarray], shape: tuple[int, int, int]) -> None:
-    """Write int16 `records`, each ``shape[1:]``, one after another into the store that is being built in `folder`."""
+    """Write int16 `records`, each of shape ``shape[1:]``, one by one into the store that is being built in `folder`."""
     with open(folder / "signals.npy", "wb") as file:
         file.write(_header(np.dtype(("<i2", shape[1:])), shape[0]))
         for record in records:
@@ -109,22 +110,22 @@ def write_table(folder: Path, table: Mapping[str, np.ndarray]) -> None:
 
 
 def _header(kind: np.dtype, rows: int) -> bytes:
-    """What an npy file of so many rows begins with, always 128 bytes: it can be compared and need not be parsed."""
+    """The header of an npy file with this many rows, always 128 bytes, so that it can be compared without parsing."""
     text = f"{{'descr': {kind.base.str!r}, 'fortran_order': False, 'shape': {(rows, *kind.shape)}, }}"
     return b"\x93NUMPY\x01\x00v\x00" + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
 
 
 def open_store(key: str, build: Callable[[Path], Iterable[str]], record: np.dtype) -> Store:
-    """The store `key` of the cache, built first when it is not there.
+    """The store `key` of the cache, built first if it does not exist.
 
-    `build` gets an empty folder, fills it with ``write_signals`` and ``write_table``, and gives notes back. The folder
-    takes its place in one rename when all is on disk, so a build that fails leaves nothing behind, and of two builds at
-    once one wins and both callers read it. What a killed build left is removed by a later one.
+    `build` gets an empty folder, fills it with ``write_signals`` and ``write_table``, and returns notes. When all is on
+    disk, the folder is renamed to its final name, so a build that fails leaves nothing behind. If two builds run at the
+    same time, one of them is kept and both callers read it. The files of a killed build are removed by a later build.
 
     Args:
-        key: as `store_key` makes it.
-        build: called when the store is not there.
-        record: one record, a structured type: its ``signals``, and its row of each column.
+        key: a name from `store_key`.
+        build: called if the store does not exist.
+        record: structured dtype of one record: its ``signals``, and its row of each column.
 
     Raises:
         DataError: the cache cannot be written, or the store is damaged.
@@ -176,42 +177,42 @@ def _read(folder: Path, record: np.dtype) -> Store:
 
 
 def _rows(name: str, kind: np.dtype, header: bytes, size: int) -> int:
-    """How many rows of `kind` a file of `size` bytes holds: its size and its header must say the same."""
+    """How many rows of `kind` a file of `size` bytes holds; its size and its header must agree."""
     rows, rest = divmod(size - _HEADER_BYTES, kind.itemsize)
     if rest or rows < 1 or header != _header(kind, rows):
-        raise ValueError(f"{name}.npy, {size} bytes, is not an array of {kind.base} {list(kind.shape)} a record")
+        raise ValueError(f"{name}.npy, {size} bytes, is not an array of {kind.base} {list(kind.shape)} per record")
     return rows
 
 
 def _state(path: Path) -> list[int]:
-    """What changes when a file does; the third cannot be set back."""
+    """File attributes that change when the file changes; the third one cannot be set back."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _verified_state(folder: Path) -> object:
-    """The state of the signals when they were last verified; whatever cannot be read is no such state."""
+    """The state of the signals when they were last verified; None if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         return read_json(folder / "verified.json")
     return None
 
 
 def _remember_verified(folder: Path, state: list[int]) -> None:
-    with contextlib.suppress(OSError):  # a cache that can only be read is verified each time
+    with contextlib.suppress(OSError):  # a read-only cache is verified each time
         write_json(folder / "verified.json", state)
-        (folder / "verified.json").chmod(0o644)  # whoever may write it decides what is believed
+        (folder / "verified.json").chmod(0o644)  # anyone who can write this file can make a changed store look verified
 
 
 def _warn_of_others(folder: Path) -> None:
-    """Warn if others may change the store: its digests may then be theirs, too."""
+    """Warn if other users can change the store, because they can change its digests too."""
     for path in (folder.parent, folder):
         mode = path.stat().st_mode
         if os.name == "posix" and mode & _OTHERS_MAY_WRITE:
             warnings.warn(
-                f"{path}: others may write to this cache folder (mode {mode & 0o777:o}) and change what is learnt from "
-                f"it; run: chmod go-w {path}",
+                f"{path}: other users can write to this cache folder (mode {mode & 0o777:o}) and change the training "
+                f"data; run: chmod go-w {path}",
                 EcgZooWarning,
-                stacklevel=1,  # from here, wherever the call comes from: Python then says it once
+                stacklevel=1,  # always this line, so that Python shows the warning once
             )
             return
 
@@ -237,7 +238,7 @@ def _build(folder: Path, build: Callable[[Path], Iterable[str]]) -> None:
         try:
             os.rename(unfinished, folder)
         except OSError:
-            if not folder.is_dir():  # otherwise another process was first; its store holds the same
+            if not folder.is_dir():  # otherwise another process was first, and its store is the same
                 raise
     except OSError as error:
         raise _unwritable(root, error) from error
@@ -246,7 +247,7 @@ def _build(folder: Path, build: Callable[[Path], Iterable[str]]) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what killed builds left; nothing in it has changed for an hour."""
+    """Remove the folders of killed builds, in which nothing has changed for an hour."""
     for unfinished in root.glob(f"{_UNFINISHED}*"):
         try:
             changed = max(path.stat().st_mtime for path in (unfinished, *unfinished.iterdir()))
@@ -258,5 +259,5 @@ def _sweep(root: Path) -> None:
 
 def _unwritable(root: Path, error: OSError) -> DataError:
     return DataError(
-        f"{root}: the cache cannot be written ({error}). Make room there, or set ECGZOO_CACHE to another folder."
+        f"{root}: the cache cannot be written ({error}). Free some space there, or set ECGZOO_CACHE to another folder."
     )

@@ -1,6 +1,6 @@
-"""A simulated 12-lead cohort that needs no files: a moving heart dipole seen through the Dower matrix.
+"""A simulated 12-lead cohort that needs no files: a moving heart dipole, projected with the Dower matrix.
 
-No heart was measured: figures on this cohort show that code works, never how well a method reads ECGs.
+It holds no real recordings: results on this cohort show that code works, not how well a method reads ECGs.
 
 * Each wave of a beat is a Gaussian in time along each of three axes, as in the dipole model of Sameni et al.,
   "Multichannel ECG and noise modeling", EURASIP J. Adv. Signal Process. 2007:043407, which extends McSharry et al.,
@@ -8,7 +8,7 @@ No heart was measured: figures on this cohort show that code works, never how we
 * The dipole becomes leads I, II and V1 to V6 by Dower, Machado and Osborne, "On deriving the electrocardiogram from
   vectorcardiographic leads", Clin. Cardiol. 3:87 (1980); the other four limb leads follow from I and II.
 * A disease is a continuous severity that changes waves (`ecgzoo.data._dipole`). Its label is a noisy threshold on the
-  same liability: labels err a little near the threshold, and some hearts without the label carry slight signs.
+  same liability: some labels near the threshold are wrong, and some hearts without the label show slight signs.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
 STATEMENTS = tuple(sorted((*LESIONS, "normal")))
 SECONDS = 10
 
-_VERSION = 1  # part of the fingerprint: raise it when anything here changes the samples or labels of a seed
-_CHUNK = 200  # records simulated at a time: bounds memory, changes no sample
+_VERSION = 1  # part of the fingerprint: increase it when a change here changes the samples or labels of a seed
+_CHUNK = 200  # records simulated at a time: limits memory, changes no sample
 
 # Lead strength (mV/mV) of I, II, V1 to V6 along x (to the left), y (to the feet), z (to the back).
 DOWER = np.array(
@@ -46,11 +46,11 @@ DOWER = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-# The same leads as differences of the electrodes RA, LA, LL, C1 to C6, where noise arises.
+# The same leads as differences of the electrodes RA, LA, LL, C1 to C6, at which noise is added.
 _ELECTRODES = np.vstack([[[-1, 1, 0] + [0] * 6, [-1, 0, 1] + [0] * 6], np.hstack([np.full((6, 3), -1 / 3), np.eye(6)])])
 
-# Diseases: the liability is standard normal, a lesion's label starts where its prevalence puts the threshold.
-_COMMON_CAUSE = 0.3  # correlation of the liabilities: diseases keep company
+# Diseases: the liability is standard normal; the prevalence of a lesion sets the threshold of its label.
+_COMMON_CAUSE = 0.3  # correlation of the liabilities: diseases occur together
 _SUBCLINICAL = 0.35  # severity at the threshold; it grows by 1 per standard deviation of the liability
 _MOST_SEVERE = 1.5
 _LABEL_NOISE = 0.2  # readers' disagreement about the threshold, in standard deviations of the liability
@@ -65,12 +65,12 @@ _INTERVAL_SCATTER = (0.10, 0.07, 0.05)  # log, of PR, QRS, QT
 _RATE_BPM, _RATE_SCATTER, _RATE_RANGE_BPM = 72, 0.2, (48, 112)  # median, log, range of a recording's mean
 _ARRHYTHMIA, _ARRHYTHMIA_SCATTER, _MOST_ARRHYTHMIA = 0.03, 0.6, 0.08  # respiratory, relative to the RR interval
 _JITTER = 0.012  # of single RR intervals, relative
-_BREATH_GAIN = 0.05  # how much breathing changes the size of the dipole, relative
+_BREATH_GAIN = 0.05  # relative change of the dipole's size by breathing
 _SOURCES_HZ = (0.25, 0.08, 50.0)  # breath, drift of the electrodes, mains
 _SOURCES_SCATTER = (0.15, 0.5, 0.001)  # log
 _SOURCES_UV = (25.0, 40.0, 4.0)  # standard deviation of the amplitude at an electrode
 _MUSCLE_UV, _MUSCLE_SCATTER = 8.0, 0.4  # white noise at an electrode, log
-_PLACEMENT = 0.08  # error of each lead strength by misplaced electrodes, relative
+_PLACEMENT = 0.08  # relative error of each lead strength by misplaced electrodes
 
 
 def leads_from_dipole(dipole: np.ndarray, lead_strength: np.ndarray = DOWER) -> np.ndarray:
@@ -102,18 +102,18 @@ def load_synthetic(
     seed: int = 0,
     rate_hz: int = 100,
 ) -> Cohort:
-    """Simulate a cohort; the same arguments give the same samples, and a larger cohort begins with the smaller one.
+    """Simulate a cohort. The same arguments give the same samples, and a larger cohort starts with the smaller one.
 
-    Mains hum is what a recorder's filter leaves of 50 Hz. At 100 Hz that is the Nyquist frequency: an alternation of a
-    few microvolts whose size drifts.
+    Mains hum is the part of 50 Hz that a recorder's filter leaves. At a rate of 100 Hz this is the Nyquist frequency:
+    the samples alternate by a few microvolts, with a size that drifts.
 
     Args:
         root: must be None; nothing is read.
-        task: ``"superdiagnostic"``: CD, HYP, MI, NORM, STTC; NORM stands alone, the others may coincide.
-            ``"diagnostic"``: the lesions themselves, and normal.
+        task: ``"superdiagnostic"``: CD, HYP, MI, NORM, STTC; NORM occurs alone, the others may occur together.
+            ``"diagnostic"``: the individual lesions, and normal.
         num_records: how many records; some share a patient.
-        seed: of every random number.
-        rate_hz: samples a second, at least 100.
+        seed: seed of all random numbers.
+        rate_hz: samples per second, at least 100.
 
     Returns:
         A cohort marked as simulated: ``[num_records, 12, 10 * rate_hz]`` int16 microvolts, folds 1 to 10.
@@ -169,9 +169,10 @@ def wave_times(num_records: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def lesion_changes(rate_hz: int = 1000) -> dict[str, np.ndarray]:
-    """What each lesion, at severity 1, adds to a beat of the average heart: microvolts ``[12, rate_hz]`` by lesion.
+    """What each lesion adds, at severity 1, to a beat of the average heart: microvolts ``[12, rate_hz]`` by lesion.
 
-    The truth behind the cohort: no scatter, no noise, one second from before the P wave to after the T wave.
+    This is the ground truth of the cohort, without variation or noise: one second from before the P wave to after the
+    T wave.
     """
 
     class Average:
@@ -181,13 +182,13 @@ def lesion_changes(rate_hz: int = 1000) -> dict[str, np.ndarray]:
     severity = np.vstack([np.eye(len(LESIONS)), np.zeros(len(LESIONS))])
     hearts = _draw_hearts(severity, itertools.repeat(Average()))  # type: ignore[arg-type]
     time_s = np.arange(rate_hz) / rate_hz - 0.4
-    beats_s = np.tile([[-10.0, 0.0, 10.0]], (len(severity), 1))  # one beat, its neighbours far away
+    beats_s = np.tile([[-10.0, 0.0, 10.0]], (len(severity), 1))  # one beat, with its neighbours far away
     leads = with_limb_leads(leads_from_dipole(hearts.dipole(time_s, beats_s)))
     return dict(zip(LESIONS, leads[:-1] - leads[-1], strict=True))
 
 
 def _streams(seed: int) -> Iterator[np.random.Generator]:
-    """One random stream per quantity, so that no record depends on how many follow it."""
+    """One random stream per quantity, so that a record does not depend on how many records follow it."""
     for quantity in itertools.count():
         yield np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(quantity,))))
 
@@ -214,7 +215,7 @@ def _draw(num_records: int, streams: Iterator[np.random.Generator]) -> tuple[np.
 
 
 def _diagnose(patients: np.ndarray, streams: Iterator[np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
-    """Severities ``[patients, lesions]`` and which lesions are found ``[N, lesions]``; liabilities share a cause."""
+    """Severities ``[patients, lesions]`` and labels ``[N, lesions]``; the liabilities have a common cause."""
     num_patients = patients[-1] + 1
     common = next(streams).standard_normal((num_patients, 1))
     own = next(streams).standard_normal((num_patients, len(LESIONS)))
@@ -240,7 +241,7 @@ def _statements(lesions: np.ndarray) -> np.ndarray:
 
 
 def _draw_hearts(severity: np.ndarray, streams: Iterator[np.random.Generator]) -> Hearts:
-    """The hearts of patients whose lesions have the severities ``[patients, lesions]``, at 60 beats a minute."""
+    """The hearts of patients with these severities ``[patients, lesions]``, at 60 beats per minute."""
     from scipy.spatial.transform import Rotation
 
     def normal(*shape: int) -> np.ndarray:

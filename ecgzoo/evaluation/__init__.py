@@ -1,4 +1,4 @@
-"""Metrics with intervals (NumPy and scikit-learn), and `evaluate`, which applies a model to a cohort."""
+"""Metrics with confidence intervals (NumPy and scikit-learn), and `evaluate`, which applies a model to a cohort."""
 
 from ecgzoo.evaluation.bootstrap import PairedDifference, bootstrap_ci, paired_difference
 from ecgzoo.evaluation.calibration import (

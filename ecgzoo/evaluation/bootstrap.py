@@ -1,8 +1,8 @@
-"""Intervals by bootstrap over patients: whole patients are drawn, since two records of one heart are not independent.
+"""Bootstrap intervals over patients: patients are drawn, because two records of one patient are not independent.
 
-With G patients, numbered by first appearance, resample after resample draws ``default_rng(seed).integers(G, size=G)``
-and takes all records of each drawn patient, as often as the patient was drawn. The drawing depends on `groups` and
-`seed` only, so two models on the same records meet the same resamples.
+With G patients, numbered by first appearance, each resample in turn draws ``default_rng(seed).integers(G, size=G)`` and
+takes all records of each drawn patient, as often as the patient was drawn. The drawing depends only on `groups` and
+`seed`, so two models on the same records get the same resamples.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from ecgzoo.evaluation.metrics import check_scores, macro_auc
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
-_CELLS_PER_CHUNK = 2**18  # records x resamples held at once: 2 MiB an array, whatever the number of resamples
+_CELLS_PER_CHUNK = 2**18  # records x resamples in memory: 2 MiB per array, for any number of resamples
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairedDifference:
-    """A model's metric minus another's on the same records.
+    """The difference of a metric between two models on the same records.
 
     Attributes:
         difference: ``metric(a) - metric(b)`` on all records.
         ci: percentile interval ``(low, high)`` of the difference over the resamples.
-        resamples: the difference in each resample where it is defined, at most ``[num_resamples]``.
+        resamples: the difference in each resample in which it is defined, at most ``[num_resamples]``.
     """
 
     difference: float
@@ -44,27 +44,28 @@ def bootstrap_ci(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval ``(low, high)`` of a metric.
 
-    A class that loses an outcome in a resample is left out of that resample, as :func:`macro_auc` does; a resample
-    in which the metric is undefined (it raises DataError or gives NaN) is left out of the interval.
+    A class without positives or without negatives in a resample is left out of that resample, as in :func:`macro_auc`.
+    A resample in which the metric is undefined (it raises DataError or gives NaN) is left out of the interval.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: finite scores, ``[N, C]``.
         groups: the patient of each record, ``[N]``; None draws single records.
         metric: ``metric(y_true, y_score) -> float``. The macro AUC takes a fast path with the same result; any other
-            is called once a resample.
+            is called once per resample.
         num_resamples: how many resamples.
         level: coverage of the interval, between 0 and 1.
-        seed: of the drawing.
+        seed: seed of the drawing.
 
     Raises:
-        DataError: fewer than two patients, patients that do not fit the records, the metric undefined on all records
-            or on more than half of the resamples; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
+        DataError: there are fewer than two patients, `groups` does not fit the records, or the metric is undefined on
+            all records or on more than half of the resamples; or see
+            :func:`ecgzoo.evaluation.metrics.check_scores`.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     labels, scores = check_scores(y_true, y_score)
-    metric(labels, scores)  # what is undefined on all records is an error, not 1000 resamples left out
+    metric(labels, scores)  # a metric that is undefined on all records is an error, before 1000 resamples are left out
     _, interval = _bootstrap(
         lambda counts: _resampled(metric, labels, scores, counts), len(labels), groups, num_resamples, level, seed
     )
@@ -83,21 +84,21 @@ def paired_difference(
 ) -> PairedDifference:
     """``metric(a) - metric(b)`` of two models on the same records, with its paired bootstrap interval.
 
-    Both models meet the same resamples, so what makes a resample easy or hard cancels and the interval is that of
-    the difference, not of two separate figures.
+    Both models get the same resamples, so the difficulty of a resample cancels, and the interval is that of the
+    difference, not of two separate metrics.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score_a: finite scores of model a, ``[N, C]``.
         y_score_b: finite scores of model b, ``[N, C]``.
         groups: the patient of each record, ``[N]``; None draws single records.
-        metric: as for :func:`bootstrap_ci`.
+        metric: see :func:`bootstrap_ci`.
         num_resamples: how many resamples.
         level: coverage of the interval, between 0 and 1.
-        seed: of the drawing.
+        seed: seed of the drawing.
 
     Raises:
-        DataError: as :func:`bootstrap_ci`.
+        DataError: see :func:`bootstrap_ci`.
     """
     labels, scores_a = check_scores(y_true, y_score_a)
     _, scores_b = check_scores(y_true, y_score_b)
@@ -121,12 +122,12 @@ def _bootstrap(
     level: float,
     seed: int,
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Values where defined, and percentile interval, of a statistic of how often each record was drawn.
+    """The defined values of a statistic over the resamples, and their percentile interval.
 
-    The statistic turns counts ``[N, R]`` of R resamples into ``[R]``.
+    The statistic maps how often each record was drawn, ``[N, R]`` for R resamples, to ``[R]``.
     """
     if not 0 < level < 1:
-        raise DataError(f"Found level={level}; expected a coverage between 0 and 1, as 0.95.")
+        raise DataError(f"Found level={level}; expected a coverage between 0 and 1, such as 0.95.")
     if num_resamples < 1:
         raise DataError(f"Found num_resamples={num_resamples}; expected at least 1, and 1000 for a stable interval.")
     patients = _patient_numbers(num_records, groups)
@@ -143,8 +144,8 @@ def _bootstrap(
     undefined = np.isnan(values)
     if undefined.mean() > 0.5:
         raise DataError(
-            f"The metric is undefined on {undefined.sum()} of {num_resamples} resamples: too few patients have a "
-            "positive or a negative for an interval. Evaluate on more patients or pool rare classes."
+            f"The metric is undefined on {undefined.sum()} of {num_resamples} resamples: too few patients have "
+            "positive or negative records. Evaluate on more patients or merge rare classes."
         )
     values = values[~undefined]
     low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
@@ -152,23 +153,23 @@ def _bootstrap(
 
 
 def _patient_numbers(num_records: int, groups: np.ndarray | None) -> np.ndarray:
-    """Patients as 0, 1, … by first appearance, so that renaming them does not change the resamples."""
+    """Patients numbered 0, 1, … by first appearance, so that renaming them does not change the resamples."""
     if groups is None:
         return np.arange(num_records)
     names = np.asarray(groups)
     if names.shape != (num_records,):
-        raise DataError(f"Found groups of shape {names.shape}; expected one patient a record, [{num_records}].")
+        raise DataError(f"Found groups of shape {names.shape}; expected one patient per record, [{num_records}].")
     if names.dtype.kind == "f" and np.isnan(names).any():
         raise DataError(
-            f"{np.isnan(names).sum()} records have NaN for a patient and would count as one patient. "
-            "Give each unknown patient a number of its own."
+            f"{np.isnan(names).sum()} records have NaN as patient and would count as one patient. "
+            "Give each unknown patient a different number."
         )
     _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
 def _resampled(metric: Metric, labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The metric of each resample in `counts` ``[N, R]``, as ``[R]``; NaN where it is undefined."""
+    """The metric ``[R]`` of each resample in `counts` ``[N, R]``; NaN if it is undefined."""
     if metric is macro_auc:
         return _weighted_macro_auc(labels, scores, counts.astype(np.float64))
     values = np.full(counts.shape[1], np.nan)
@@ -182,10 +183,10 @@ def _resampled(metric: Metric, labels: np.ndarray, scores: np.ndarray, counts: n
 
 
 def _weighted_macro_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Macro AUC under each column of record weights ``[N, R]``, as ``[R]``; NaN where no class has both outcomes.
+    """Macro AUC ``[R]`` for each column of record weights ``[N, R]``; NaN if no class has positives and negatives.
 
-    A positive wins against the weight of the negatives below it, and half of that of the negatives level with it:
-    the mean of the weight strictly below and of the weight at or below. One sort a class serves all columns.
+    For each positive, count the weight of the negatives with a lower score, plus half the weight of those with an equal
+    score: the mean of the weight strictly below and of the weight at or below. One sort per class serves all columns.
     """
     total, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
     for positive, score in zip(labels.T, scores.T, strict=True):

@@ -1,4 +1,4 @@
-"""Calibration of a trained model: temperature, thresholds and figures, all from the records on which it was chosen."""
+"""Calibrate a trained model: temperature, thresholds and metrics, all from the validation records."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.evaluation.thresholds import decision_points, sensitivity_specificity
 from ecgzoo.model import EcgModel
 
-LEAST_POSITIVES = 20  # a threshold chosen on fewer is chance, so the model gives no finding
+LEAST_POSITIVES = 20  # a threshold chosen on fewer is mostly chance, so the model gives no finding
 
 
 def calibrate(
     model: EcgModel, score: Callable[[EcgModel], CohortScores], on: str, about: dict[str, Any], seed: int
 ) -> None:
-    """Give `model` its temperature, its thresholds and its figures, in its config.
+    """Set temperature, thresholds and metrics in the config of `model`.
 
     Args:
-        model: trained, its weights as they will be published.
+        model: a trained model, with the weights that will be published.
         score: gives the model's probabilities on the validation records.
-        on: what these records are called.
-        about: what else stands beside the figures, such as the data set.
-        seed: of the intervals.
+        on: a description of these records.
+        about: what else is saved with the metrics, such as the data set.
+        seed: seed of the intervals.
     """
     raw = score(model)
     model.config = dataclasses.replace(model.config, temperature=fit_temperature(raw.y_true, raw.y_score))

@@ -12,13 +12,13 @@ from ecgzoo.evaluation.metrics import check_scores
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReliabilityCurve:
-    """Predicted against observed frequency, each class on its own.
+    """Predicted against observed frequency, for each class.
 
     Attributes:
-        edges: bin edges from 0 to 1, ``[bins + 1]``; a bin holds its lower edge, the last one also 1.
+        edges: bin edges from 0 to 1, ``[bins + 1]``; a bin includes its lower edge, the last bin also 1.
         counts: records in each bin, ``[C, bins]``.
-        predicted: mean probability in each bin, ``[C, bins]``; NaN where the bin is empty.
-        observed: share of positives in each bin, ``[C, bins]``; NaN where the bin is empty.
+        predicted: mean probability in each bin, ``[C, bins]``; NaN if the bin is empty.
+        observed: share of positives in each bin, ``[C, bins]``; NaN if the bin is empty.
     """
 
     edges: np.ndarray
@@ -36,7 +36,7 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
         num_bins: bins between 0 and 1.
 
     Raises:
-        DataError: fewer than one bin, a score is no probability; or see
+        DataError: fewer than one bin, or a score is not a probability; or see
             :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
@@ -44,7 +44,7 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
         raise DataError(f"Found num_bins={num_bins}; expected at least 1.")
     shape = (labels.shape[1], num_bins)
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # One bincount over all classes: each class has its own run of `num_bins` cells.
+    # One bincount over all classes: each class has its own `num_bins` cells.
     cells = (np.digitize(scores, edges[1:-1]) + num_bins * np.arange(labels.shape[1])).ravel()
     counts = np.bincount(cells, minlength=shape[0] * num_bins).reshape(shape)
     predicted = np.bincount(cells, weights=scores.ravel(), minlength=shape[0] * num_bins).reshape(shape)
@@ -61,9 +61,9 @@ def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
         y_score: probabilities from 0 to 1, ``[N, C]``.
 
     Raises:
-        DataError: a score is no probability; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
+        DataError: a score is not a probability; or see :func:`ecgzoo.evaluation.metrics.check_scores`.
 
-    Source: Guo et al., arXiv 1706.04599, section 4.2, each class a Bernoulli of its own.
+    Source: Guo et al., arXiv 1706.04599, section 4.2, with one Bernoulli variable per class.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     logits = logit(np.clip(scores, 1e-7, 1 - 1e-7))
@@ -78,16 +78,16 @@ def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
 def expected_calibration_error(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 15) -> float:
     """Mean over classes of ``Σ_bins count/N · |observed - predicted|``, bins of equal width; 0 is best.
 
-    Each class is its own yes-or-no question, so the probability of the class is binned, not the confidence in the
+    Each class is a separate yes-or-no question, so the probability of the class is binned, not the confidence in the
     top class.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: probabilities from 0 to 1, ``[N, C]``.
-        num_bins: bins between 0 and 1. More bins give a larger error on the same records: state the number.
+        num_bins: bins between 0 and 1. More bins give a larger error on the same records, so report the number.
 
     Raises:
-        DataError: as :func:`reliability_curve`.
+        DataError: see :func:`reliability_curve`.
 
     Source: Guo et al., arXiv 1706.04599, eq. 3; by class as in Kull et al., arXiv 1910.12656.
     """

@@ -1,4 +1,4 @@
-"""Apply a model to the records of a cohort, window by window, and measure it."""
+"""Apply a model to the records of a cohort, window by window, and compute its metrics."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -22,17 +22,17 @@ RECORDS_AT_ONCE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class CohortScores:
-    """A model's probabilities on the records of some folds, beside the truth.
+    """A model's probabilities on the records of some folds, with the true labels.
 
     Attributes:
-        folds: which.
+        folds: the folds.
         y_true: labels ``[n, C]``.
         y_score: probabilities ``[n, C]``.
-        patients: ``[n]``.
+        patients: the patient of each record ``[n]``.
         classes: names of the columns.
         aggregates: labels that mean "any of these classes", each with its classes.
-        subgroups: which records are of women, of men, of the young and of the old, bool ``[n]`` by name.
-        notes: why the figures are no measure of new records, if they are not.
+        subgroups: for each group of sex or age, which records belong to it, bool ``[n]`` by name.
+        notes: why the metrics do not hold for new records, if they do not.
     """
 
     folds: tuple[int, ...]
@@ -45,7 +45,7 @@ class CohortScores:
     notes: tuple[str, ...] = ()
 
     def evaluation(self, seed: int = 0, num_resamples: int = 1000) -> Evaluation:
-        """Every figure, with intervals from resampled patients."""
+        """All metrics, with intervals from a bootstrap over patients."""
         return evaluate_scores(
             self.y_true,
             self.y_score,
@@ -58,7 +58,7 @@ class CohortScores:
         )
 
     def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Labels ``[n]`` and probabilities ``[n]`` of every class, and of the aggregates behind them."""
+        """Labels ``[n]`` and probabilities ``[n]`` of every class, then of the aggregates."""
         names = (*self.classes, *self.aggregates)
         true, score = (with_aggregates(values, self.classes, self.aggregates) for values in (self.y_true, self.y_score))
         return {name: (true[:, number], score[:, number]) for number, name in enumerate(names)}
@@ -68,7 +68,7 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     """Probabilities ``[len(rows), C]`` of the cohort's records at `rows`; the model is left in eval mode.
 
     Raises:
-        SignalError: the cohort lacks one of the model's leads, or has another rate.
+        SignalError: the cohort does not have all of the model's leads, or has another rate.
         WeightsError: the model gives probabilities that are not finite.
     """
     if cohort.rate_hz != model.config.rate_hz:
@@ -88,18 +88,19 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
 
 
 def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bool = False) -> CohortScores:
-    """Score the records of `folds`; ``.evaluation()`` of the result holds the figures (docs/method.md §5).
+    """Score the records of `folds`; ``.evaluation()`` of the result gives the metrics (docs/method.md §5).
 
-    An `EcgZooWarning`, and a note in the result, say so if the model was trained or chosen on some of these folds.
+    If the model was trained or chosen on some of these folds, there is an `EcgZooWarning` and a note in the result.
 
     Args:
         model: left in eval mode.
         cohort: records with the model's classes, leads and rate.
-        folds: which records.
-        progress: show a bar.
+        folds: the folds of the records.
+        progress: whether to show a progress bar.
 
     Raises:
-        DataError: a fold without records, labels that are not the model's, or a cohort that is not as `Cohort` says.
+        DataError: a fold has no records, the labels are not those of the model, or the cohort breaks the contract of
+            `Cohort`.
         SignalError: leads or rate do not fit.
         WeightsError: the model gives probabilities that are not finite.
     """
@@ -114,7 +115,7 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     rows = cohort.rows(folds)
     notes = tuple(
         f"the model was {what} on fold {', '.join(map(str, sorted(seen & set(folds))))} of {cohort.name}: "
-        "these figures are not those of new records"
+        "these metrics do not hold for new records"
         for what, seen in zip(("trained", "chosen"), seen_folds(model.config, cohort), strict=True)
         if seen & set(folds)
     )
@@ -124,10 +125,10 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
 
 
 def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]:
-    """The folds of `cohort` on which a model was trained, and those on which it was chosen; none of another data set.
+    """The folds of `cohort` on which a model was trained, and those on which it was chosen; empty for other data sets.
 
     Raises:
-        DataError: it was trained on this data set, and its config does not say on which folds.
+        DataError: it was trained on this data set, but its config does not say on which folds.
     """
     training = config.training
     if cohort.name != training.get("data") and cohort.fingerprint != training.get("data_fingerprint"):
@@ -140,7 +141,7 @@ def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:
-    """The probabilities ``[len(rows), C]`` of the records at `rows`, which are those of `folds`, beside the truth."""
+    """The probabilities ``[len(rows), C]`` of the records at `rows`, from `folds`, with their labels."""
     subgroups: dict[str, np.ndarray] = {}
     if cohort.sexes is not None:
         subgroups |= {"female": cohort.sexes[rows] == 1, "male": cohort.sexes[rows] == 0}

@@ -1,6 +1,6 @@
-"""What a table of results holds: macro AUC, average precision, Fmax and Brier score of multi-label predictions.
+"""Metrics of multi-label predictions: macro AUC, average precision, Fmax and Brier score.
 
-Every function takes labels ``y_true`` and scores ``y_score``, both ``[N, C]``: a row a record, a column a class.
+Every function takes labels ``y_true`` and scores ``y_score``, both ``[N, C]``: a row per record, a column per class.
 """
 
 import numpy as np
@@ -14,17 +14,17 @@ _FMAX_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 def check_scores(
     y_true: np.ndarray, y_score: np.ndarray, *, probabilities: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as bool and scores as float64, both ``[N, C]``, once they are known to be usable.
+    """Check labels and scores; return labels as bool and scores as float64, both ``[N, C]``.
 
     Raises:
-        DataError: the two are not ``[N, C]`` arrays of one shape with at least one record and one class, a label is
-            not 0 or 1, a score is not finite, or (with `probabilities`) lies outside 0 to 1.
+        DataError: the arrays are not both ``[N, C]`` with at least one record and one class, a label is not 0 or 1, a
+            score is not finite, or (with `probabilities`) a score is outside 0 to 1.
     """
     labels, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
     if labels.ndim != 2 or labels.shape != scores.shape or labels.size == 0:
         raise DataError(
             f"Found labels of shape {labels.shape} and scores of shape {scores.shape}; "
-            "expected both [records, classes], neither empty. Reshape a single class to [records, 1]."
+            "expected [records, classes] for both, not empty. Reshape a single class to [records, 1]."
         )
     odd = labels[~np.isin(labels, (0, 1))]
     if odd.size:
@@ -47,7 +47,7 @@ def check_scores(
 
 
 def per_class_auc(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    """ROC AUC of each class, ``[C]``; NaN where a class has one outcome only.
+    """ROC AUC of each class, ``[C]``; NaN for a class that has only positives or only negatives.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
@@ -64,14 +64,14 @@ def per_class_auc(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
 
 
 def macro_auc(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """Mean ROC AUC over the classes that have both outcomes, the headline figure of the PTB-XL benchmark.
+    """Mean ROC AUC over the classes that have positives and negatives, the main metric of the PTB-XL benchmark.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: any finite scores, higher for more likely, ``[N, C]``.
 
     Raises:
-        DataError: no class has both outcomes; or see :func:`check_scores`.
+        DataError: no class has positives and negatives; or see :func:`check_scores`.
 
     Source: doi:10.1109/jbhi.2020.3022989.
     """
@@ -82,7 +82,7 @@ def macro_auc(y_true: np.ndarray, y_score: np.ndarray) -> float:
 
 
 def macro_average_precision(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """Mean average precision over the classes that have both outcomes, so over the same classes as the macro AUC.
+    """Mean average precision over the classes that have positives and negatives, as for the macro AUC.
 
     Average precision is scikit-learn's step-wise sum, not the interpolated area.
 
@@ -91,7 +91,7 @@ def macro_average_precision(y_true: np.ndarray, y_score: np.ndarray) -> float:
         y_score: any finite scores, higher for more likely, ``[N, C]``.
 
     Raises:
-        DataError: no class has both outcomes; or see :func:`check_scores`.
+        DataError: no class has positives and negatives; or see :func:`check_scores`.
     """
     labels, scores = check_scores(y_true, y_score)
     columns = _columns_with_both_outcomes(labels)
@@ -103,18 +103,18 @@ def macro_average_precision(y_true: np.ndarray, y_score: np.ndarray) -> float:
 def fmax(y_true: np.ndarray, y_score: np.ndarray) -> float:
     """Sample-centric Fmax: the best harmonic mean of record-averaged precision and recall over one shared threshold.
 
-    The convention of the CAFA challenge (doi:10.1038/nmeth.2340) that the PTB-XL benchmark adopted
+    This is the definition of the CAFA challenge (doi:10.1038/nmeth.2340), which the PTB-XL benchmark uses
     (doi:10.1109/jbhi.2020.3022989). At each threshold τ = 0, 0.01, …, 1 a record is called positive for the classes
     with score ≥ τ. Precision(τ) is the mean over the records with at least one call, recall(τ) the mean over all
-    records; the best is taken of F(τ), the harmonic mean of those two means (not the mean of each record's F).
-    A record without any label has no recall: it counts in the precision only.
+    records. Fmax is the maximum of F(τ), the harmonic mean of these two means (not the mean of each record's F).
+    A record without any label has no recall, so it counts only in the precision.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: probabilities from 0 to 1, ``[N, C]``.
 
     Raises:
-        DataError: no record has a label, a score is no probability; or see :func:`check_scores`.
+        DataError: no record has a label, or a score is not a probability; or see :func:`check_scores`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     diagnoses = labels.sum(axis=1)
@@ -125,7 +125,7 @@ def fmax(y_true: np.ndarray, y_score: np.ndarray) -> float:
     for threshold in _FMAX_THRESHOLDS:
         called = scores >= threshold
         calls, hits = called.sum(axis=1), (called & labels).sum(axis=1)
-        if not hits.any():  # a higher threshold hits nothing either
+        if not hits.any():  # higher thresholds have no hits either
             break
         precision = np.mean(hits[calls > 0] / calls[calls > 0])
         recall = np.mean(hits[labelled] / diagnoses[labelled])
@@ -134,14 +134,14 @@ def fmax(y_true: np.ndarray, y_score: np.ndarray) -> float:
 
 
 def brier_score(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """Mean squared difference of probability and label, averaged over records and then classes; 0 is best.
+    """Mean squared difference of probability and label, averaged over records, then over classes; 0 is best.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: probabilities from 0 to 1, ``[N, C]``.
 
     Raises:
-        DataError: a score is no probability; or see :func:`check_scores`.
+        DataError: a score is not a probability; or see :func:`check_scores`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     return float(np.mean((scores - labels) ** 2))
@@ -153,6 +153,6 @@ def _columns_with_both_outcomes(labels: np.ndarray) -> np.ndarray:
 
 def _no_class_left(records: int) -> DataError:
     return DataError(
-        f"No class has both a positive and a negative among the {records} records, so nothing can be ranked. "
-        "Evaluate on more records or check that the labels are those of the task."
+        f"No class has both a positive and a negative among the {records} records, so the metric is undefined. "
+        "Evaluate on more records, or check that the labels belong to the task."
     )

@@ -1,4 +1,4 @@
-"""Evaluation: every figure of a model on a set of records, ready for a card or a table."""
+"""Evaluation: all metrics of a model on a set of records, for cards and tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,27 +20,27 @@ from ecgzoo.evaluation.metrics import (
     per_class_auc,
 )
 
-MIN_SUBGROUP = 50  # records; an AUC of fewer says little
+MIN_SUBGROUP = 50  # records; an AUC of fewer records is not reliable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The figures of one model on one set of records.
+    """The metrics of one model on one set of records.
 
     Attributes:
         records: how many records.
-        positives: positive records of each class, by name.
-        macro_auc: mean AUC over the classes that have both outcomes.
+        positives: number of positive records of each class, by name.
+        macro_auc: mean AUC over the classes that have positives and negatives.
         ci: 95 % bootstrap interval of the macro AUC, ``(low, high)``.
-        per_class: AUC of each class by name; None where a class has one outcome only.
+        per_class: AUC of each class by name; None for a class with only positives or only negatives.
         macro_average_precision: mean average precision over the same classes as the macro AUC.
         fmax: sample-centric Fmax.
         brier: Brier score, mean over classes.
         ece: expected calibration error in 15 bins, mean over classes.
-        reliability: all classes together, ``[predicted, observed, count]`` of each bin that is not empty.
-        subgroups: records, macro AUC and its interval of some of the records, by name.
-        aggregates: records that have any of its classes, AUC and its interval of each aggregate, by name; the macro AUC
-            is of the classes alone.
+        reliability: for all classes together, ``[predicted, observed, count]`` of each bin that is not empty.
+        subgroups: number of records, macro AUC and its interval for each subgroup, by name.
+        aggregates: number of positive records, AUC and its interval for each aggregate, by name. The macro AUC does not
+            include aggregates.
     """
 
     records: int
@@ -57,7 +57,7 @@ class Evaluation:
     aggregates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON holds them: lists for tuples, None for what is undefined."""
+        """The metrics as JSON values: lists for tuples, None for what is undefined."""
         return {**asdict(self), "ci": list(self.ci)}
 
 
@@ -71,27 +71,29 @@ def evaluate_scores(
     subgroups: Mapping[str, np.ndarray] | None = None,
     aggregates: Mapping[str, Sequence[str]] | None = None,
 ) -> Evaluation:
-    """Every figure of a model on a set of records.
+    """All metrics of a model on a set of records.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: probabilities from 0 to 1, ``[N, C]``.
         classes: class names, ``[C]``.
         groups: the patient of each record, ``[N]``, for the interval; None draws single records.
-        seed: of the bootstrap.
-        num_resamples: of the bootstrap.
-        subgroups: by name, which records belong to it, bool ``[N]``; one too small to be judged is left out.
-        aggregates: by name, the classes of which a record has any; one with a single outcome is left out.
+        seed: seed of the bootstrap.
+        num_resamples: number of resamples of the bootstrap.
+        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small is left out.
+        aggregates: by name, the classes that it combines; an aggregate with only positives or only negatives is left
+            out.
 
     Raises:
-        DataError: names that do not fit the columns, a score is no probability, no class has both outcomes; or see
+        DataError: names that do not fit the columns, a score that is not a probability, or no class with positives and
+            negatives; or see
             :func:`ecgzoo.evaluation.bootstrap.bootstrap_ci`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
     if len(set(classes)) != labels.shape[1] or len(classes) != labels.shape[1]:
         raise DataError(
             f"Found {len(classes)} class names, {len(set(classes))} of them distinct, for {labels.shape[1]} columns; "
-            "expected one distinct name a column."
+            "expected one distinct name per column."
         )
     return Evaluation(
         records=len(labels),

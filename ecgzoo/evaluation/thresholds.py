@@ -1,6 +1,6 @@
-"""Decision thresholds of one class: a record is called positive where its score reaches the threshold.
+"""Decision thresholds of one class: a record is called positive if its score reaches the threshold.
 
-Choose them on the validation fold, never on the records that they are then judged on.
+Choose them on the validation fold, never on the records on which they are then evaluated.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from ecgzoo.evaluation.metrics import check_scores
 
 
 def best_f1_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """The threshold of maximal F1; of several, the largest. It is one of the scores.
+    """The threshold with the highest F1; if there are several, the largest. It is one of the scores.
 
     Args:
         y_true: labels 0 or 1 of one class, ``[N]``.
@@ -22,7 +22,7 @@ def best_f1_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
     labels, scores = _check_class(y_true, y_score)
     descending = np.argsort(-scores)
     labels, scores = labels[descending], scores[descending]
-    # Equal scores are called together: only the last of each run is a place to cut.
+    # Equal scores get the same decision, so only the last of equal scores can be a threshold.
     cuts = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     hits = np.cumsum(labels)[cuts]
     f1 = 2 * hits / (cuts + 1 + labels.sum())
@@ -45,17 +45,17 @@ def sensitivity_threshold(y_true: np.ndarray, y_score: np.ndarray, sensitivity: 
         raise DataError(f"Found sensitivity={sensitivity}; expected a share above 0 and at most 1.")
     labels, scores = _check_class(y_true, y_score)
     positives = np.sort(scores[labels])[::-1]
-    # k/P against the share, not k against share * P: 0.07 * 100 is above 7 in floating point.
+    # Compare k/P with the share, not k with share * P: in floating point, 0.07 * 100 is above 7.
     reached = np.arange(1, len(positives) + 1) / len(positives)
     return float(positives[np.searchsorted(reached, sensitivity)])
 
 
 def decision_points(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
-    """The thresholds of one class that a model carries, as ``ModelConfig.thresholds`` names them.
+    """The thresholds of one class, with the names of ``ModelConfig.thresholds``.
 
     ``f1`` is the flag. ``screening`` reaches a sensitivity of 0.9. Between ``lower`` and ``upper`` a score is
-    uncertain: ``lower`` is the smaller of the two, ``upper`` the larger of ``f1`` and the score that 5 % of the
-    negatives reach.
+    uncertain: ``lower`` is the smaller of ``f1`` and ``screening``, and ``upper`` is the larger of ``f1`` and the score
+    that 5 % of the negatives reach.
 
     Args:
         y_true: labels 0 or 1 of one class, ``[N]``.
@@ -74,12 +74,12 @@ def decision_points(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]
 
 
 def sensitivity_specificity(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> dict[str, float]:
-    """Shares of the positives and of the negatives of one class that are called right at `threshold`.
+    """Sensitivity and specificity of one class at `threshold`.
 
     Args:
-        y_true: labels 0 or 1 of one class, both of which occur, ``[N]``.
+        y_true: labels 0 or 1 of one class, ``[N]``; both must occur.
         y_score: any finite scores, higher for more likely, ``[N]``.
-        threshold: a record is called positive where its score reaches it.
+        threshold: a record is called positive if its score reaches it.
     """
     labels, scores = _check_class(y_true, y_score)
     called = scores >= threshold

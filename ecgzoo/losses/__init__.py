@@ -1,4 +1,4 @@
-"""One file per loss; the contract is in ``contract.py``. This page imports no torch."""
+"""One file per loss; the contract is in ``contract.py``. This module imports no torch."""
 
 from ecgzoo.specs import LossSpec
 
@@ -26,7 +26,7 @@ SPECS = (
     LossSpec(
         name="aux",
         factory="ecgzoo.losses.aux_labels:AuxLabels",
-        summary="binary cross-entropy on the labels of a second, finer task (--aux-task), through a head of its own",
+        summary="binary cross-entropy on the labels of a second, finer task (--aux-task), with a separate head",
     ),
 )
 

@@ -2,8 +2,8 @@
 
     Aux = 1/B · Σ_b Σ_k  BCE( z_bk, (W e_b + v)_k )
 
-e is what the student's classifier reads, z the labels of the second task, W and v a head of this loss's own, which is
-trained and not published. It is no distillation: a student without a teacher may have it too.
+e is the input of the student's classifier, z are the labels of the second task, W and v a separate head, which is
+trained and not published. This loss needs no teacher.
 """
 
 import torch.nn.functional as F
@@ -30,6 +30,6 @@ class AuxLabels(Loss):
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The mean over records of the sum over classes, in nats."""
-        assert batch.auxiliary is not None  # the recipe names a task, or __init__ had refused
+        assert batch.auxiliary is not None  # __init__ checked it
         each = F.binary_cross_entropy_with_logits(self.head(student.embedding), batch.auxiliary, reduction="none")
         return each.sum(1).mean()

@@ -1,4 +1,4 @@
-"""CLT's memory bank: per training record, the momentum average of its embedding on both sides (docs/method.md §3)."""
+"""CLT's memory bank: for each training record, the momentum average of both its embeddings (docs/method.md §3)."""
 
 import torch
 import torch.distributed as dist
@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SHARE_LIMIT = 0.1  # diagnoses
-EXCLUDED = -1e30  # finite, so that an anchor without any negative gives zeros and not NaN
+EXCLUDED = -1e30  # finite, so that an anchor without negatives gives zeros and not NaN
 
 
 class MemoryBank(nn.Module):
-    """Two banks ``M_s, M_t [N, D]`` on the unit sphere, which records have been visited, and everyone's labels.
+    """Two banks ``M_s, M_t [N, D]`` on the unit sphere, which records have been visited, and the labels of all records.
 
-    A row that was never visited is zero. Every process keeps the whole bank and applies the same updates. Banks and
-    visits belong to the checkpoint; labels come from the data.
+    A row that was never visited is zero. Every process keeps the whole bank and applies the same updates. The banks and
+    the visited flags are saved in the checkpoint; labels come from the data.
 
     Args:
         labels: multi-hot ``[N, C]``, or probabilities.
@@ -38,17 +38,17 @@ class MemoryBank(nn.Module):
         self.share_limit = share_limit if soft else 0.0
 
     def mask(self, index: Tensor, labels: Tensor, rows: Tensor | slice) -> Tensor:
-        """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, far below for the others.
+        """What to add to the scores of the bank's `rows`: 0 for a negative of the anchor, `EXCLUDED` for the others.
 
-        A negative has been visited and shares *no* diagnosis with the anchor, ``y_a · Yᵀ = 0``. A record without any
+        A negative has been visited and shares *no* diagnosis with the anchor: ``y_a · Yᵀ = 0``. A record without any
         diagnosis shares none even with itself, so the anchor's own row is excluded by its `index` ``[B]``.
 
-        Where labels are probabilities, ``p_a · p_b`` is the expected number of shared diagnoses, which the chance of
-        sharing any, ``1 − Π (1 − p_a p_b)``, does not exceed: a record is a negative if it is at most `share_limit`. Of
-        labels 0 and 1 it is the same rule.
+        If labels are probabilities, ``p_a · p_b`` is the expected number of shared diagnoses. It is an upper bound of
+        the probability of sharing any, ``1 − Π (1 − p_a p_b)``. A record is a negative if it is at most `share_limit`.
+        For labels 0 and 1 this is the same rule.
 
         Returns:
-            ``[B, len(rows)]``, of the dtype of `labels` ``[B, C]``.
+            ``[B, len(rows)]``, with the dtype of `labels` ``[B, C]``.
         """
         shared = labels @ self.labels[rows].to(labels.dtype).T
         if self.share_limit:
@@ -62,9 +62,9 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, index: Tensor, z_student: Tensor, z_teacher: Tensor) -> None:
-        """Average embeddings ``[B, D]`` of records `index` ``[B]`` into the banks, in every process alike."""
+        """Average embeddings ``[B, D]`` of records `index` ``[B]`` into the banks, the same in every process."""
         index, z_student, z_teacher = (gather_rows(rows) for rows in (index, z_student, z_teacher))
-        # a last batch padded across processes repeats records: the first occurrence counts
+        # a last batch that is padded across processes repeats records: use the first occurrence
         index, inverse = torch.unique(index, return_inverse=True)
         order = torch.arange(len(inverse), device=inverse.device)
         first = torch.full_like(index, len(inverse)).scatter_reduce(0, inverse, order, "amin")
@@ -76,7 +76,7 @@ class MemoryBank(nn.Module):
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """The rows of all processes, concatenated in rank order; of equal number in each."""
+    """The rows of all processes, concatenated in rank order; each process must have the same number."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return rows
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]

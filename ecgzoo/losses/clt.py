@@ -1,15 +1,16 @@
-"""CLT: contrastive lead-information transferring (MVKT-ECG, arXiv 2301.12178; after CRD, arXiv 1910.10699).
+"""CLT: contrastive lead-information transferring (MVKT-ECG, arXiv 2301.12178; based on CRD, arXiv 1910.10699).
 
-Two linear heads embed both sides on the unit sphere, ``z_s = norm(W_s f_s)`` and ``z_t = norm(W_t f_t)``. Anchor z_s
-meets the bank M_t, anchor z_t the bank M_s; the value is the sum of the two terms (docs/method.md §3). The positive is
-the same record on the other side, the negatives are the records that share no diagnosis with the anchor.
+Two linear heads embed student and teacher on the unit sphere, ``z_s = norm(W_s f_s)`` and ``z_t = norm(W_t f_t)``.
+Anchor z_s is compared with the bank M_t, anchor z_t with the bank M_s; the loss is the sum of the two terms
+(docs/method.md §3). The positive is the same record in the other bank, the negatives are the records that share no
+diagnosis with the anchor.
 
     nce:      ℓ = ⟨z, m⟩/τ − log Z − log(K/N);   softplus(−ℓ⁺) + Σ_neg softplus(ℓ⁻)
     infonce:  ℓ = ⟨z, m⟩/τ;                      logsumexp([ℓ⁺, ℓ⁻]) − ℓ⁺
 
-K is the number of negatives that the row really has, N that of the training records, and Z = N · mean exp⟨z, m⟩/τ,
-first taken from a batch and then averaged, always in log space: exp(1/0.07) overflows half precision. Where the
-networks run in bfloat16, so do the two products with the bank, which are nearly all of the work; sums stay in single.
+K is the actual number of negatives of the row, N the number of training records, and Z = N · mean exp⟨z, m⟩/τ. Z is
+estimated from a batch and then averaged, always in log space because exp(1/0.07) overflows half precision. If the
+networks run in bfloat16, the two products with the bank do too, since they are most of the work; sums are in float32.
 """
 
 import math
@@ -26,25 +27,25 @@ from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class CLT(Loss):
-    """Disease-aware contrast of student and teacher embeddings over the whole memory bank.
+    """Disease-aware contrastive loss between student and teacher embeddings, over the whole memory bank.
 
     Args:
         student: the network that learns.
         teacher: the network it learns from.
-        data: the training records; the bank has a row for each.
-        critic: ``nce`` (the paper's) or ``infonce``.
-        dim: width of the shared sphere.
+        data: the training records; the bank has one row for each.
+        critic: ``nce`` (as in the paper) or ``infonce``.
+        dim: dimension of the shared embedding.
         temperature: τ.
-        momentum: μ of the bank's average.
+        momentum: μ of the average in the bank.
         z_momentum: ρ of ``log Z ← log(ρ·Z + (1−ρ)·Z_batch)``; 1 keeps the first estimate, as the published code does.
-        share_limit: of records without labels, whose labels are the teacher's probabilities: how many diagnoses a
-            negative may be expected to share with the anchor (`MemoryBank.mask`).
-        max_rows: above this many records, one random set of so many rows is drawn a step and shared by its anchors.
-        chunk: rows of the bank that are compared at a time, so that scores stay in the cache; only their mask is
-            held for all rows, ``[B, N]``.
+        share_limit: only if some records have no labels, so that their labels are the teacher's probabilities: the
+            largest expected number of diagnoses that a negative shares with the anchor (`MemoryBank.mask`).
+        max_rows: with more records than this, each step draws this many random rows, the same for all its anchors.
+        chunk: rows of the bank that are compared at a time, so that scores fit in the CPU cache; only their mask is
+            stored for all rows, ``[B, N]``.
 
     Raises:
-        RecipeError: no teacher, or an argument out of its range.
+        RecipeError: there is no teacher, or an argument is out of range.
     """
 
     requires = frozenset({"student.embedding", "teacher.embedding", "labels", "index"})
@@ -68,7 +69,7 @@ class CLT(Loss):
         chunk: int = 4096,
     ) -> None:
         super().__init__(student, teacher, data)
-        assert teacher is not None  # or the line before had refused
+        assert teacher is not None  # checked in the line before
         if critic not in ("nce", "infonce"):
             raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
         if (
@@ -78,7 +79,7 @@ class CLT(Loss):
         ):
             raise RecipeError(
                 f"clt: temperature={temperature}, dim={dim}, max_rows={max_rows}, chunk={chunk}, momentum={momentum}, "
-                f"share_limit={share_limit}, z_momentum={z_momentum}; the first four must be positive, momentum and "
+                f"share_limit={share_limit}, z_momentum={z_momentum}; the first four must be positive; momentum and "
                 "share_limit in [0, 1), z_momentum in [0, 1]"
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
@@ -86,15 +87,15 @@ class CLT(Loss):
         self.student_head = nn.Linear(student.head_hidden_size, dim)
         self.teacher_head = nn.Linear(teacher.head_hidden_size, dim)
         self.bank = MemoryBank(data.labels, dim, momentum, share_limit)
-        self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN until first estimated
+        self.register_buffer("log_z", torch.full((2,), math.nan))  # of the two terms; NaN before the first estimate
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._z_known = False
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
         self._log_z_batch = torch.full((2,), math.nan)
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
-        """The mean over anchors of both terms; zero for an anchor that has no negative yet."""
-        if self.critic == "nce" and not self._z_known:  # waits for the device, but only until Z is there
+        """The sum of both terms, as mean over anchors; zero for an anchor that has no negatives yet."""
+        if self.critic == "nce" and not self._z_known:  # synchronizes with the device, but only until Z is known
             self._z_known = not bool(self.log_z.isnan().any())
         z_s = F.normalize(self.student_head(student.embedding), dim=1)
         z_t = F.normalize(self.teacher_head(teacher.embedding), dim=1)
@@ -121,11 +122,11 @@ class CLT(Loss):
         count: Tensor,
         log_z: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """One direction: anchors `z` against the other side's `bank`, and the batch's own estimate of log Z."""
-        # a record not yet visited has no row; its positive is what that row is about to become
+        """One direction: anchors `z` against the `bank` of the other network; and this batch's estimate of log Z."""
+        # a record that was not visited yet has no row; its positive is the embedding that the row will get
         positive = torch.where(self.bank.visited[index, None], bank[index], other.detach())
         score_pos = (z * positive).sum(1) / self.temperature  # [B]
-        # The bank is constant, so the gradient with respect to z is known: autograd need keep nothing of [B, N].
+        # The bank is constant, so the gradient with respect to z is known and autograd need not store [B, N].
         query, memory = (z.detach() / self.temperature).to(mask.dtype), bank[rows]
         sums: list[Tensor] = []
 
@@ -134,7 +135,7 @@ class CLT(Loss):
             for part, score in self._scores(query, memory, mask):
                 sums.append(_logsumexp(score))
                 gradients.append((score.softmax(1).to(part.dtype) @ part).to(z.dtype))
-            share = torch.stack(sums).softmax(0)[:, :, None]  # of each chunk in an anchor's sum
+            share = torch.stack(sums).softmax(0)[:, :, None]  # share of each chunk in an anchor's sum
             gradient = (share * torch.stack(gradients)).sum(0)
             sum_neg = _with_gradient(torch.stack(sums).logsumexp(0), z, gradient / self.temperature)
             return (torch.logaddexp(score_pos, sum_neg) - score_pos).mean(), log_z
@@ -154,13 +155,13 @@ class CLT(Loss):
         return value.mean(), self._estimate_log_z(score_pos.detach(), sums, count)
 
     def _scores(self, query: Tensor, memory: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Chunk by chunk, the bank's rows in the precision of `query`, and the masked scores ``[B, chunk]``."""
+        """For each chunk, the bank's rows in the precision of `query`, and the masked scores ``[B, chunk]``."""
         for part, part_mask in zip(memory.split(self.chunk), mask.split(self.chunk, dim=1), strict=True):
             part = part.to(query.dtype)
             yield part, torch.addmm(part_mask, query, part.T).to(self.log_z.dtype)
 
     def _estimate_log_z(self, score_pos: Tensor, sums: list[Tensor], count: Tensor) -> Tensor:
-        """log(N · mean exp score) over the scores that the batches of all processes used; NaN if there were none."""
+        """log(N · mean exp score) over the scores used by the batches of all processes; NaN if there were none."""
         used = count > 0
         total = torch.logaddexp(score_pos, torch.stack(sums).logsumexp(0)).masked_fill(~used, -math.inf).logsumexp(0)
         total = gather_rows(total[None]).logsumexp(0)
@@ -168,7 +169,7 @@ class CLT(Loss):
         return torch.where(number > 0, total - number.clamp(min=1).log() + math.log(len(self.bank.visited)), math.nan)
 
     def after_backward(self) -> None:
-        """Average the step's embeddings into the bank, and its estimate into Z."""
+        """Update the bank with the embeddings of the step, and Z with its estimate."""
         if self._pending is None:
             return
         self.bank.update(*self._pending)
@@ -180,7 +181,7 @@ class CLT(Loss):
         self.log_z.copy_(torch.where(self.log_z.isnan(), new, torch.where(new.isnan(), self.log_z, averaged)))
 
     def _rows(self, device: torch.device) -> Tensor | slice:
-        """All rows, or a set drawn for this step that is the same for every anchor and in every process."""
+        """All rows, or random rows drawn for this step, the same for every anchor and in every process."""
         if len(self.bank.visited) <= self.max_rows:
             return slice(None)
         generator = torch.Generator().manual_seed(int(self.step))
@@ -188,12 +189,12 @@ class CLT(Loss):
 
 
 def _logsumexp(x: Tensor) -> Tensor:
-    """``x.logsumexp(1)`` by exp2: the exp that torch calls on CPUs takes ten times as long where it underflows."""
+    """``x.logsumexp(1)`` with exp2, because torch's exp on CPUs is ten times slower when it underflows."""
     top = x.amax(1)
     return top + ((x - top[:, None]) * math.log2(math.e)).exp2_().sum(1).log()
 
 
 def _with_gradient(value: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
-    """`value` ``[B]`` as a function of `z` with this `gradient` ``[B, D]``; autograd would keep ``[B, N]`` for it."""
+    """`value` ``[B]`` as a function of `z` with this `gradient` ``[B, D]``; autograd would store ``[B, N]`` for it."""
     inner = (z * gradient).sum(1)
     return value + inner - inner.detach()

@@ -1,4 +1,4 @@
-"""The loss contract: what a loss is handed, and the class a loss extends."""
+"""The loss contract: the inputs of a loss, and its base class."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,13 +12,13 @@ from ecgzoo.errors import RecipeError
 
 @dataclass(frozen=True)
 class View:
-    """What one network makes of a batch.
+    """The output of one network for a batch.
 
     Attributes:
         logits: ``[B, C]``.
-        embedding: ``[B, D]``, what the classifier reads (``forward_head(…, pre_logits=True)``).
+        embedding: ``[B, D]``, the input of the classifier (``forward_head(…, pre_logits=True)``).
         features: ``[B, num_features, T']``, the last feature map.
-        computed_in: the precision of the network's forward pass, for a loss that does large products of its own in it.
+        computed_in: the precision of the network's forward pass, for a loss that uses it for its own large products.
     """
 
     logits: Tensor
@@ -27,13 +27,13 @@ class View:
     computed_in: torch.dtype = field(default=torch.float32, kw_only=True)
 
     def full_precision(self, parts: Collection[str] = ("logits", "embedding", "features")) -> "View":
-        """The same with `parts` in single precision, if they are in half; single and double stay as they are."""
+        """The same view, with those `parts` in float32 that are in half precision."""
         half = {torch.float16, torch.bfloat16}
         cast = {part: x.float() for part in parts if (x := getattr(self, part)).dtype in half}
         return replace(self, **cast, computed_in=self.embedding.dtype) if cast else self
 
     def first(self, count: int) -> "View":
-        """Of the first `count` records alone."""
+        """The view of the first `count` records only."""
         return replace(
             self, logits=self.logits[:count], embedding=self.embedding[:count], features=self.features[:count]
         )
@@ -46,11 +46,11 @@ class Batch:
     Attributes:
         labels: float multi-hot ``[B, C]``.
         index: int64 ``[B]``, each record's position among the ``N`` training records.
-        auxiliary: float multi-hot ``[B, C']``, labels of another task, if the recipe names one.
-        labelled: how many of the records have labels, the first of the batch; None if all have. `labels` of the others
-            are the teacher's probabilities, and `auxiliary` of the others means nothing.
+        auxiliary: float multi-hot ``[B, C']``, labels of a second task, if the recipe names one.
+        labelled: how many records have labels; they are the first of the batch. None if all have. For the other
+            records, `labels` are the teacher's probabilities and `auxiliary` is meaningless.
 
-    Under a transform that mixes records, labels are those of both in their shares; `index` then names neither, and a
+    With a transform that mixes records, `labels` are mixed in the same proportion. `index` is then meaningless, and a
     recipe with a loss that requires it is refused.
     """
 
@@ -60,22 +60,22 @@ class Batch:
     labelled: int | None = None
 
     def first(self, count: int) -> "Batch":
-        """The first `count` records alone, all of them with labels."""
+        """The first `count` records only, which all have labels."""
         auxiliary = None if self.auxiliary is None else self.auxiliary[:count]
         return Batch(self.labels[:count], self.index[:count], auxiliary)
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a loss may know of a network before it runs.
+    """What a loss may know about a network before it runs.
 
     Attributes:
-        architecture: its registered name.
-        leads: their names.
+        architecture: registered name of the backbone.
+        leads: lead names.
         num_classes: ``C``.
         num_features: channels of `View.features`.
         head_hidden_size: width of `View.embedding`.
-        classifier: the network's own last layer, embedding to logits. A loss copies what it needs of it.
+        classifier: the last layer of the network, from embedding to logits. A loss must copy what it needs.
     """
 
     architecture: str
@@ -88,13 +88,13 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a loss may know of the training records.
+    """What a loss may know about the training records.
 
     Attributes:
         classes: names of the ``C`` classes.
         labels: multi-hot ``[N, C]``, in the order of `Batch.index`; the teacher's probabilities for records without
             labels.
-        auxiliary: labels of another task for the same records, multi-hot ``[N, C']``, if the recipe names one.
+        auxiliary: labels of a second task for the same records, multi-hot ``[N, C']``, if the recipe names one.
     """
 
     classes: tuple[str, ...]
@@ -112,19 +112,19 @@ NEEDS = frozenset(
 
 
 class Loss(nn.Module):
-    """A term of the student's objective.
+    """Base class of a term of the student's objective.
 
-    Built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments)``. Its parameters
-    join the optimizer and its buffers the checkpoint; neither is published with the student.
+    Built by ``factory(student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments)``. Its parameters are
+    trained by the optimizer and its buffers are saved in the checkpoint. Neither is published with the student.
 
-    What it is called with is in full precision and outside autocast, and the teacher's view is there if `requires`
-    names any part of it.
+    It is called with full precision inputs, outside autocast. The teacher's view is given if `requires` names any part
+    of it.
 
     Attributes:
-        requires: what it reads, out of ``student.logits student.embedding student.features teacher.logits
-            teacher.embedding teacher.features labels index auxiliary``; the teacher runs only if some term requires it.
-        soft_labels: whether its labels may be probabilities. If not, and it requires labels, it is called with the
-            labelled records of a batch alone.
+        requires: what it reads, some of ``student.logits student.embedding student.features teacher.logits
+            teacher.embedding teacher.features labels index auxiliary``. The teacher runs only if some term requires it.
+        soft_labels: whether labels may be probabilities. If not, a loss that requires labels is called with only the
+            labelled records of a batch.
         extras: scalars for the log, set by `forward`.
 
     Raises:
@@ -140,7 +140,7 @@ class Loss(nn.Module):
         self._refuse_without(teacher)
 
     def __call__(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
-        """`forward`, with the teacher's view that it requires."""
+        """Call `forward`; the teacher's view must be given if it is required."""
         self._refuse_without(teacher)
         value: Tensor = super().__call__(student, teacher, batch)
         return value
@@ -149,14 +149,14 @@ class Loss(nn.Module):
         """The term's value, a scalar that averages over `batch`.
 
         Args:
-            student: what the student makes of the batch.
-            teacher: what the teacher makes of it; there if `requires` names any part of it.
-            batch: labels and record numbers.
+            student: the output of the student.
+            teacher: the output of the teacher; given if `requires` names any part of it.
+            batch: labels and record indices.
         """
         raise NotImplementedError
 
     def after_backward(self) -> None:
-        """Called once a step, after the gradients are taken: the place to update memory. In every process alike."""
+        """Called once per step in every process, after the backward pass. Update memory such as a bank here."""
 
     def _refuse_without(self, teacher: object) -> None:
         if teacher is None and needs_teacher(self.requires):
@@ -164,5 +164,5 @@ class Loss(nn.Module):
 
 
 def needs_teacher(requires: frozenset[str]) -> bool:
-    """Whether any part of a teacher's view is among `requires`."""
+    """Whether `requires` names any part of a teacher's view."""
     return any(need.startswith("teacher.") for need in requires)

@@ -1,8 +1,8 @@
-"""KD: vanilla distillation (Hinton, Vinyals, Dean, arXiv 1503.02531), the baseline that MKD mends.
+"""KD: vanilla distillation (Hinton, Vinyals, Dean, arXiv 1503.02531), the baseline that MKD improves.
 
     KD = T²/B · Σ_b KL( softmax(t/T) ‖ softmax(s/T) )
 
-It treats the classes as exclusive, which a multi-label diagnosis is not.
+It assumes that a record has exactly one class, which is wrong for multi-label diagnoses.
 """
 
 import math

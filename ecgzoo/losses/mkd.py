@@ -1,6 +1,6 @@
 """MKD: multi-label knowledge distillation (MVKT-ECG, arXiv 2301.12178; docs/method.md §2).
 
-Each class is a Bernoulli of its own, and the temperature divides the *logits*:
+Each class is a separate Bernoulli variable, and the temperature divides the *logits*:
 
     MKD = T²/B · Σ_b Σ_c  σ(t/T)·[logσ(t/T) − logσ(s/T)] + σ(−t/T)·[logσ(−t/T) − logσ(−s/T)]
 """
@@ -17,7 +17,7 @@ from ecgzoo.losses.contract import Batch, DataInfo, Loss, ModelInfo, View
 
 
 class MKD(Loss):
-    """Sum (or mean) over classes of Bernoulli divergences at `temperature`; zero exactly when the logits agree.
+    """Sum (or mean) over classes of Bernoulli KL divergences at `temperature`; zero only if the logits are equal.
 
     Args:
         student: the network that learns.
@@ -25,10 +25,10 @@ class MKD(Loss):
         data: the training records.
         temperature: T of the equation.
         reduction: over classes, ``sum`` as in the equation or ``mean``.
-        class_weights: one factor a class, in the order of the labels; all 1 if not given.
+        class_weights: one factor per class, in the order of the labels; all 1 if not given.
 
     Raises:
-        RecipeError: a temperature that is not positive, an unknown reduction, weights of another number than classes.
+        RecipeError: `temperature` is not positive, `reduction` is unknown, or there is not one weight per class.
     """
 
     requires = frozenset({"student.logits", "teacher.logits"})
@@ -60,7 +60,7 @@ class MKD(Loss):
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The divergence in nats, times T², of logits ``[B, C]``; its gradient is ``T·(σ(s/T) − σ(t/T))/B``."""
         s, t = student.logits / self.temperature, teacher.logits / self.temperature
-        # logsigmoid, never log(sigmoid): exact where a probability rounds to 0 or 1
+        # logsigmoid, not log(sigmoid): it is exact even if the probability rounds to 0 or 1
         positive = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
         negative = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
         return self.temperature**2 * ((positive + negative) * self.class_weights).sum(1).mean()

@@ -133,7 +133,7 @@ def _svg(reading: Reading, explanation: Any) -> str:
 
 
 def _findings(reading: Reading) -> Iterator[str]:
-    """A bar a label, the most probable first."""
+    """One bar per label, the most probable first."""
     prediction, config = reading.prediction, reading.config
     assert prediction is not None
     assert config is not None

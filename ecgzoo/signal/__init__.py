@@ -1,4 +1,4 @@
-"""What a signal is: leads by name, millivolts, a rate."""
+"""Signals: leads by name, samples in millivolts, a sampling rate."""
 
 from ecgzoo.signal.leads import LEAD_SETS, LEADS_12, canonical_lead, known_lead, resolve_leads
 from ecgzoo.signal.record import Record

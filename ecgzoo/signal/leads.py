@@ -1,4 +1,4 @@
-"""Lead names: the twelve leads, the subsets that models are trained on, and the spellings that files use."""
+"""Lead names: the twelve leads, common subsets, and the spellings that files use."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ LEAD_SETS: dict[int, tuple[str, ...]] = {
     3: ("I", "II", "V2"),
     4: ("I", "II", "III", "V2"),
     6: ("I", "II", "III", "aVR", "aVL", "aVF"),
-    8: ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"),  # the independent ones: the other four follow from I and II
+    8: ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"),  # the independent leads; the other four follow from I and II
     12: LEADS_12,
 }
-"""The named subset for a number of leads: the five of the PhysioNet/CinC Challenge 2021, lead I, and the independent
-eight."""
+"""The subset for a number of leads: the five subsets of the PhysioNet/CinC Challenge 2021, lead I, and the eight
+independent leads."""
 
-# Keys are casefolded, without blanks and underscores. A hyphen stays: "-aVR" is the inverted lead, not aVR.
+# Keys are casefolded, without blanks and underscores. A hyphen is kept: "-aVR" is the inverted lead, not aVR.
 _ALIASES = {
     **{f"{prefix}{lead.casefold()}": lead for prefix in ("", "lead", "ecg", "ekg", "ecglead") for lead in LEADS_12},
     **{f"d{lead.casefold()}": lead for lead in ("I", "II", "III")},  # derivación, derivação
@@ -30,15 +30,15 @@ _ALIASES = {
 
 
 def known_lead(name: str) -> str | None:
-    """The canonical spelling of a lead name, or None when it is none of the twelve."""
+    """The canonical spelling of a lead name, or None if it is not one of the twelve leads."""
     return _ALIASES.get("".join(name.casefold().replace("_", " ").split()))
 
 
 def canonical_lead(name: str) -> str:
-    """The canonical spelling of a lead name, whatever its case, blanks and prefix: ``MLII`` and ``ECG ii`` are II.
+    """The canonical spelling of a lead name; case, blanks and prefix do not matter: ``MLII`` and ``ECG ii`` are II.
 
     Raises:
-        SignalError: the name is none of the twelve leads.
+        SignalError: the name is not one of the twelve leads.
     """
     lead = known_lead(name)
     if lead is None:
@@ -50,17 +50,17 @@ def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:
     """Canonical lead names, in the order given.
 
     Args:
-        leads: a number for the subset of `LEAD_SETS`, names in one string (``"I,II"``), or a sequence of names.
+        leads: a number for a subset in `LEAD_SETS`, names in one string (``"I,II"``), or a sequence of names.
 
     Raises:
-        SignalError: a number without a subset, an unknown lead, a lead named twice, or no lead at all.
+        SignalError: there is no subset for the number, a lead is unknown or named twice, or there are no leads.
     """
     if isinstance(leads, str):
         leads = int(leads) if leads.strip().isdecimal() and len(leads) < 10 else leads.split(",")
     if isinstance(leads, int):
         if leads not in LEAD_SETS:
             counts = ", ".join(map(str, LEAD_SETS))
-            raise SignalError(f"No named subset has {leads} leads (there are {counts}). Give the leads by name.")
+            raise SignalError(f"There is no subset for {leads} leads, only for {counts}. Give the leads by name.")
         return LEAD_SETS[leads]
     if not isinstance(leads, Sequence) or not all(isinstance(name, str) for name in leads):
         raise SignalError(f"Expected lead names or their number, got {leads!r}. For example leads=('I', 'II').")

@@ -1,41 +1,41 @@
-"""What is measured in one lead: the mathematics behind the checks of `ecgzoo.signal.quality`, without any limit."""
+"""Measures of one lead: the mathematics of the checks in `ecgzoo.signal.quality`, without their limits."""
 
 import math
 from functools import lru_cache
 
 import numpy as np
 
-PIECE_S = 2.0  # holds a beat at 30 a minute
+PIECE_S = 2.0  # contains a beat at 30 per minute
 MAINS_HZ = (50.0, 60.0)
-BAND_HZ = (5.0, 20.0)  # where a QRS complex stands out most against T waves, wander and muscles
-COMPARED = 20  # beats that each is compared with
-NARROW_HZ = 80.0  # below, a QRS complex is a peak of one sample itself
+BAND_HZ = (5.0, 20.0)  # here QRS complexes are strongest relative to T waves, wander and muscle noise
+COMPARED = 20  # number of beats that each beat is compared with
+NARROW_HZ = 80.0  # at lower rates, a QRS complex itself is a peak of one sample
 PARTS_S = {"P": (-0.20, -0.08), "Q": (-0.08, -0.03), "R": (-0.02, 0.03), "S": (0.04, 0.09), "T": (0.16, 0.36)}
 """Parts of a beat, in seconds around its highest point."""
 
 
 class Stretch:
-    """A minute or so of one lead, measured near 100 Hz where the recorder's rate does not matter.
+    """About a minute of one lead, measured near 100 Hz so that the recorder's rate does not matter.
 
     Attributes:
         peaks: int64, ascending, the beats at `rate`.
-        beats: the same in samples as given.
-        usual: height in 5-20 Hz, mV, that half of its parts have.
-        alike: by beat, see `likeness`.
+        beats: the same, in samples of the given signal.
+        usual: median height of its parts in 5-20 Hz, in mV.
+        alike: for each beat, see `likeness`.
     """
 
     def __init__(self, signal: np.ndarray, rate_hz: float) -> None:
-        """Of millivolts ``[samples]``, NaN and infinite ones included, two seconds at least."""
+        """Measure millivolts ``[samples]``, at least two seconds; NaN and infinite samples are allowed."""
         from scipy.ndimage import uniform_filter1d
         from scipy.signal import sosfiltfilt
 
         self.missing = ~np.isfinite(signal)
         self.given, self.given_rate = filled(signal, self.missing), rate_hz
         self.step = max(1, int(rate_hz // 100))
-        self.rate = rate_hz / self.step  # 100 to 200 Hz, or what was given if less
+        self.rate = rate_hz / self.step  # 100 to 200 Hz, or the given rate if lower
         self.slow = uniform_filter1d(self.given, self.step)[:: self.step]
         self.band = sosfiltfilt(_band_filter(self.rate), self.slow)
-        short = round(1.25 * self.rate)  # holds a beat at 25 a minute in most; an impulse now and then is in few
+        short = round(1.25 * self.rate)  # at 25 beats per minute most parts contain a beat; rare impulses are in few
         heights = np.ptp(self.band[: len(self.band) // short * short].reshape(-1, short), axis=1)
         self.usual = float(np.median(heights))
         self.peaks = find_beats(self.band, self.rate)
@@ -43,7 +43,7 @@ class Stretch:
         self.alike = likeness(self.band, self.peaks, self.rate)
 
     def measures(self, starts: np.ndarray, seen: int) -> dict[str, np.ndarray]:
-        """By name, float64 ``[W]``: each measure in the windows of `seen` samples that begin at `starts`."""
+        """Each measure by name, float64 ``[W]``, in the windows of `seen` samples that start at `starts`."""
         from scipy.ndimage import uniform_filter1d
 
         def share(mask: np.ndarray) -> np.ndarray:
@@ -55,9 +55,9 @@ class Stretch:
         given, span = self.given, float(np.ptp(self.given))
         still = np.abs(np.diff(given, prepend=given[0])) <= 1e-5 * span
         at_end = np.minimum(given - given.min(), given.max() - given) <= 1e-5 * span
-        at_end &= np.abs(given) > span / 4  # not a baseline that has nothing below it
+        at_end &= np.abs(given) > span / 4  # not a baseline, below which there is nothing
 
-        # two-second pieces, a second apart, in 5-20 Hz: their height and kurtosis
+        # height and kurtosis in 5-20 Hz, in two-second pieces, one second apart
         n, piece = seen // self.step, min(seen // self.step, round(PIECE_S * self.rate))
         first = (starts // self.step)[:, None]
         offsets = np.linspace(0, n - piece, math.ceil((n - piece) / self.rate) + 1).astype(np.int64)
@@ -66,7 +66,7 @@ class Stretch:
         power = (pieces - pieces.mean(2, keepdims=True)) ** 2
         kurtosis = (power**2).mean(2) / np.maximum(power.mean(2) ** 2, 1e-30)
 
-        # how far a sample is from the middle of its neighbours; where the baseline goes; hum
+        # distance of a sample from the mean of its neighbours; range of the baseline; hum
         narrow = np.abs(self.slow - (np.roll(self.slow, 1) + np.roll(self.slow, -1)) / 2)
         narrow[[0, -1] if self.rate >= NARROW_HZ else slice(None)] = 0
         baseline = uniform_filter1d(self.slow, round(0.6 * self.rate))
@@ -86,14 +86,14 @@ class Stretch:
         }
 
     def beat_parts(self) -> np.ndarray:
-        """Signed roots of the average beat's mean voltages in `PARTS_S`, in units of its height ``[5]``."""
+        """Signed square roots of the average beat's mean voltages in `PARTS_S`, relative to its height ``[5]``."""
         from scipy.ndimage import uniform_filter1d
 
         level = self.slow - uniform_filter1d(self.slow, round(self.rate))
         size = uniform_filter1d(np.abs(self.band), 2 * int(0.035 * self.rate) + 1)
         peaks, reach = self.peaks[self.alike >= np.median(self.alike)], round(0.06 * self.rate)
         near = np.clip(peaks[:, None] + np.arange(-reach, reach + 1), 0, len(size) - 1)
-        middle = np.take_along_axis(near, size[near].argmax(1)[:, None], axis=1)  # where the complex is highest
+        middle = np.take_along_axis(near, size[near].argmax(1)[:, None], axis=1)  # the highest point of the complex
         around = np.arange(-35, 50) / 100  # seconds
         beat = np.median(np.interp(middle + around * self.rate, np.arange(len(level)), level), axis=0)
         parts = [beat[(around > begin - 0.001) & (around < end - 0.001)].mean() for begin, end in PARTS_S.values()]
@@ -103,21 +103,21 @@ class Stretch:
 
 
 def filled(signal: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """float64 millivolts around their median, with straight lines through what is missing."""
+    """float64 millivolts minus their median; missing samples are interpolated linearly."""
     if missing.all():
         return np.zeros(len(signal))
     whole = signal.astype(np.float64)
     if missing.any():
         whole[missing] = np.interp(np.flatnonzero(missing), np.flatnonzero(~missing), whole[~missing])
-    whole = np.clip(whole, -1e9, 1e9)  # their fourth powers are still numbers
+    whole = np.clip(whole, -1e9, 1e9)  # so that fourth powers are finite
     return whole - np.median(whole)
 
 
 def find_beats(band: np.ndarray, rate: float) -> np.ndarray:
-    """Where the slope in 5-20 Hz, over 70 ms, has a peak of 0.4 of what is usual in two seconds and more.
+    """Peaks of the slope in 5-20 Hz, over 70 ms, that are at least 0.4 of the usual maximum of two seconds.
 
-    Half of the two-second pieces reach what is usual, so that a few artefacts do not move it. Of two peaks within
-    0.36 s, where T waves are (Pan and Tompkins 1985), one below 0.7 of the other is no beat.
+    The usual maximum is the median over two-second pieces, so that a few artefacts do not change it. If two peaks are
+    within 0.36 s, the range of T waves (Pan and Tompkins 1985), one that is below 0.7 of the other is not a beat.
     """
     from scipy.ndimage import uniform_filter1d
     from scipy.signal import find_peaks
@@ -134,10 +134,10 @@ def find_beats(band: np.ndarray, rate: float) -> np.ndarray:
 
 
 def likeness(band: np.ndarray, peaks: np.ndarray, rate: float) -> np.ndarray:
-    """How much each beat (0.4 s) is like others: the upper quartile of its correlations, shifted by up to 30 ms.
+    """How similar each beat (0.4 s) is to others: the upper quartile of its correlations, shifted by up to 30 ms.
 
-    The quartile, where Orphanidou et al. 2015 take an average template, lets two kinds of beats stand side by side,
-    and a few clean ones among noise. Distances between beats do not enter.
+    Orphanidou et al. 2015 use an average template. The quartile allows two kinds of beats, and a few clean beats in
+    noise. Distances between beats are not used.
     """
     if len(peaks) < 2:
         return np.zeros(len(peaks))
@@ -165,14 +165,14 @@ def _band_filter(rate_hz: float) -> np.ndarray:
 
 
 def _runs(mask: np.ndarray, least: int) -> np.ndarray:
-    """`mask` where it holds for `least` samples in a row."""
+    """`mask` where it is true for at least `least` samples in a row."""
     edges = np.concatenate([[0], np.flatnonzero(mask[1:] != mask[:-1]) + 1, [len(mask)]])
     lengths = np.diff(edges)
     return np.repeat(mask[edges[:-1]] & (lengths >= least), lengths)
 
 
 def _sine(signal: np.ndarray, frequency: float, starts: np.ndarray, seen: int) -> np.ndarray:
-    """Peak of the sine of `frequency` (cycles a sample) in each window."""
+    """Amplitude of the sine of `frequency` (cycles per sample) in each window."""
     total = np.concatenate([[0], np.cumsum(signal * np.exp(-2j * np.pi * frequency * np.arange(len(signal))))])
     peak: np.ndarray = np.abs(total[starts + seen] - total[starts]) * 2 / seen
     return peak

@@ -1,11 +1,12 @@
-"""Signal quality: which windows of a recording can be read at all, and why not the others.
+"""Signal quality: which windows of a recording can be read, and why the others cannot.
 
-Each check turns a window into one measure (`ecgzoo.signal.measures`) and the measure into a score by its row of
-`CHECKS`: 1 where clean recordings are, `USABLE` at the limit, 0 as far beyond it. A window's index is its lowest score,
-its reasons are the scores below `USABLE`. Beats are compared by shape, whatever their distances: no rhythm is a defect.
+Each check computes one measure of a window (`ecgzoo.signal.measures`) and turns it into a score, as defined in
+`CHECKS`: 1 for clean recordings, `USABLE` at the limit, 0 equally far beyond the limit. The index of a window is its
+lowest score, and its reasons are the checks with a score below `USABLE`. Beats are compared only by shape, not by their
+distances, so no rhythm counts as a defect.
 
-Limits were read off PTB-XL's folds 1 to 8, leads I and II, windows of 5 s: "p0.5" is what one window in 200 is below.
-What they refuse, and what not: ``benchmarks/quality.py``.
+Limits were chosen on PTB-XL's folds 1 to 8, leads I and II, windows of 5 s; "p0.5" is the 0.5th percentile there.
+``benchmarks/quality.py`` measures what they refuse.
 """
 
 import math
@@ -20,17 +21,17 @@ from ecgzoo.signal.measures import Stretch
 from ecgzoo.signal.windows import window_starts
 
 USABLE = 0.5
-"""Windows whose index is below take no part in a prediction."""
+"""Windows with a lower index are not used in a prediction."""
 
-LOWEST_RATE_HZ = 50.0  # a QRS complex reaches to 20 Hz; 40 would do, less a margin for the filter
-SHORTEST_S = 2.0  # of a recording; a shorter window is judged by the two seconds around it
-BLOCK_S = 60.0  # beats are compared with those of the same minute: electrodes and bodies move, memory is bounded
+LOWEST_RATE_HZ = 50.0  # a QRS complex has frequencies up to 20 Hz, which needs 40 Hz and a margin for the filter
+SHORTEST_S = 2.0  # of a recording; a shorter window is measured on the two seconds around it
+BLOCK_S = 60.0  # beats are compared within a minute, because electrodes and bodies move; this also limits memory
 TYPICAL_MV = 0.66  # height in 5-20 Hz: the median
 _UNITS = {1e6: ("nanovolts", "nV"), 1e3: ("microvolts", "uV"), 1e-3: ("volts", "V")}
 
-# Which way up a lead is: logistic regression without intercept on `Stretch.beat_parts`, fitted on PTB-XL's folds 1 to
-# 7, each beat as it is and inverted. The note comes below _INVERTED, chosen on fold 8: there on 0.8 % (I) and 1.2 %
-# (II) of what is upright, 96 and 93 % of what is not.
+# Whether a lead is inverted: logistic regression without intercept on `Stretch.beat_parts`, fitted on PTB-XL's folds 1
+# to 7, each beat as it is and inverted. A note is written below _INVERTED, which was chosen on fold 8: there for 0.8 %
+# (I) and 1.2 % (II) of the upright leads, and for 96 and 93 % of the inverted ones.
 _UPRIGHT = {"I": (2.8, -6.6, 7.8, -5.8, 1.6), "II": (4.3, -7.2, 4.5, -8.1, 3.0)}  # P, Q, R, S, T
 _INVERTED = -1.5
 
@@ -42,10 +43,11 @@ class Check:
     Attributes:
         measure: its name in `Stretch.measures`.
         limit: the measure that scores `USABLE`.
-        usual: the measure that scores 1; beyond it too.
-        reason: the measure's sentence.
-        log: whether the line from one to the other is drawn over the measure's logarithm.
-        rank: a window that fails a check of a lower rank is not blamed for what follows from it.
+        usual: the measure that scores 1; better measures score 1 too.
+        reason: makes a sentence from the measure.
+        log: whether the score is linear in the logarithm of the measure.
+        rank: if a window fails checks of several ranks, only those of the lowest rank are its reasons, because they
+            cause the others.
     """
 
     measure: str
@@ -65,7 +67,7 @@ class Check:
 
 
 def _wrong_size(height_mv: float) -> str:
-    """By how much a height is no ECG's, and the unit that explains it."""
+    """How much too large or too small a height is for an ECG, and the unit that would explain it."""
     ratio = max(height_mv, 1e-12) / TYPICAL_MV
     known = min(_UNITS, key=lambda unit: abs(math.log(ratio / unit)))
     name, symbol = _UNITS[known]
@@ -85,36 +87,37 @@ CHECKS = {
     "large": Check("height", 12.0, 3.0, _wrong_size, log=True, rank=1),
     # share in stretches of 20 ms and more at the recording's highest or lowest value; p99.9 is 0, the largest 0.014
     "clipped": Check("clipped", 0.01, 0.0, lambda v: f"clipped: {v:.1%} of the time at the end of the range"),
-    # height of single samples against the height in 5-20 Hz, the window's or the minute's if lower; p99 is 1.2, p99.9
-    # 1.8, and of paced hearts 3.4
+    # height of single samples relative to the height in 5-20 Hz, of the window or of the minute if lower; p99 is 1.2,
+    # p99.9 is 1.8, and 3.4 for paced hearts
     "impulsive": Check("impulsive", 2.2, 1.1, lambda v: f"impulses: single samples {v:.1f} times as high as beats"),
     # range of the mean over 0.6 s, mV; p99 is 0.6, p99.9 1.4, the largest 3.5
     "wander": Check("wander", 2.0, 0.6, lambda v: f"the baseline moves by {v:.1f} mV: wander or steps"),
-    # peak of a sine of 50 or 60 Hz against the height in 5-20 Hz; not seen below 110 Hz. Not in PTB-XL at 100 Hz: the
-    # limit is hum from trough to peak as high as the beats, which resampling to 100 Hz halves
+    # peak of a sine of 50 or 60 Hz relative to the height in 5-20 Hz; not measured below a rate of 110 Hz. PTB-XL at
+    # 100 Hz has none: the limit is hum as high as the beats, from trough to peak; resampling to 100 Hz halves it
     "mains": Check("mains", 0.5, 0.1, lambda v: f"mains hum {2 * v:.1f} times as high as the beats"),
-    # kurtosis in 5-20 Hz (Li, Mark, Clifford 2008): a sine has 1.5, noise 3, the median is 13. p0.5 is 3.3, but of left
-    # bundle branch blocks (I) and flutter (II) p5 is 3.5 and 2.7, so the limit lies below noise, which `alike` refuses
+    # kurtosis in 5-20 Hz (Li, Mark, Clifford 2008): 1.5 for a sine, 3 for noise; the median is 13. p0.5 is 3.3, but p5
+    # is 3.5 for left bundle branch blocks (I) and 2.7 for flutter (II), so the limit is below noise; `alike` refuses it
     "peaked": Check("peaked", 2.6, 13.0, lambda v: f"no complexes stand out (kurtosis {v:.1f})", log=True),
-    # mean likeness of its beats to others (after Orphanidou et al. 2015); white noise has 0.49, p99.9 0.61; p0.5 is
-    # 0.73, of fibrillation 0.69; the median is 0.98. No beats: 0
+    # mean similarity of its beats to others (after Orphanidou et al. 2015): 0.49 for white noise, whose p99.9 is 0.61;
+    # p0.5 is 0.73, and 0.69 for fibrillation; the median is 0.98. Without beats it is 0
     "alike": Check("alike", 0.68, 0.98, lambda v: f"no beats that repeat (correlation {v:.2f})"),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What `assess` found.
+    """The result of `assess`.
 
     Attributes:
-        starts_s: float64 seconds ``[W]``, where the windows begin.
+        starts_s: float64 seconds ``[W]``, the starts of the windows.
         index: float64 ``[W]``, 0 to 1; below `USABLE` a window should not be used.
         reasons: ``[W]``, why a window is not usable, in plain words; empty for a usable one.
-        scores: by check, float64 ``[leads, W]``; empty if the samples were not looked at.
-        unreadable: why the whole recording should get no prediction; None if it may.
-        notes: of the whole recording: units, an inverted lead, a bad lead. Nothing is changed or flipped.
-        beats_s: float64 seconds, ascending: the beats in usable windows, of the lead with the best index.
-        heart_rate_bpm: 60 over the median distance of neighbouring beats; None below three beats, or if unreadable.
+        scores: by check, float64 ``[leads, W]``; empty if the samples were not examined.
+        unreadable: why the whole recording should get no prediction; None if it is readable.
+        notes: about the whole recording: units, an inverted lead, a bad lead. The signal is not changed.
+        beats_s: float64 seconds, ascending: the beats in usable windows, from the lead with the best index.
+        heart_rate_bpm: 60 divided by the median distance of neighbouring beats in seconds; None with fewer than three
+            beats, or if unreadable.
     """
 
     starts_s: np.ndarray
@@ -141,20 +144,20 @@ def assess(
     starts_s: Sequence[float] | np.ndarray | None = None,
     leads: Sequence[str] = (),
 ) -> Quality:
-    """The quality of windows of a recording. The recording is the context: beats are compared with all of its minute.
+    """Assess the quality of windows of a recording. Beats are compared with those in the same minute.
 
-    Whatever the samples are (NaN, infinite, constant, none), the answer is a `Quality`, and finite. A window's index is
-    that of its worst lead; of four leads and more a quarter, rounded down, may be worse still.
+    Any samples give a finite `Quality`, also NaN, infinite, constant or missing samples. The index of a window is that
+    of its worst lead; with four or more leads, the worst quarter of the leads (rounded down) is ignored.
 
     Args:
         signal_mv: millivolts ``[leads, samples]`` as recorded: not filtered, resampled or interpolated.
-        rate_hz: samples a second.
+        rate_hz: samples per second.
         window_s: seconds of a window.
-        starts_s: where the windows begin, in any order; by default every half window.
-        leads: a name for each row, for reasons; I and II are looked at for their polarity.
+        starts_s: starts of the windows, in any order; by default every half window.
+        leads: a name for each row, used in reasons; I and II are also checked for inversion.
 
     Raises:
-        SignalError: `signal_mv` has no two dimensions, `leads` do not match it, or rate or window are not above 0.
+        SignalError: `signal_mv` is not two-dimensional, `leads` do not match it, or rate or window is not above 0.
     """
     if signal_mv.ndim != 2 or len(leads or signal_mv) != len(signal_mv):
         raise SignalError(f"Expected [leads, samples] and a name for each lead, got {signal_mv.shape} and {leads}.")
@@ -169,7 +172,7 @@ def assess(
         none = np.zeros(len(starts_s))
         return Quality(starts_s, none, ((problem,),) * len(none), {}, problem, (), np.zeros(0), None)
 
-    seen = min(max(window, math.ceil(SHORTEST_S * rate_hz)), samples)  # samples that a window is judged by
+    seen = min(max(window, math.ceil(SHORTEST_S * rate_hz)), samples)  # samples that are measured for a window
     first = np.round(np.clip(starts_s, 0, samples / rate_hz) * rate_hz).astype(np.int64) - (seen - window) // 2
     first = np.clip(first, 0, samples - seen)
     names = tuple(leads) or ("",) * len(signal_mv)
@@ -194,7 +197,7 @@ def assess(
 
 @dataclass(frozen=True)
 class _Lead:
-    """Measures ``[W]`` by name, beats in samples, and how upright it looks (0 is undecided, NaN unknown)."""
+    """Measures ``[W]`` by name, beats in samples, and how upright the lead is (0 is undecided, NaN unknown)."""
 
     name: str
     measures: dict[str, np.ndarray]
@@ -206,7 +209,7 @@ class _Lead:
 
 
 def _unfit(shape: tuple[int, ...], rate_hz: float, windows: int) -> str | None:
-    """What makes a recording unreadable before one looks at its samples."""
+    """Why a recording is unreadable, before its samples are examined; None if it may be readable."""
     if rate_hz < LOWEST_RATE_HZ:
         return f"{rate_hz:g} Hz is too low: a heartbeat needs {LOWEST_RATE_HZ:g} Hz"
     if shape[1] < SHORTEST_S * rate_hz or not windows:
@@ -215,7 +218,7 @@ def _unfit(shape: tuple[int, ...], rate_hz: float, windows: int) -> str | None:
 
 
 def _measure(signal: np.ndarray, rate_hz: float, starts: np.ndarray, seen: int, name: str) -> _Lead:
-    """One lead, minute by minute."""
+    """Measure one lead, minute by minute."""
     edges = np.linspace(0, len(signal), max(1, round(len(signal) / rate_hz / BLOCK_S)) + 1).astype(np.int64)
     measures: dict[str, np.ndarray] = {}
     beats, upright = [np.zeros(0, np.int64)], []
@@ -224,7 +227,7 @@ def _measure(signal: np.ndarray, rate_hz: float, starts: np.ndarray, seen: int, 
         if not len(here):
             continue
         minute = Stretch(signal[low : high + seen], rate_hz)
-        at_once = max(1, (1 << 20) // seen)  # bounds the memory of windows that overlap much
+        at_once = max(1, (1 << 20) // seen)  # limits the memory for windows that overlap much
         for some in np.split(here, range(at_once, len(here), at_once)):
             for measure, values in minute.measures(starts[some] - low, seen).items():
                 measures.setdefault(measure, np.zeros(len(starts)))[some] = values
@@ -235,7 +238,7 @@ def _measure(signal: np.ndarray, rate_hz: float, starts: np.ndarray, seen: int, 
 
 
 def _reasons(found: Sequence[_Lead], scores: dict[str, np.ndarray], index: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """By window, the sentences of the checks of lowest rank that it fails."""
+    """For each window, the sentences of the failed checks with the lowest rank."""
     reasons: list[tuple[str, ...]] = [()] * len(index)
     for w in np.flatnonzero(index < USABLE).tolist():
         said: list[str] = []
@@ -248,7 +251,7 @@ def _reasons(found: Sequence[_Lead], scores: dict[str, np.ndarray], index: np.nd
 
 
 def _unreadable(reasons: Sequence[tuple[str, ...]], seconds: float) -> str | None:
-    """Half of the windows must be usable; of long recordings half a minute of them, but a tenth."""
+    """Why too few windows are usable: less than half, or for long recordings less than half a minute or than 10 %."""
     bad, windows = [said for said in reasons if said], len(reasons)
     if windows - len(bad) >= max(min(windows / 2, windows * 30 / seconds), windows / 10):
         return None
@@ -256,12 +259,12 @@ def _unreadable(reasons: Sequence[tuple[str, ...]], seconds: float) -> str | Non
 
 
 def _notes(lead: _Lead, index: np.ndarray) -> list[str]:
-    """What holds for the whole of a lead, by its own index ``[W]``."""
+    """Notes about a whole lead with index ``[W]``."""
     notes, height = [], float(np.median(lead.measures["height"]))
     if np.median(index) < USABLE:
         notes.append(lead.says("most of it cannot be read"))
     if 0 < height < CHECKS["small"].limit or height > CHECKS["large"].limit:
         notes.append(lead.says(f"amplitudes are {_wrong_size(height)}"))
     if lead.upright < _INVERTED:
-        notes.append(lead.says("likely inverted, by its P wave, QRS complex and T wave; not turned round"))
+        notes.append(lead.says("likely inverted, judged by its P wave, QRS complex and T wave; not corrected"))
     return notes

@@ -26,7 +26,7 @@ _DERIVED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": 
 
 _LIMB_LEADS = {"I": (1.0, 0.0), "II": (0.0, 1.0), **_DERIVED}
 
-BLOCK_SAMPLES = 1 << 18  # that are resampled at a time
+BLOCK_SAMPLES = 1 << 18  # samples that are resampled at a time
 SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # no ECG has been recorded beyond
 LARGEST_RISE = 20  # of the rate by resampling: what lies between the samples is not known, and takes memory
 
@@ -37,10 +37,10 @@ class Record:
 
     Attributes:
         signal: float32 millivolts ``[leads, samples]``; NaN marks an invalid sample, as in WFDB.
-        leads: one name per row; known leads are brought to the spelling of ``LEADS_12``, others stay as they are.
-        rate_hz: samples a second.
-        source: where it came from; every message names it.
-        notes: repairs and oddities so far, one sentence each.
+        leads: one name per row; known leads get the spelling of ``LEADS_12``, others are not changed.
+        rate_hz: samples per second.
+        source: where the recording came from; every message names it.
+        notes: repairs and problems so far, one sentence each.
 
     Raises:
         SignalError: shape, dtype, names or rate break this contract, or a sample is infinite.
@@ -88,7 +88,7 @@ class Record:
             signal: numbers ``[leads, samples]``, or ``[samples]`` of a single lead, of any float or integer dtype.
             leads: a name for each row, in their order: a sequence, one string (``"I,II"``), or a number for the named
                 set of `resolve_leads`. Names that are none of the twelve leads stay as they are.
-            rate_hz: samples a second.
+            rate_hz: samples per second.
             units: of the numbers: ``mV``, ``uV``, ``nV`` or ``V``.
             source: what messages call it.
 
@@ -198,10 +198,10 @@ class Record:
         return replace(record, signal=np.stack(rows), leads=names)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at `rate_hz` samples a second, behind an anti-alias filter (`ecgzoo.signal.resample`).
+        """The record at `rate_hz` samples per second, behind an anti-alias filter (`ecgzoo.signal.resample`).
 
-        The ratio of the rates is taken as the nearest fraction with a denominator of 10,000 at most; where that is
-        exact, as for whole numbers of Hz, the duration stays the same to within one sample.
+        The ratio of the rates is rounded to the nearest fraction with a denominator of at most 10,000. If it is exact,
+        as for whole numbers of Hz, the duration stays the same to within one sample.
 
         Raises:
             SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
@@ -210,7 +210,7 @@ class Record:
         if not SLOWEST_HZ <= rate_hz <= min(FASTEST_HZ, LARGEST_RISE * self.rate_hz):
             raise SignalError(
                 f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, and at most {LARGEST_RISE} times "
-                f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or take another model."
+                f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or use another model."
             )
         if rate_hz == self.rate_hz:
             return self
@@ -228,7 +228,7 @@ class Record:
         return replace(self, signal=out, rate_hz=rate_hz)
 
     def samples_at(self, rate_hz: float) -> int:
-        """How many samples `resample` gives at `rate_hz`."""
+        """The number of samples that `resample` gives at `rate_hz`."""
         samples: int = self.signal.shape[1]
         up, down = ratio_of(self.rate_hz, rate_hz)
         return -(-samples * up // down)
@@ -252,15 +252,15 @@ class Record:
         return replace(self, signal=signal, notes=self.notes + tuple(notes))
 
     def flat_leads(self) -> tuple[str, ...]:
-        """Leads whose valid samples all have one value."""
+        """Leads whose valid samples all have the same value."""
         low, high = np.fmin.reduce(self.signal, axis=1), np.fmax.reduce(self.signal, axis=1)
         return tuple(name for name, flat in zip(self.leads, low == high, strict=True) if flat)
 
     def einthoven_error_mv(self) -> float:
-        """Largest breach, in millivolts, of the identities that tie III, aVR, aVL and aVF to I and II.
+        """Largest error, in millivolts, of the identities that give III, aVR, aVL and aVF from I and II.
 
-        Recorders round each lead by itself, so an intact record shows up to twice its resolution; a swapped or
-        corrupt one shows the size of a QRS complex. Invalid samples do not count.
+        Recorders round each lead separately, so the error of an intact record is up to twice its resolution. The error
+        of swapped or corrupt leads is as large as a QRS complex. Invalid samples are ignored.
 
         Raises:
             SignalError: one of the six limb leads is missing.
@@ -270,11 +270,11 @@ class Record:
         return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
 
     def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
-        """What looks wrong, one sentence each; an empty list for a sound record.
+        """What looks wrong, one sentence each; an empty list for a record without problems.
 
         Args:
-            einthoven_tolerance_mv: breach of the limb-lead identities that is put down to rounding and filters.
-            largest_mv: amplitude beyond which the units, not the heart, are suspected.
+            einthoven_tolerance_mv: error of the limb-lead identities that rounding and filters may cause.
+            largest_mv: above this amplitude, the units are probably wrong.
         """
         found = []
         for name, count in zip(self.leads, np.isnan(self.signal).sum(axis=1), strict=True):
@@ -292,12 +292,12 @@ class Record:
         return found
 
     def einthoven_problem(self, tolerance_mv: float = 0.05) -> str | None:
-        """What is wrong with the relations of the six limb leads, in a sentence; None if nothing, or if one is missing.
+        """A sentence if the six limb leads break Einthoven's law; None if they do not, or if one of them is missing.
 
-        Leads that were mislabelled or corrupted one by one break them. Electrodes swapped on the patient do not.
+        Mislabelled or corrupted leads break it. Electrodes that were swapped on the patient do not.
 
         Args:
-            tolerance_mv: what rounding and noise may amount to, in mV.
+            tolerance_mv: error that rounding and noise may cause, in mV.
         """
         if not all(name in self.leads for name in ("I", "II", *_DERIVED)):
             return None

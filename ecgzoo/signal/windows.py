@@ -1,4 +1,4 @@
-"""Windows: where a model looks in a record that is longer than its input."""
+"""Windows: the parts that a model reads of a record that is longer than its input."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from ecgzoo.errors import SignalError
 
 
 def window_starts(num_samples: int, window: int, stride: int, source: str, rate_hz: float) -> np.ndarray:
-    """First samples (int64) of the windows of a record: every `stride`, and one that ends where the record ends.
+    """First samples (int64) of the windows of a record: every `stride`, and one at the end of the record.
 
     Args:
         num_samples: length of the record.
         window: length in samples.
         stride: from one window to the next, in samples.
-        source: named in errors.
-        rate_hz: samples a second, for errors.
+        source: name of the record in errors.
+        rate_hz: samples per second, for errors.
 
     Raises:
         SignalError: the record is shorter than a window.
@@ -27,5 +27,5 @@ def window_starts(num_samples: int, window: int, stride: int, source: str, rate_
 
 
 def duration(samples: int, rate_hz: float) -> str:
-    """A number of samples as time, for messages: ``2.5 s (250 samples at 100 Hz)``."""
+    """A duration for messages, such as ``2.5 s (250 samples at 100 Hz)``."""
     return f"{samples / rate_hz:.4g} s ({samples} samples at {rate_hz:g} Hz)"

@@ -1,4 +1,4 @@
-"""What plugin authors import to test their own: one conformance check a kind, and `check` for anything."""
+"""Conformance checks for plugin authors: one for each kind, and `check` for any registered name."""
 
 from ecgzoo.testing.anything import check
 from ecgzoo.testing.backbones import assert_backbone_conforms

@@ -1,4 +1,4 @@
-"""check: the conformance check of anything that is registered, as ``ecgzoo plugins --check`` runs it."""
+"""check: the conformance check of any registered name, as ``ecgzoo plugins --check`` runs it."""
 
 import tempfile
 from pathlib import Path
@@ -14,12 +14,12 @@ from ecgzoo.weights.resolve import load_registered
 
 
 def check(kind: str, name: str, root: str | Path | None = None) -> Findings:
-    """What a conformance check finds of a registered thing; a factory that cannot be imported is a finding, too.
+    """Run the conformance check of a registered name; a factory that cannot be imported is a failure, too.
 
     Args:
-        kind: as in `ecgzoo list`.
-        name: as registered, or ``distribution::name``.
-        root: folder of its files, for a data set that needs one.
+        kind: a kind, as in `ecgzoo list`.
+        name: a registered name, or ``distribution::name``.
+        root: folder with its files, for a data set that needs one.
 
     Raises:
         RegistryError: nothing of this kind has this name.
@@ -41,11 +41,11 @@ def check(kind: str, name: str, root: str | Path | None = None) -> Findings:
         if kind == "reader":
             with tempfile.TemporaryDirectory() as folder:
                 return check_reader(name, folder)
-    except Exception as error:  # the code of a plugin may raise anything
+    except Exception as error:  # third-party code may raise anything
         findings.clauses["check"] = [f"raised {type(error).__name__}: {error}"]
     if kind == "weights":
         _check_weights(found, findings)
-    return findings  # of a recipe, that it can be imported
+    return findings  # for a recipe, only the import is checked
 
 
 def _check_weights(found: registry.Registered, findings: Findings) -> None:
@@ -55,4 +55,4 @@ def _check_weights(found: registry.Registered, findings: Findings) -> None:
         require(found.spec.name.startswith(f"{backbone}."), f"holds weights of {backbone}; the name is backbone.tag")
         leads = found.spec.leads
         require(leads in ((), config.leads), f"leads are {', '.join(config.leads)}, its spec says {', '.join(leads)}")
-        require(bool(config.classes), "has no class names, so it predicts nothing; train it")
+        require(bool(config.classes), "has no class names, so it cannot predict; train it")

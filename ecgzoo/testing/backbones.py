@@ -1,4 +1,4 @@
-"""assert_backbone_conforms: the backbone contract as one call, for the built-in networks and a plugin's alike."""
+"""assert_backbone_conforms: check the backbone contract, for built-in networks and for those of plugins."""
 
 import inspect
 import json
@@ -19,19 +19,19 @@ from ecgzoo.testing.findings import Findings, Require
 Factory = Callable[[int, int], Any]  # (num_leads, num_classes) -> network
 
 LEADS, CLASSES = 12, 3
-LENGTHS = (250, 251, 333)  # samples; odd ones are where padding goes wrong
+LENGTHS = (250, 251, 333)  # samples; wrong padding shows at odd lengths
 
 
 def assert_backbone_conforms(name: str) -> None:
-    """Check that the registered backbone `name` keeps the contract of ``docs/architecture.md``, on the CPU.
+    """Check that the registered backbone `name` follows the contract of ``docs/architecture.md``, on the CPU.
 
-    Checked are shapes at odd lengths and several numbers of leads, evaluation mode, gradients, head and classifier,
+    This checks shapes at odd lengths and several numbers of leads, evaluation mode, gradients, head and classifier,
     `feature_info`, safetensors round trip, torch.export, torch.compile, and the parameter counts of its spec.
-    torch's random state is left as it was; its compile cache is emptied.
+    torch's random state is not changed; its compile cache is emptied.
 
     Raises:
-        AssertionError: a sentence for each failure, which names the backbone, the check and what was found; and the
-            parameter counts, to be pasted into its spec.
+        AssertionError: a sentence for each failure, with the backbone, the check and what was found; and the parameter
+            counts, to paste into its spec.
         RegistryError: no backbone has this name, or its factory cannot be imported.
     """
     check_backbone(name).conclude()
@@ -41,19 +41,19 @@ def assert_factory_conforms(spec: BackboneSpec, build: Factory) -> None:
     """`assert_backbone_conforms` for a network that is not registered yet: ``build(num_leads, num_classes)``.
 
     Raises:
-        AssertionError: a sentence for each failure, which names the backbone, the check and what was found.
+        AssertionError: a sentence for each failure, with the backbone, the check and what was found.
     """
     check_factory(spec, build).conclude()
 
 
 def check_backbone(name: str) -> Findings:
-    """What `assert_backbone_conforms` finds."""
+    """The findings of `assert_backbone_conforms`."""
     found = registry.get("backbone", name)
     return check_factory(found.spec, registry.factory(found))
 
 
 def check_factory(spec: BackboneSpec, build: Factory) -> Findings:
-    """What `assert_factory_conforms` finds."""
+    """The findings of `assert_factory_conforms`."""
     findings = Findings(spec.name)
     with findings.clause("spec") as require:
         _check_spec(spec, build, require)
@@ -66,14 +66,14 @@ def check_factory(spec: BackboneSpec, build: Factory) -> Findings:
 
 
 def _same(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Equal up to the rounding of another summation order."""
+    """Whether the two are equal, except for rounding by another order of summation."""
     return found.shape == expected.shape and bool(
         ((found - expected).abs().max() <= 1e-4 * expected.abs().max().clamp(min=1)).item()
     )
 
 
 def _built(build: Factory, num_leads: int = LEADS) -> Any:
-    """A network in evaluation mode without all-zero parameters, which would hide whatever they multiply."""
+    """A network in evaluation mode, without all-zero parameters, because these would hide what they multiply."""
     network = build(num_leads, CLASSES)
     for parameter in network.parameters():
         if not parameter.any():
@@ -92,7 +92,7 @@ def _check_spec(spec: BackboneSpec, build: Factory, require: Require) -> None:
     for argument in arguments:
         require(
             argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL),
-            f"the factory takes *{argument.name}; name every argument, so that a misspelt one is refused.",
+            f"the factory takes *{argument.name}; name every argument, so that a misspelled one is refused.",
         )
     for argument in arguments[2:]:
         require(argument.default is not argument.empty, f"the factory's argument {argument.name} has no default.")
@@ -100,8 +100,8 @@ def _check_spec(spec: BackboneSpec, build: Factory, require: Require) -> None:
 
 
 def _check_parameters(spec: BackboneSpec, build: Factory, require: Require) -> str:
-    """Compare the spec's counts with the network's; the latter as they stand in a spec."""
-    require(bool(spec.parameters), "the spec has no golden counts.")
+    """Compare the spec's counts with those of the network; return the latter as text for the spec."""
+    require(bool(spec.parameters), "the spec has no parameter counts.")
     counts = []
     for num_leads, num_classes, expected in spec.parameters or ((LEADS, 5, None), (1, 5, None)):
         found = sum(parameter.numel() for parameter in build(num_leads, num_classes).parameters())
@@ -148,7 +148,7 @@ def _check_shapes(build: Factory, require: Require) -> None:
         for other in {1, num_leads + 1} - {num_leads}:
             try:
                 network(torch.randn(2, other, length))
-            except Exception:  # any refusal will do
+            except Exception:  # any error is a refusal
                 continue
             require(False, f"built for {num_leads} leads, it accepts {other}; use num_leads in the first layer.")
 
@@ -158,7 +158,7 @@ def _check_evaluation(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(3, LEADS, LENGTHS[0])
     logits = network(x)
-    require(torch.equal(network(x), logits), "in evaluation mode, the same input gives two outputs.")
+    require(torch.equal(network(x), logits), "in evaluation mode, the same input gives different outputs.")
     alone = torch.cat([network(record[None]) for record in x])
     require(_same(alone, logits), "in evaluation mode, a record's logits depend on the batch that it is in.")
 
@@ -184,7 +184,7 @@ def _check_head(build: Factory, require: Require) -> None:
     require(
         isinstance(classifier, nn.Linear)
         and (classifier.in_features, classifier.out_features) == (network.head_hidden_size, CLASSES),
-        f"get_classifier gives {classifier}; wanted a Linear from {network.head_hidden_size} to {CLASSES}.",
+        f"get_classifier gives {classifier}; expected a Linear from {network.head_hidden_size} to {CLASSES}.",
     )
     for training in (False, True):
         network.train(training)
@@ -235,7 +235,7 @@ def _check_feature_info(build: Factory, require: Require) -> None:
     shapes: dict[str, list[torch.Size]] = {stage["module"]: [] for stage in info}
     for name, seen in shapes.items():
         network.get_submodule(name).register_forward_hook(lambda _, __, out, seen=seen: seen.append(out.shape))
-    # Lengths that differ by whole steps: the difference of the outputs is free of what padding adds at the ends.
+    # Two lengths that differ by whole steps, so that the effect of padding at the ends cancels.
     extra = 4 * math.lcm(*(stage["reduction"] for stage in info))
     for length in (LENGTHS[1], LENGTHS[1] + extra):
         network.forward_features(torch.randn(1, LEADS, length))
@@ -252,7 +252,7 @@ def _check_state_dict(build: Factory, require: Require) -> None:
     network = _built(build).train()
     x = torch.randn(4, LEADS, LENGTHS[0])
     with torch.no_grad():
-        network(x)  # moves the running statistics, which must travel too
+        network(x)  # changes the running statistics, which must be saved too
         expected = network.eval()(x)
         loaded = build(LEADS, CLASSES).eval()
         loaded.load_state_dict(safetensors.torch.load(safetensors.torch.save(network.state_dict())), strict=True)
@@ -272,8 +272,8 @@ def _check_compile(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(2, LEADS, LENGTHS[1])
     expected = network(x)
-    torch.compiler.reset()  # or the networks compiled before would count towards dynamo's recompilation limit
-    # The eager back end: what a network can break is the capture of one whole graph; code generation is torch's.
+    torch.compiler.reset()  # else networks compiled before would count towards dynamo's recompilation limit
+    # Use the eager backend: a network can only break the capture of one whole graph, code generation is torch's part.
     compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, fullgraph=True, backend="eager")
     require(_same(compiled(x), expected), "torch.compile changes the logits.")
 

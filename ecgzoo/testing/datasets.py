@@ -1,4 +1,4 @@
-"""assert_dataset_conforms: the data set contract, checked on a registered data set."""
+"""assert_dataset_conforms: check the data set contract on a registered data set."""
 
 from pathlib import Path
 
@@ -13,29 +13,29 @@ from ecgzoo.testing.findings import Findings, Require
 def assert_dataset_conforms(name: str, root: str | Path | None = None) -> None:
     """Check every task of a registered data set against the contract of ``ecgzoo.data.Cohort``.
 
-    Checked are all that `ecgzoo.data.check_cohort` checks whenever a cohort is used, and that loading again gives the
-    same; also that a missing folder and an unknown task are refused.
+    This runs `ecgzoo.data.check_cohort`, which also runs whenever a cohort is used. It checks that loading again gives
+    the same, and that a missing folder and an unknown task are refused.
 
     Args:
-        name: as registered.
-        root: folder of its files, if it needs one; a small sample is enough.
+        name: registered name.
+        root: folder with its files, if it needs one; a small sample is enough.
 
     Raises:
-        AssertionError: what does not conform, a sentence for each failure.
+        AssertionError: one sentence for each failure.
         RegistryError: no data set has this name.
     """
     check_dataset(name, root).conclude()
 
 
 def check_dataset(name: str, root: str | Path | None = None) -> Findings:
-    """What `assert_dataset_conforms` finds; of a data set that needs a `root` and has none, only what it refuses."""
+    """The findings of `assert_dataset_conforms`; without a `root` that is needed, only whether errors are refused."""
     findings, spec = Findings(name), registry.get("dataset", name).spec
     with findings.clause("refusals") as require:
         _refused(name, root, "no such task", require)
         if spec.needs_root:
             _refused(name, None, spec.tasks[0], require)
     if spec.needs_root and root is None:
-        findings.notes["records"] = "not checked; give the folder of its files, --root DIR or root="
+        findings.notes["records"] = "not checked; give the folder with its files, --root DIR or root="
         return findings
     for task in spec.tasks:
         with findings.clause(f"task {task}") as require:

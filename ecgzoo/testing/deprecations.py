@@ -1,4 +1,4 @@
-"""assert_nothing_overdue: a deprecated name goes when it was said to go."""
+"""assert_nothing_overdue: check that deprecated names are removed in the announced version."""
 
 from importlib.metadata import version
 
@@ -8,7 +8,7 @@ from ecgzoo.plugins import load_plugins
 
 
 def assert_nothing_overdue(distribution: str) -> None:
-    """Check that no deprecated name of `distribution` is still there in the version in which it was to be removed.
+    """Check that `distribution` has no deprecated name whose announced version of removal is reached.
 
     Raises:
         AssertionError: the first such name.
@@ -18,5 +18,5 @@ def assert_nothing_overdue(distribution: str) -> None:
         for kind, spec in plugin.provides if plugin.distribution == distribution else ():
             if spec.removed_in:
                 gone = Version(spec.removed_in)
-                said = f"{kind} {spec.name} of {distribution} {now} was to be removed in {gone}"
-                assert now < gone, f"{said}; remove it, or move its removal"
+                said = f"{kind} {spec.name} of {distribution} {now} should have been removed in {gone}"
+                assert now < gone, f"{said}; remove it, or postpone its removal"

@@ -1,4 +1,4 @@
-"""Findings: what a conformance check found of one thing, all of it and not the first failure alone."""
+"""Findings: all results of a conformance check, not only the first failure."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ Require = Callable[[bool, str], bool]  # (condition, sentence if it does not hol
 
 
 class Findings:
-    """The clauses of a contract that were checked, and how each is broken.
+    """The clauses of a contract that were checked, and the failures of each.
 
     Attributes:
-        name: of what is checked.
-        clauses: by clause, what breaks it, one sentence each; none for a clause that holds.
-        notes: by clause, what its author should know: numbers for the spec, or why it was not checked.
+        name: name of what is checked.
+        clauses: by clause, its failures, one sentence each; empty for a clause that holds.
+        notes: by clause, information for the author: numbers for the spec, or why it was not checked.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,7 +24,7 @@ class Findings:
 
     @contextmanager
     def clause(self, what: str) -> Iterator[Require]:
-        """Check one clause, under a fixed seed; what is raised within breaks it, and is a sentence like the others."""
+        """Check one clause with a fixed seed; an exception inside is a failure like the others."""
         broken = self.clauses.setdefault(what, [])
 
         def require(condition: bool, sentence: str) -> bool:
@@ -36,19 +36,19 @@ class Findings:
             torch.manual_seed(0)
             try:
                 yield require
-            except Exception as error:  # the code of a plugin may raise anything
+            except Exception as error:  # third-party code may raise anything
                 broken.append(f"raised {type(error).__name__}: {error}")
 
     @property
     def failures(self) -> list[str]:
-        """A sentence for each failure, which names the thing and the clause."""
+        """A sentence for each failure, with the name and the clause."""
         return [f"{self.name}, {what}: {said}" for what, broken in self.clauses.items() for said in broken]
 
     def conclude(self) -> None:
-        """Say what was found.
+        """Raise if there are failures.
 
         Raises:
-            AssertionError: all failures, one a line, then the notes.
+            AssertionError: all failures, one per line, then the notes.
         """
         if failures := self.failures:
             notes = [f"{self.name}, {what}: {note}" for what, note in self.notes.items()]

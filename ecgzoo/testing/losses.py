@@ -1,4 +1,4 @@
-"""assert_loss_conforms: the loss contract, checked on a registered loss."""
+"""assert_loss_conforms: check the loss contract on a registered loss."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,18 +18,18 @@ _STUDENT_SIZES, _TEACHER_SIZES = (6, 5, 4), (8, 9, 7)  # embedding, channels of 
 def assert_loss_conforms(name: str) -> None:
     """Check the registered loss `name` against the contract of ``ecgzoo.losses.contract``.
 
-    It is built by its factory with no parameters, declares what it needs, gives a finite scalar whose gradient reaches
-    the student and never the teacher, repeats itself from a restored state, and reads nothing that it did not declare.
+    Its factory must need no arguments. The loss must declare what it needs and read nothing else. It must give a finite
+    scalar with a gradient for the student and none for the teacher, and repeat itself from a restored state.
 
     Raises:
-        AssertionError: what does not conform, a sentence for each failure.
+        AssertionError: one sentence for each failure.
         RegistryError: no loss has this name.
     """
     check_loss(name).conclude()
 
 
 def check_loss(name: str) -> Findings:
-    """What `assert_loss_conforms` finds."""
+    """The findings of `assert_loss_conforms`."""
     findings, make = Findings(name), registry.factory(registry.get("loss", name))
     random = torch.Generator().manual_seed(0)
     labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
@@ -37,12 +37,12 @@ def check_loss(name: str) -> Findings:
     loss: Any = None
     with findings.clause("factory") as require:
         loss = _build(make, labels)
-        require(isinstance(loss, Loss), f"it makes a {type(loss).__name__}, which is no ecgzoo Loss")
+        require(isinstance(loss, Loss), f"it makes a {type(loss).__name__}, which is not an ecgzoo Loss")
     if findings.failures:
         return findings
     with findings.clause("requires") as require:
-        require(loss.requires <= NEEDS, f"requires {sorted(loss.requires - NEEDS)}, which no engine provides")
-        require(any(need.startswith("student.") for need in loss.requires), "requires nothing of the student")
+        require(loss.requires <= NEEDS, f"requires {sorted(loss.requires - NEEDS)}, which do not exist")
+        require(any(need.startswith("student.") for need in loss.requires), "requires nothing from the student")
     with findings.clause("step") as require:
         _step(loss, labels, first, require)
     with findings.clause("state") as require:
@@ -52,7 +52,7 @@ def check_loss(name: str) -> Findings:
         again.train()
         values = [_value(which, labels, second) for which in (loss, again)]
         require(torch.equal(*values), f"from the same state it gives {values[1].tolist()}, not {values[0].tolist()}")
-    with findings.clause("one record") as require:  # a last batch may hold one
+    with findings.clause("one record") as require:  # the last batch may have only one
         _step(loss, labels, first[:1], require)
     with findings.clause("reads") as require:
         require(_reads_what_it_requires(loss.eval(), labels, second), "reads what it does not declare in `requires`")
@@ -130,5 +130,5 @@ def _detached(view: View) -> View:
 
 
 def _unless(loss: Loss, need: str, tensor: Tensor) -> Tensor:
-    """The tensor, or NaN in its place where the loss did not declare that it reads it."""
+    """The tensor, or NaN if the loss did not declare that it reads it."""
     return tensor if need in loss.requires else torch.full_like(tensor, torch.nan)

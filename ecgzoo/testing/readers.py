@@ -1,4 +1,4 @@
-"""assert_reader_conforms: the reader contract, checked on a registered reader and a file of its format."""
+"""assert_reader_conforms: check the reader contract on a registered reader, with a file of its format."""
 
 from pathlib import Path
 
@@ -17,27 +17,27 @@ _STRANGE = (b"", b"\x00" * 64, b"\xff\xfe" * 512, b"{}", b"<xml/>", b"1,2,3\n" *
 def assert_reader_conforms(name: str, sample: str | Path, folder: str | Path, **given: object) -> None:
     """Check a registered reader on `sample`, a file of its format.
 
-    It knows its own format, gives a `Record` of finite leads in millivolts, the same twice, and answers every file that
-    it cannot read, half of its own sample among them, with a `SignalError`.
+    It must know its format, give a `Record` of finite leads in millivolts, and give the same twice. For every file that
+    it cannot read, such as half of the sample, it must raise a `SignalError`.
 
     Args:
-        name: as registered.
+        name: registered name.
         sample: a recording that the reader can read.
         folder: an empty folder, for broken files.
         **given: leads, units or rate_hz, if the format does not say them.
 
     Raises:
-        AssertionError: what does not conform, a sentence for each failure.
+        AssertionError: one sentence for each failure.
         RegistryError: no reader has this name.
     """
     check_reader(name, folder, sample, **given).conclude()
 
 
 def check_reader(name: str, folder: str | Path, sample: str | Path | None = None, **given: object) -> Findings:
-    """What `assert_reader_conforms` finds; without a `sample`, only that what is no recording is refused."""
+    """The findings of `assert_reader_conforms`; without a `sample`, only whether other files are refused."""
     findings, reader = Findings(name), registry.build(registry.get("reader", name), (), {})
     with findings.clause("factory") as require:
-        require(isinstance(reader, Reader), f"it makes a {type(reader).__name__}, which is no ecgzoo Reader")
+        require(isinstance(reader, Reader), f"it makes a {type(reader).__name__}, which is not an ecgzoo Reader")
     if findings.failures:
         return findings
     broken, suffix = list(_STRANGE), ""
@@ -49,12 +49,12 @@ def check_reader(name: str, folder: str | Path, sample: str | Path | None = None
         broken, suffix = [*broken, content[: len(content) // 2]], sample.suffix
         with findings.clause("sample") as require:
             require(reader.sniff(content[:HEAD_BYTES], sample), f"does not know {sample.name}")
-            first, second = (read_record(sample, **given) for _ in range(2))  # type: ignore[arg-type] # the caller's own
+            first, second = (read_record(sample, **given) for _ in range(2))  # type: ignore[arg-type] # the caller's
             if require(isinstance(first, Record), f"gives a {type(first).__name__}, expected a Record"):
                 same = np.array_equal(first.signal, second.signal, equal_nan=True)
                 require(same, "reading twice gives other samples")
                 peak = np.nanmax(np.abs(first.signal))
-                require(bool(peak < 100), "samples beyond 100 mV are no millivolts of a heart")
+                require(bool(peak < 100), "samples above 100 mV are not an ECG in millivolts")
     with findings.clause("broken files") as require:
         for number, part in enumerate(broken):
             path = Path(folder) / f"broken{number}{suffix}"

@@ -1,4 +1,4 @@
-"""assert_transform_conforms: the transform contract, checked on a registered transform."""
+"""assert_transform_conforms: check the transform contract on a registered transform."""
 
 import torch
 from torch import Tensor
@@ -15,23 +15,24 @@ _LEADS = ("I", "II", "V2")
 def assert_transform_conforms(name: str, amount: float = 0.5) -> None:
     """Check a registered transform against the contract of ``ecgzoo.transforms.contract``.
 
-    With its default arguments it keeps shape, precision and device, gives finite signals, changes nothing in place,
-    changes labels and identity only if it says so, and draws from `Crops.draws` alone: the same draws give the same
-    crops, others give others, and each of two processes gets its rows of what one alone would get.
+    With default arguments it must keep shape, precision and device, give finite signals, change nothing in place, and
+    change labels and identity only if it declares this. It must use only random numbers from `Crops.draws`: the same
+    draws give the same crops, other draws give other crops, and each of two processes gets its rows of what a single
+    process would get.
 
     Args:
-        name: as registered.
-        amount: a usual one; it must be enough to change some of eight records.
+        name: registered name.
+        amount: a typical amount; it must be enough to change some of eight records.
 
     Raises:
-        AssertionError: what does not conform, a sentence for each failure.
+        AssertionError: one sentence for each failure.
         RegistryError: no transform has this name.
     """
     check_transform(name, amount).conclude()
 
 
 def check_transform(name: str, amount: float = 0.5) -> Findings:
-    """What `assert_transform_conforms` finds."""
+    """The findings of `assert_transform_conforms`."""
     findings, random = Findings(name), torch.Generator().manual_seed(0)
     labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
     transform = create_transform(name, DataInfo(tuple("ABC"), labels, auxiliary=labels.repeat(1, 2)), amount)
@@ -41,10 +42,10 @@ def check_transform(name: str, amount: float = 0.5) -> Findings:
         state = torch.random.get_rng_state()
         changed = _applied(transform, whole, seed=0)
         require(torch.equal(whole.millivolts, before), "changes the crops that it is given")
-        require(torch.equal(torch.random.get_rng_state(), state), "draws from torch's own random numbers")
+        require(torch.equal(torch.random.get_rng_state(), state), "uses torch's global random numbers")
         if not _check_kept(transform, whole, changed, require):
             return findings
-        require(not torch.equal(changed.millivolts, before), f"with amount {amount} it changes nothing")
+        require(not torch.equal(changed.millivolts, before), f"changes nothing with amount {amount}")
     with findings.clause("draws") as require:
         again, other = (_applied(transform, whole, seed).millivolts for seed in (0, 1))
         require(torch.equal(again, changed.millivolts), "does not repeat itself")
@@ -56,14 +57,14 @@ def check_transform(name: str, amount: float = 0.5) -> Findings:
     if not transform.uses_done:
         with findings.clause("share of epochs done") as require:
             later = _applied(transform, whole, 0, done=0.9).millivolts
-            require(torch.equal(later, changed.millivolts), "uses the share of epochs done and does not say so")
+            require(torch.equal(later, changed.millivolts), "uses the share of epochs done without declaring it")
     if transform.keeps_identity:
         with findings.clause("two processes") as require:
             for process in (0, 1):
                 own = Crops(before[process::2], _rows(whole.batch, process), _LEADS, _RATE_HZ, whole.draws)
                 found = _applied(transform, own, 0, process=process, processes=2).millivolts
                 same = torch.allclose(found, changed.millivolts[process::2], atol=1e-5)
-                require(same, f"process {process} of 2 does not get its rows of what one alone would get")
+                require(same, f"process {process} of 2 does not get its rows of what a single process would get")
     return findings
 
 
@@ -88,7 +89,7 @@ def _applied(
 
 
 def _check_kept(transform: Transform, given: Crops, found: Crops, require: Require) -> bool:
-    """Check what stays as it was; whether the result is of a form that can be compared further."""
+    """Check what must stay the same; return whether the result can be compared further."""
     if not require(isinstance(found, Crops), f"gives a {type(found).__name__}, expected Crops"):
         return False
     kept = [
@@ -102,7 +103,7 @@ def _check_kept(transform: Transform, given: Crops, found: Crops, require: Requi
     require((found.leads, found.rate_hz) == (given.leads, given.rate_hz), "changes lead names or rate")
     same = require(found.batch.labels.shape == given.batch.labels.shape, "changes the number of labels")
     if transform.keeps_labels and same:
-        require(torch.equal(found.batch.labels, given.batch.labels), "changes labels and does not say so")
+        require(torch.equal(found.batch.labels, given.batch.labels), "changes labels without declaring it")
     if transform.keeps_identity:
-        require(torch.equal(found.batch.index, given.batch.index), "changes record numbers and does not say so")
+        require(torch.equal(found.batch.index, given.batch.index), "changes record indices without declaring it")
     return all(kept)

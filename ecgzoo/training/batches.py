@@ -1,4 +1,4 @@
-"""Training batches: random crops of the training records, the same for any number of processes and any memory."""
+"""Training batches: random crops of the training records, the same for any number of processes and memory size."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,22 +19,22 @@ RESIDENT_BYTES = 4 << 30
 class TrainingRecords:
     """The training records of a cohort and the crops that an epoch draws from them.
 
-    Records that fit are held on the device as int16, and a batch is one index gather there. Larger ones are read from
-    the store by a thread that is one batch ahead. The draw depends on (seed, epoch) alone; each of several processes
-    takes its share of every batch.
+    If the records fit, they are kept on the device as int16, and a batch is one gather by index. Otherwise a thread
+    reads them from the store, one batch ahead. The random crops depend only on (seed, epoch). With several processes,
+    each takes its share of every batch.
 
     Args:
-        cohort: where the records are.
-        rows: which, as `Cohort.rows` gives them; a record's `Batch.index` is its position here.
-        leads: positions of the leads among the cohort's.
+        cohort: the cohort with the records.
+        rows: the training records, as given by `Cohort.rows`; `Batch.index` is the position in these rows.
+        leads: positions of the leads among those of the cohort.
         window: samples of a crop.
-        batch_size: records a step over all processes.
-        device: where batches are wanted.
+        batch_size: records per step, over all processes.
+        device: the device for the batches.
         auxiliary: labels ``[len(rows), C']`` of a second task.
         labels: ``[len(rows), C]``, instead of the cohort's.
-        labelled: how many of the rows, the first, have labels; None if all have. Every batch holds labelled and other
-            records in the same proportion, the labelled ones first.
-        resident_bytes: how large the records may be to be held on the device.
+        labelled: how many of the rows have labels; they are the first. None if all have. Every batch has labelled and
+            other records in the same proportion, the labelled ones first.
+        resident_bytes: largest size of the records that are kept on the device.
 
     Raises:
         see `check_batches`.
@@ -64,11 +64,11 @@ class TrainingRecords:
         self.starts = samples - window + 1
         self.crops: Tensor | None = None
         if len(rows) * len(leads) * samples * cohort.store.itemsize <= resident_bytes:
-            signals = cohort.store[cohort.positions[rows][:, None], leads]  # of no lead that is not wanted
+            signals = cohort.store[cohort.positions[rows][:, None], leads]  # only the leads in use
             self.crops = torch.from_numpy(signals).to(device).unfold(2, window, 1)  # a view [N, leads, start, window]
 
     def __len__(self) -> int:
-        """Steps in an epoch; the records that fill no last batch wait for the next epoch's order."""
+        """Steps per epoch; records that do not fill a last batch are left out of this epoch."""
         return len(self.rows) // self.batch_size
 
     def epoch(self, seed: int, epoch: int, process: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Batch]]:
@@ -93,15 +93,15 @@ class TrainingRecords:
             yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary, of_a_share)
 
     def _labelled_of_a_batch(self, processes: int) -> int:
-        """How many, in proportion: the same in every process, and at least one in each where there are any."""
+        """Number of labelled records per batch: in proportion, the same in every process, and at least one if any."""
         assert self.labelled is not None
         count = round(self.batch_size * self.labelled / len(self.rows) / processes) * processes
         return min(max(count, processes), self.batch_size - processes) if self.labelled else 0
 
     def _in_proportion(self, order: np.ndarray, labelled: int) -> np.ndarray:
-        """Batch after batch, `labelled` records with labels and then others, each kind in its turn.
+        """Row numbers batch by batch: `labelled` records with labels, then others.
 
-        They begin again where rounding leaves too few.
+        If rounding leaves too few of a kind, it starts again from its first record.
         """
         assert self.labelled is not None
         with_labels, without = order[order < self.labelled], order[order >= self.labelled]
@@ -132,11 +132,11 @@ class TrainingRecords:
 
 
 def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int, accumulate: int = 1) -> None:
-    """Whether the records at `rows` are long enough for a crop and enough for a step of `accumulate` batches.
+    """Check that the records at `rows` are long enough for a crop and fill a step of `accumulate` batches.
 
     Raises:
         SignalError: the records are shorter than a crop.
-        RecipeError: fewer records than a step takes.
+        RecipeError: there are fewer records than a step takes.
     """
     samples, rate_hz = cohort.store.shape[2], cohort.rate_hz
     if samples < window:

@@ -1,4 +1,4 @@
-"""Checkpoints: any tree of tensors and plain values in one safetensors file, written whole or not at all. No pickle."""
+"""Checkpoints: a tree of tensors and plain values in one safetensors file, written atomically. No pickle."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from safetensors.torch import save
 from ecgzoo.errors import WeightsError
 from ecgzoo.files import open_regular, parse_json, write_bytes
 
-_LARGEST_HEADER = 16 << 20  # bytes; the log of some ten thousand epochs, and the names of as many tensors
+_LARGEST_HEADER = 16 << 20  # bytes; enough for the log of ten thousand epochs and the names of as many tensors
 _KEY = "tree"  # one metadata key: with two or more, the file's hash changes from run to run
 
 
@@ -28,7 +28,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read what `save_state` wrote, tensors on the CPU.
 
     Raises:
-        WeightsError: the file is no checkpoint, or not what was written.
+        WeightsError: the file is not a checkpoint, or has changed since it was written.
     """
     try:
         with open_regular(path) as start:
@@ -38,12 +38,12 @@ def load_state(path: Path) -> dict[str, Any]:
             written = parse_json((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in map(str, range(len(file.keys())))}
         if written["sha256"] != _digest(written["tree"], tensors):
-            raise ValueError("its content is not what its sha256 says")
+            raise ValueError("its content does not match its sha256")
         tree: dict[str, Any] = _unpack(parse_json(written["tree"]), tensors)
         if not isinstance(tree, dict):
-            raise ValueError("it holds no mapping")
+            raise ValueError("it does not hold a mapping")
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
-        raise WeightsError(f"{path} is no checkpoint of ecgzoo ({error}); delete it to start the arm anew") from error
+        raise WeightsError(f"{path} is not a checkpoint of ecgzoo ({error}); delete it to train again") from error
     return tree
 
 
@@ -57,9 +57,9 @@ def _digest(plain: str, tensors: dict[str, torch.Tensor]) -> str:
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
-        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()  # clone: no two share memory
+        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()  # clone: tensors must not share memory
         return {"tensor": str(len(tensors) - 1)}
-    if isinstance(value, dict):  # as pairs: an optimiser's state has numbers for keys, which JSON objects have not
+    if isinstance(value, dict):  # as pairs: an optimizer's state has numbers as keys, which JSON objects do not allow
         return {"dict": [[key, _pack(item, tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         return {"list": [_pack(item, tensors) for item in value]}

@@ -1,4 +1,4 @@
-"""Distiller: a student, a frozen teacher and the losses between them as one module, for any training loop.
+"""Distiller: a student, a frozen teacher and their losses as one module, for any training loop.
 
 L = Σ weight · loss(student's view, teacher's view, batch)                                (docs/method.md §1)
 """
@@ -22,12 +22,13 @@ Losses = Mapping[str, tuple[float, Loss]]
 def create_losses(
     terms: Sequence[LossTerm | Mapping[str, Any] | str], student: EcgModel, teacher: EcgModel | None, data: DataInfo
 ) -> dict[str, tuple[float, Loss]]:
-    """The registered losses that `terms` name, such as ``("bce=1", "clt=0.8,critic=infonce")``, each with its weight.
+    """Create the losses that `terms` name, such as ``("bce=1", "clt=0.8,critic=infonce")``, each with its weight.
 
-    `student`, `teacher` and `data` are what they will learn from: each loss is told their sizes and labels.
+    Each loss gets the sizes of `student` and `teacher`, and the labels of the training records `data`.
 
     Raises:
-        RecipeError: a term of another form, an argument that a loss does not take, or no teacher for a loss of one.
+        RecipeError: a term has another form, a loss does not take an argument, or a loss needs a teacher and there is
+            none.
         RegistryError: no loss has this name, or its factory fails.
     """
     teacher_info = teacher.info if teacher else None
@@ -39,37 +40,38 @@ def create_losses(
 
 
 class Distiller(nn.Module):
-    """Gives the loss of a batch, and each of its terms.
+    """Computes the loss of a batch, and each of its terms.
 
-    The teacher is a folded copy in eval mode; it moves with the module, but has no parameter, buffer or gradient in it.
-    Without a loss that requires a teacher, it never runs. Losses get full precision, outside autocast.
+    The teacher is a copy in eval mode with its batch norms folded. It moves with the module, but its parameters and
+    buffers are not part of the module. It never runs unless a loss requires a teacher. Losses get full precision
+    inputs, outside autocast.
 
     Args:
         student: the network that learns.
         teacher: the network it learns from, if any.
-        losses: weight and loss by name, as `create_losses` makes them; or your own.
-        compiled: run the student through torch.compile.
+        losses: weight and loss by name, from `create_losses` or your own.
+        compiled: whether to run the student through torch.compile.
     """
 
     def __init__(self, student: EcgModel, teacher: EcgModel | None, losses: Losses, compiled: bool = False) -> None:
         super().__init__()
         self.student = student
         self.losses = {name: loss for name, (_, loss) in losses.items()}
-        # registers their parameters and buffers; a module's name holds no full stop, a loss's may
+        # registers their parameters and buffers; a loss's name may contain a dot, a module's name may not
         self.terms = nn.ModuleDict({name.replace(".", "_"): loss for name, loss in self.losses.items()})
         self.weights = {name: weight for name, (weight, _) in losses.items()}
         self.requires = frozenset(need for loss in self.losses.values() for need in loss.requires)
-        # in a tuple, so that it is no submodule
+        # in a tuple, so that it is not a submodule
         self._teacher = (folded(teacher),) if teacher is not None and needs_teacher(self.requires) else ()
         self.view: Callable[[Tensor], View] = torch.compile(student.view) if compiled else student.view
 
     def forward(self, millivolts: Tensor, teacher_millivolts: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the terms, and each for the log.
+        """The weighted sum of the terms, and each term for the log.
 
         Args:
             millivolts: crops of the student's leads ``[B, leads, T]``.
-            teacher_millivolts: crops of the teacher's leads ``[B, leads, T]``; not read if no loss requires a teacher.
-            batch: labels and record numbers.
+            teacher_millivolts: crops of the teacher's leads ``[B, leads, T]``; not used if no loss requires a teacher.
+            batch: labels and record indices.
         """
         teacher = None
         if self._teacher:
@@ -77,7 +79,7 @@ class Distiller(nn.Module):
                 teacher = windowed_view(self._teacher[0], teacher_millivolts)
                 teacher = teacher.full_precision(parts_of("teacher", self.requires))
         student = self.view(millivolts)
-        # ties in the classifier, which no term may read: DDP wants every gradient
+        # includes the classifier even if no term uses it, because DDP needs a gradient for every parameter
         total = 0 * student.logits.float().sum()
         parts = {}
         with torch.autocast(millivolts.device.type, enabled=False):
@@ -93,31 +95,31 @@ class Distiller(nn.Module):
         return total, {"loss": total.detach(), **parts}
 
     def after_backward(self) -> None:
-        """To be called once per step, after the gradients are taken: losses update their memory."""
+        """Call this once per step, after the backward pass: losses update their memory."""
         for loss in self.losses.values():
             loss.after_backward()
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Distiller":
         for module in (*self._teacher, super()):
-            module._apply(fn, recurse)  # torch's own hook of .to(), .double() and others
+            module._apply(fn, recurse)  # used by torch for .to(), .double() and others
         return self
 
 
 def reads_labels(loss: Loss) -> bool:
-    """Whether `loss` is for records with labels alone."""
+    """Whether `loss` works only on records with labels."""
     return bool(loss.requires & {"labels", "auxiliary"}) and not loss.soft_labels
 
 
 def parts_of(side: str, requires: frozenset[str]) -> list[str]:
-    """The parts of a view that `requires` names: ``["logits"]`` of ``student`` for ``student.logits``."""
+    """The parts of a view that `requires` names: ``["logits"]`` for ``student`` and ``student.logits``."""
     return [need.partition(".")[2] for need in sorted(requires) if need.startswith(f"{side}.")]
 
 
 def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
-    """What `teacher` makes of crops ``[B, leads, T]`` through windows of the length that it was trained on.
+    """The view of `teacher` for crops ``[B, leads, T]``, in windows of the length that it was trained on.
 
-    Logits and embedding are means over the windows, as a record's probability is; feature maps follow one another in
-    time. A crop that is no longer than a window is seen as it is.
+    Logits and embedding are means over the windows, as for a record's probability; feature maps are concatenated in
+    time. A crop that is not longer than a window is used as it is.
     """
     window, samples = teacher.config.window, millivolts.shape[2]
     if samples <= window:

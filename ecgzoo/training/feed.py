@@ -1,4 +1,4 @@
-"""Feed: what student and teacher are shown in each step of an epoch, crops changed by the recipe's transforms."""
+"""Feed: the input of student and teacher in each step of an epoch: crops after the recipe's transforms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,15 +13,15 @@ from ecgzoo.transforms.contract import Crops, Draws, Transform
 
 
 class Feed:
-    """Crops of the student's and of the teacher's leads, step by step.
+    """Gives crops of the student's and of the teacher's leads, step by step.
 
     Args:
         records: the training records, with at least the leads that `leads_in_use` names.
-        leads: their lead names, in channel order.
+        leads: lead names of the records, in channel order.
         student: the network that learns.
         teacher: the network it learns from, if any.
-        transforms: in the recipe's order; none for a teacher's own training that the student alone sees.
-        seed: of order, crops and transforms.
+        transforms: in the recipe's order; to train a teacher, without those that only a student sees.
+        seed: seed of order, crops and transforms.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Feed:
         seed: int,
     ) -> None:
         self.records, self.leads, self.seed = records, leads, seed
-        # from 1: numpy takes (seed, epoch, 0, 0) for (seed, epoch), which the order of the records is drawn from
+        # from 1, because numpy treats (seed, epoch, 0, 0) as (seed, epoch), which is used for the order of the records
         numbered = list(enumerate(transforms, start=1))
         self.for_both = [(number, transform) for number, transform in numbered if transform.sees == "both"]
         self.for_student = [(number, transform) for number, transform in numbered if transform.sees == "student"]
@@ -46,7 +46,7 @@ class Feed:
         )
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
+        """Steps per epoch."""
         return len(self.records)
 
     def epoch(
@@ -55,10 +55,10 @@ class Feed:
         """Millivolts of the student ``[b, leads, T]`` and of the teacher, and the batch, for each step.
 
         Args:
-            epoch: which; with the seed, all that the draw depends on.
-            done: share of the epochs that are over.
-            process: of several, each of which has its share of every batch.
-            processes: how many.
+            epoch: number of the epoch; random draws depend only on it and the seed.
+            done: share of the epochs that are done.
+            process: number of this process; each has its share of every batch.
+            processes: number of processes.
         """
         rate_hz, size = self.records.cohort.rate_hz, self.records.batch_size
         nothing_drawn = Draws((), 0, self.records.device)

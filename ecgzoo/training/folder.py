@@ -1,4 +1,4 @@
-"""RunFolder: one run at a time works in a folder, and notices when it is no longer there."""
+"""RunFolder: only one run at a time uses a folder, and it notices if the folder is deleted."""
 
 import os
 import warnings
@@ -15,16 +15,16 @@ except ImportError:  # Windows
 
 
 class RunFolder:
-    """A run's folder, locked by the kernel on its file ``.lock``: the lock ends with the process, however that ends."""
+    """A run's folder, with a kernel lock on its file ``.lock``: the lock always ends when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, -1
 
     def lock(self) -> None:
-        """Take the folder, which is made if this is the first time.
+        """Lock the folder; create it the first time.
 
         Raises:
-            RecipeError: another run is at work in it, it cannot be written, or it is no longer that of the first time.
+            RecipeError: another run uses the folder, it cannot be written, or it was replaced since the first time.
         """
         if self._lock < 0:
             try:
@@ -38,29 +38,27 @@ class RunFolder:
                 raise OSError("this system has no locks")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RecipeError(
-                f"another run is at work in {self.path}; wait for it or choose another --output"
-            ) from None
+            raise RecipeError(f"another run uses {self.path}; wait for it or choose another --output") from None
         except OSError as error:
-            message = f"{self.path} cannot be locked ({error}); let no other run work in it"
+            message = f"{self.path} cannot be locked ({error}); do not start another run in it"
             warnings.warn(message, EcgZooWarning, stacklevel=2)
         self.check()
 
     def unlock(self) -> None:
-        """Give it back."""
+        """Unlock the folder."""
         if fcntl is not None:
             with suppress(OSError):  # no locks on this file system
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def check(self, arm: str = ".") -> None:
-        """To be called before each write.
+        """Call this before each write.
 
         Raises:
-            RecipeError: the folder, or that of its `arm`, was deleted or replaced since it was taken.
+            RecipeError: the folder, or that of its `arm`, was deleted or replaced since it was locked.
         """
         with suppress(OSError):
             if os.path.samestat(os.fstat(self._lock), (self.path / ".lock").stat()) and (self.path / arm).is_dir():
                 return
         raise RecipeError(
-            f"{self.path / arm} was deleted or replaced while a run worked in it; begin anew, in another --output"
+            f"{self.path / arm} was deleted or replaced while a run used it; start again in another --output"
         )

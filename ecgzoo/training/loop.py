@@ -1,4 +1,4 @@
-"""The training loop: one student, perhaps a teacher, any losses and transforms, on Accelerate."""
+"""The training loop, on Accelerate: one student, optionally a teacher, any losses and transforms."""
 
 import math
 import time
@@ -35,26 +35,26 @@ from ecgzoo.training.terms import LossTerm
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What `fit` is to train.
+    """What `fit` trains.
 
     Attributes:
-        name: for the progress bar and the tracker.
-        student: the network that learns, in memory only.
+        name: name in the progress bar and the tracker.
+        student: the network that learns, changed in place.
         teacher: the frozen network it learns from, if any.
-        terms: the objective.
+        terms: the loss terms.
         cohort: the records.
         auxiliary: labels of the training records in a second task, for losses that use them.
-        train_rows: those to learn from, the ones with labels first.
-        labels: their labels ``[len(train_rows), C]``, probabilities of the teacher where there are none; the cohort's
-            if not given.
-        labelled: how many have labels; None if all have.
-        val_rows: those on which the best epoch is chosen.
-        recipe: how.
-        folder: for the checkpoint and the log.
-        is_teacher: whether it is trained to be a teacher, which sees no transform that is for students.
-        origin: what the model comes from, as plain JSON values.
-        check: called before each write; it raises if the folder is no longer the run's.
-        optimizer: makes the optimizer or its parameter groups, in place of the recipe's.
+        train_rows: rows of the training records, those with labels first.
+        labels: labels ``[len(train_rows), C]`` of the training records, with the teacher's probabilities for those
+            without labels; if not given, the labels of the cohort.
+        labelled: how many training records have labels; None if all have.
+        val_rows: rows of the records on which the best epoch is chosen.
+        recipe: the recipe.
+        folder: folder of the checkpoint and the log.
+        is_teacher: whether a teacher is trained, without the transforms that are for students.
+        origin: what the model is trained from, as plain JSON values.
+        check: called before each write; raises if the folder was deleted or replaced.
+        optimizer: makes the optimizer or its parameter groups, instead of the recipe's.
     """
 
     name: str
@@ -76,14 +76,14 @@ class Job:
 
 
 def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
-    """Train ``job.student`` and leave the weights of its best epoch in it; return that epoch's log line.
+    """Train ``job.student``, load the weights of its best epoch, and return the log line of that epoch.
 
-    A checkpoint is written whole after every epoch, and a run that finds one continues as if it had not stopped:
-    everything random in an epoch depends on (seed, epoch) alone.
+    A checkpoint is written after every epoch. A run that finds one continues as if it had not been stopped, because all
+    random numbers of an epoch depend only on (seed, epoch).
 
     Raises:
-        RecipeError: the loss stopped being a number, the processes drifted apart, or as `make_optimizer`.
-        DataError: the validation folds have no class with both outcomes.
+        RecipeError: the loss became NaN or infinite, the processes differ, or see `make_optimizer`.
+        DataError: the validation folds have no class with positives and negatives.
         WeightsError: see `TrainingState.resume`.
         OSError: the checkpoint or the log cannot be written.
     """
@@ -92,7 +92,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
     steps = len(feed) // recipe.accumulate
     optimizer, schedule = make_optimizer(distiller, recipe, steps, job.optimizer)
     with warnings.catch_warnings():
-        # accelerate 1.15 can pass on no other name for it yet
+        # accelerate 1.15 cannot pass the new name yet
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         wrapped, optimizer = accelerator.prepare(distiller, optimizer)
     state = TrainingState(distiller, optimizer, recipe.ema_decay, job.origin, accelerator.scaler)
@@ -124,7 +124,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
 
 
 def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
-    """What the networks are shown, and what makes a loss of it, on the device."""
+    """The input of the networks and the module that computes the loss, on the device."""
     recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
     labels = cohort.labels[job.train_rows] if job.labels is None else job.labels
@@ -163,9 +163,9 @@ def train_epoch(
     schedule: Schedule,
     advance: Callable[[], None],
 ) -> dict[str, Any]:
-    """One pass over the training records; the means of all terms over it, for the log.
+    """Train for one epoch; return the means of all terms, for the log.
 
-    A step takes ``recipe.accumulate`` batches; those that fill no last step wait for the next epoch's order.
+    A step takes ``recipe.accumulate`` batches; batches that do not fill a last step are left out of this epoch.
     """
     epoch, process, processes = state.epochs, accelerator.process_index, accelerator.num_processes
     torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, process]).generate_state(1)[0]))
@@ -199,7 +199,7 @@ def train_epoch(
     line = {"epoch": epoch + 1, **dict(zip(sums, means.tolist(), strict=True)), "lr": rates[0]}
     if len(set(rates)) > 1:
         line |= {f"lr/{group}": rate for group, rate in enumerate(rates)}
-    return {**line, "seconds": time.perf_counter() - started}  # after the means were read, so a GPU's work is in it
+    return {**line, "seconds": time.perf_counter() - started}  # after reading the means, to include the GPU's work
 
 
 def validate(accelerator: Accelerator, model: EcgModel, job: Job) -> dict[str, float]:
@@ -214,5 +214,5 @@ def validate(accelerator: Accelerator, model: EcgModel, job: Job) -> dict[str, f
 
 def _progress(accelerator: Accelerator) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # drawing takes milliseconds from the training thread, ten times a second by default
+    # drawing takes milliseconds of the training thread, by default ten times per second
     return Progress(*columns, disable=not accelerator.is_main_process, refresh_per_second=2)

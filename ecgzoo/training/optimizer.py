@@ -1,4 +1,4 @@
-"""The optimizer, timm's or one's own, and the schedule of its learning rates."""
+"""The optimizer, from timm or from the user, and the schedule of its learning rates."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.terms import parse_arguments
 
 MakeOptimizer = Callable[[Distiller], torch.optim.Optimizer | Iterable[dict[str, Any]]]
-"""An optimizer of one's own: from the networks that are trained to an optimizer or its parameter groups."""
+"""A function of the user that takes the module to train and returns an optimizer or its parameter groups."""
 
 OPEN_ENDED = ("constant", "step", "multistep", "plateau")
-"""Schedules that do not depend on the number of epochs, so that a run may be given more."""
+"""Schedules that do not depend on the number of epochs, so that a run may be continued with more epochs."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Sets the learning rate of each parameter group, starting from the group's own. It has no state to save.
+    """Sets the learning rate of each parameter group, starting from the rate of the group. It has no state to save.
 
     Attributes:
         after_step: called with the number of optimizer steps done.
@@ -39,19 +39,19 @@ def make_optimizer(
     """The optimizer of the module's parameters, and the schedule of its learning rates.
 
     Args:
-        module: what is trained.
+        module: the module to train.
         recipe: names optimizer and schedule.
-        steps_per_epoch: optimizer steps.
-        make: gives the optimizer in place of the recipe's; or parameter groups for the recipe's, each with the
-            recipe's learning rate and weight decay unless it has its own.
+        steps_per_epoch: optimizer steps per epoch.
+        make: returns an optimizer instead of the recipe's, or parameter groups for the recipe's optimizer. A group
+            without learning rate or weight decay gets that of the recipe.
 
     Raises:
-        RecipeError: timm has no such optimizer or schedule, the two do not go together, or `make` leaves out a
+        RecipeError: timm has no such optimizer or schedule, the two do not fit together, or `make` leaves out a
             parameter or adds one.
     """
     from timm.optim import create_optimizer_v2
 
-    # one kernel for all parameters, where torch has one
+    # one kernel for all parameters, if torch has one
     fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
     made: Any = module if make is None else make(module)  # type: ignore[arg-type]  # pretraining has no `make`
     if make is not None and not isinstance(made, torch.optim.Optimizer):
@@ -83,7 +83,7 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch:
 
     name, arguments = recipe.sched, parse_arguments(recipe.sched_arguments)
     rates = [group["lr"] for group in optimizer.param_groups]
-    if name == "onecycle":  # timm has none
+    if name == "onecycle":  # not in timm
         arguments.setdefault("cycle_momentum", any(key in optimizer.defaults for key in ("momentum", "betas")))
         total = recipe.epochs * steps_per_epoch + 1
         cycle = OneCycleLR(optimizer, max_lr=rates, total_steps=total, **arguments)
@@ -93,8 +93,8 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch:
             cycle.step()
 
         return Schedule(after_step=set_rates)
-    if name == "plateau":  # timm's is deprecated
-        ReduceLROnPlateau(optimizer, mode="max", **arguments)  # refuses wrong arguments now
+    if name == "plateau":  # deprecated in timm
+        ReduceLROnPlateau(optimizer, mode="max", **arguments)  # to refuse wrong arguments now
 
         def replay(aucs: Sequence[float]) -> None:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -104,7 +104,7 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch:
                 plateau.step(auc)
 
         return Schedule(after_epoch=replay)
-    if name == "constant":  # timm has it in newer versions only
+    if name == "constant":  # only in newer versions of timm
         name, arguments = "step", {"decay_epochs": 1, "decay_rate": 1.0, **arguments}
     scheduler, _ = create_scheduler_v2(
         optimizer, name, recipe.epochs, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **arguments
@@ -115,10 +115,10 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch:
 
 
 def _check_complete(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Every parameter that is trained is in a group, and no other.
+    """Check that the groups contain all parameters that are trained, and no others.
 
     Raises:
-        RecipeError: one is left out or does not belong there.
+        RecipeError: a parameter is left out or does not belong there.
     """
     wanted = {parameter: name for name, parameter in module.named_parameters()}
     given = {parameter for group in optimizer.param_groups for parameter in group["params"]}
@@ -126,7 +126,7 @@ def _check_complete(module: nn.Module, optimizer: torch.optim.Optimizer) -> None
         more = f" and {len(left_out) - 5} more" * (len(left_out) > 5)
         raise RecipeError(
             f"optimizer leaves out {', '.join(left_out[:5])}{more}; put each parameter of the student and of "
-            "the losses into a group, or call requires_grad_(False) on what is not to be trained"
+            "the losses into a group, or call requires_grad_(False) on those that should not be trained"
         )
     if foreign := len(given - wanted.keys()):
-        raise RecipeError(f"optimizer has {foreign} tensors that are no parameters of the given module; leave them out")
+        raise RecipeError(f"optimizer has {foreign} tensors that are not parameters of this module; leave them out")

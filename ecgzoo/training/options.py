@@ -1,6 +1,7 @@
-"""What is said of a recipe's field, in one declaration beside it: default, range, help, and what it belongs to.
+"""Declarations of a recipe's fields: default, range, help, section and scope of each field in one place.
 
-From it come the check and its message, the sections of ``--help``, what is published, and the key of a pretraining.
+They are used to check values, for the messages, for the sections of ``--help``, to decide what is published, and for
+the key of pretrained weights.
 """
 
 import dataclasses
@@ -21,13 +22,13 @@ class Option:
 
     Attributes:
         help: one sentence.
-        section: of ``--help``.
-        scope: ``recipe`` is published with the weights; ``run`` is not, but fixed for a run; ``machine`` may change
-            between a run and its resumption.
+        section: section of ``--help``.
+        scope: ``recipe`` is published with the weights; ``run`` is not published, but fixed for a run; ``machine`` may
+            change when a run is resumed.
         pretraining: whether pretrained weights depend on it.
         above, at_least, below: bounds of a number.
-        convert: applied to what is given, before it is checked.
-        metavar: of the flag.
+        convert: applied to the given value before it is checked.
+        metavar: placeholder of the flag's value in ``--help``.
     """
 
     help: str
@@ -55,7 +56,7 @@ class Option:
 
 
 def option(default: Any, section: str, help: str, **said: Any) -> Any:
-    """A dataclass field with its `Option`; `said` are further attributes of it."""
+    """A dataclass field with its `Option`; `said` are further attributes of the option."""
     return dataclasses.field(default=default, metadata={"option": Option(help=help, section=section, **said)})
 
 

@@ -1,4 +1,4 @@
-"""Before the labels: two leads of one heart are to be told from those of other hearts."""
+"""Pretraining without labels: recognize which two leads come from the same heart."""
 
 import hashlib
 import json
@@ -28,10 +28,10 @@ BATCH, WIDTH, TEMPERATURE = 256, 128, 0.1
 
 
 def pair_loss(a: Tensor, b: Tensor) -> Tensor:
-    """InfoNCE of embeddings ``[B, D]``, row by row of the same heart; both ways.
+    """InfoNCE of embeddings ``[B, D]``, in both directions; equal rows are from the same heart.
 
     ℓ = −(1/2B) Σᵢ [log softmaxⱼ(⟨aᵢ, bⱼ⟩/τ)ᵢ + log softmaxⱼ(⟨bᵢ, aⱼ⟩/τ)ᵢ] with ‖a‖ = ‖b‖ = 1 and τ = 0.1: CLOCS across
-    leads and segments (Kiyasseh et al., arXiv 2005.13249), with a record for their patient.
+    leads and segments (Kiyasseh et al., arXiv 2005.13249), with positives from one record instead of one patient.
     """
     similar = normalize(a) @ normalize(b).T / TEMPERATURE
     own = torch.arange(len(a), device=a.device)
@@ -39,7 +39,7 @@ def pair_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def random_lead(crops: Tensor) -> Tensor:
-    """One of the leads of each of the crops ``[B, leads, T]``, drawn at random: ``[B, 1, T]``."""
+    """One random lead of each of the crops ``[B, leads, T]``: ``[B, 1, T]``."""
     batch, leads, _ = crops.shape
     drawn = torch.randint(leads, (batch,), device=crops.device)
     return crops[torch.arange(batch, device=crops.device), drawn][:, None]
@@ -48,16 +48,18 @@ def random_lead(crops: Tensor) -> Tensor:
 def pretrain(
     accelerator: Accelerator, student: EcgModel, cohort: Cohort, rows: np.ndarray, recipe: Recipe, folder: Path
 ) -> None:
-    """Train the weights of a student of one lead, in place, for ``recipe.pretrain_epochs``; no label is read.
+    """Pretrain the weights of a student with one lead, in place, for ``recipe.pretrain_epochs``; labels are not used.
 
-    Each half of a crop is seen in a lead drawn at random, so that no beat is seen twice; which lead is the student's
-    own does not matter. Several processes do the same work each, since the other records of a batch are what it learns
-    from. The optimizer and its schedule are the recipe's (plateau, without labels, never lowers the rate), in steps of
-    one batch. What it has learnt is written to `folder` after every epoch, in a file named after all it depends on; a
-    later call of the same continues there, or takes what is done.
+    The two views of a record are the two halves of a crop, each in a random lead, so that no beat is in both. The
+    result does not depend on the student's lead. With several processes, each does the same work, because the student
+    learns by comparison with all other records of a batch. Optimizer and schedule are those of the recipe, with one
+    batch per step (the schedule plateau never lowers the rate here, because there are no labels).
+
+    The weights are saved in `folder` after every epoch, in a file named by a hash of all they depend on. A later call
+    with the same recipe continues there, or loads the finished weights.
 
     Raises:
-        RecipeError: the loss stopped being a number, or there are too few records.
+        RecipeError: the loss became NaN or infinite, or there are too few records.
         SignalError: a crop is longer than the records.
         WeightsError: the file cannot be read.
     """
@@ -70,9 +72,9 @@ def pretrain(
     projection = nn.Sequential(nn.Linear(width, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)).to(device)
     learner = nn.ModuleList([student, projection])
     optimizer, schedule = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
-    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")  # else it changes nothing
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")  # else it does nothing
     depends = {
-        **recipe.pretraining(),  # not its lead, its losses or its teacher
+        **recipe.pretraining(),  # without lead, losses and teacher
         **{"records": cohort.fingerprint, "batch": batch_size, "temperature": TEMPERATURE},
         **{"network": student.config.architecture, "arguments": dict(student.config.arguments)},
     }
@@ -82,11 +84,11 @@ def pretrain(
         state = load_state(path)
         restore(learner, optimizer, state, path)
         if not isinstance(state.get("epochs"), int):
-            raise WeightsError(f"{path} does not say after which epoch it was written; delete it to start anew")
+            raise WeightsError(f"{path} does not say after which epoch it was written; delete it to start again")
         scaler.load_state_dict(state.get("scaler", {}))
         done = state["epochs"]
     if bool((accelerator.gather(torch.tensor([done], device=device)) != done).any()):
-        raise RecipeError(f"{path} was changed by another run while this one began; continue with --resume")
+        raise RecipeError(f"{path} was changed by another run while this one started; continue with --resume")
     for epoch in track(range(done, recipe.pretrain_epochs), "pairs of leads", disable=not accelerator.is_main_process):
         torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         for step, (millivolts, _) in enumerate(records.epoch(recipe.seed, epoch)):
@@ -102,9 +104,9 @@ def pretrain(
             raise RecipeError(
                 f"pretraining: the loss is {loss.item()} in epoch {epoch + 1} of {recipe.pretrain_epochs}; lower --lr"
             )
-        accelerator.wait_for_everyone()  # before the file that they started from changes
+        accelerator.wait_for_everyone()  # before the file that all started from changes
         tree = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epoch + 1}
         tree["scaler"] = scaler.state_dict()
-        on_main(accelerator, partial(save_state, path, tree))  # whole, so the last of two runs at once counts
-    for tensor in student.state_dict().values():  # a GPU's rounding may differ from another's
+        on_main(accelerator, partial(save_state, path, tree))  # complete, so if two runs write it, the last one counts
+    for tensor in student.state_dict().values():  # GPUs may round differently
         broadcast(tensor)

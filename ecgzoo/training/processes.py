@@ -1,4 +1,4 @@
-"""What several processes share: the work of scoring, the promise that all hold the same, and their end."""
+"""Several processes: divide the work of scoring, check that all have the same weights, and end together."""
 
 import ctypes
 import os
@@ -17,17 +17,17 @@ from ecgzoo.errors import EcgZooError, RecipeError
 from ecgzoo.evaluation.cohort import RECORDS_AT_ONCE, score_rows
 from ecgzoo.model import EcgModel
 
-PR_SET_PDEATHSIG = 1  # of Linux' prctl
+PR_SET_PDEATHSIG = 1  # for prctl of Linux
 
 
 def end_with_launcher() -> None:
-    """A torchrun that is killed takes this process along, on Linux; else it would train on, or wait for ever."""
+    """End this process if torchrun is killed (Linux only); else it would continue to train, or wait for ever."""
     if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def on_main(accelerator: Accelerator, *actions: Callable[[], object]) -> None:
-    """Let the main process do what can fail, while the others wait; if it does, all stop for the same reason."""
+    """Do in the main process what can fail, while the others wait. If it fails, all processes raise the same error."""
     failure: list[Exception | None] = [None]
     if accelerator.is_main_process:
         try:
@@ -41,24 +41,26 @@ def on_main(accelerator: Accelerator, *actions: Callable[[], object]) -> None:
 
 
 def lost_contact(error: Exception) -> bool:
-    """Whether a collective failed, since another process died or hangs; gloo raises a bare RuntimeError."""
+    """Whether a collective failed because another process died or hangs; gloo raises a plain RuntimeError."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def check_in_step(accelerator: Accelerator, module: nn.Module, name: str) -> None:
-    """Weights, banks and Z must be the same in all processes: the exact sum of each tensor is compared.
+    """Check that weights, banks and Z are the same in all processes, by the exact sum of each tensor.
 
     Raises:
-        RecipeError: they are not.
+        RecipeError: they differ.
     """
     if accelerator.num_processes > 1:
         sums = torch.stack([tensor.double().nansum() for tensor in module.state_dict().values()])
         if not (accelerator.gather(sums[None]) == sums).all():
-            raise RecipeError(f"{name}: the processes have drifted apart; a loss must update its buffers in all alike")
+            raise RecipeError(
+                f"{name}: the processes have different weights; a loss must update its buffers equally in all of them"
+            )
 
 
 def score_shared(accelerator: Accelerator, model: EcgModel, cohort: Cohort, rows: np.ndarray) -> np.ndarray:
-    """`score_rows`, its chunks dealt out to the processes: the same chunks, and so the same figures, for any number."""
+    """`score_rows` with its chunks divided among the processes: the same chunks and results for any number of them."""
     processes = accelerator.num_processes
     if processes == 1:
         return score_rows(model, cohort, rows)

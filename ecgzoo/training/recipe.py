@@ -1,4 +1,4 @@
-"""Recipe: what is trained, on what, how. Every field is a flag of the recipes; the whole is saved beside the run."""
+"""Recipe: what is trained, on which data and how. Every field is a flag; the recipe is saved in the run's folder."""
 
 import dataclasses
 import itertools
@@ -22,12 +22,12 @@ from ecgzoo.training.terms import LossTerm, TransformTerm, parse_arguments, pars
 
 @dataclass(frozen=True)
 class Network:
-    """A network to be trained.
+    """A network to train.
 
     Attributes:
         backbone: its registered name.
         leads: lead names, in channel order.
-        arguments: the backbone's own.
+        arguments: arguments of the backbone.
     """
 
     backbone: str
@@ -46,7 +46,7 @@ def _several(given: Any) -> tuple[Any, ...]:
 
 
 def _leads(given: Any) -> tuple[str, ...]:
-    """As `resolve_leads`; flags are texts, so that ``I,II`` and ``3`` may also stand in a sequence."""
+    """As `resolve_leads`, but also for a sequence of texts such as ``["I,II"]`` or ``["3"]``, as flags give it."""
     texts = isinstance(given, (tuple, list)) and given and all(isinstance(name, str) for name in given)
     return resolve_leads(",".join(given) if texts else given)
 
@@ -61,96 +61,109 @@ def _transforms(given: Any) -> tuple[TransformTerm, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A teacher of many leads, a student of few, their data, and how the student is trained.
+    """A teacher with many leads, a student with few, their data, and how the student is trained.
 
-    Each field's declaration says what it is; ``python recipes/mvkt.py --help`` prints all. Losses are `LossTerm`,
-    transforms `TransformTerm`; both may be given as mappings of their fields or as text, such as ``clt=0.8``, and are
-    read as `loss_terms` and `transform_terms`.
+    Each field is described where it is declared; ``python recipes/mvkt.py --help`` prints all descriptions. Losses are
+    `LossTerm` and transforms are `TransformTerm`. Both may also be given as mappings of their fields or as text, such
+    as ``clt=0.8``. The parsed terms are in `loss_terms` and `transform_terms`.
 
     Raises:
-        RecipeError: a value that its declaration does not allow, folds that overlap, or terms that repeat.
+        RecipeError: a value that its declaration does not allow, folds that overlap, or a term that is named twice.
     """
 
     data: str = option("synthetic", "data", "registered data set")
     root: str | Path | None = option(
-        None, "data", "folder of its files; the synthetic cohort needs none", scope="machine", convert=_path
+        None, "data", "folder with its files; the synthetic cohort needs none", scope="machine", convert=_path
     )
     task: str = option("superdiagnostic", "data", "label set")
-    aux_task: str | None = option(None, "data", "a second task whose labels the loss aux learns from")
-    train_folds: str = option("1-8", "data", "folds to learn from, such as 1-7,9", pretraining=True)
+    aux_task: str | None = option(None, "data", "second label set, used by the loss aux")
+    train_folds: str = option("1-8", "data", "folds to train on, such as 1-7,9", pretraining=True)
     unlabelled_folds: str = option(
         "",
         "data",
-        "folds whose labels are not read: their records teach through the teacher's answers; empty for none",
+        "folds used without their labels: the student learns from the teacher's output on them; empty for none",
         pretraining=True,
     )
     val_folds: str = option("9", "data", "folds on which the best epoch is chosen")
     test_folds: str = option(
-        "10", "data", "folds of the final table, read last; empty for none: the table is then of the validation folds"
+        "10", "data", "folds of the final table, read last; if empty, the table is about the validation folds"
     )
     transforms: Sequence[TransformTerm | Mapping[str, Any] | str] = option(
         (),
         "data",
-        "changes of the training crops, name=amount[,argument=value...]; see `ecgzoo list --kind transform`",
+        "augmentation of the training crops, name=amount[,argument=value...]; see `ecgzoo list --kind transform`",
         convert=_transforms,
         metavar="NAME=AMOUNT",
     )
     normalization: Literal["mv_global", "window_z"] = option(
-        "mv_global", "data", "by mean and deviation of the training records, or by each window's own", pretraining=True
+        "mv_global",
+        "data",
+        "with the mean and deviation of the training records (mv_global) or of each window (window_z)",
+        pretraining=True,
     )
     highpass_hz: float = option(
-        0.0, "data", "cosines of lower frequency are removed from each window; 0 for none", at_least=0, pretraining=True
+        0.0,
+        "data",
+        "remove cosines below this frequency (Hz) from each window; 0 to disable",
+        at_least=0,
+        pretraining=True,
     )
-    window_s: float = option(2.5, "data", "seconds of a crop and of an evaluation window", above=0, pretraining=True)
-    stride_s: float = option(1.25, "data", "seconds between evaluation windows", above=0)
-    aggregation: Literal["mean", "max"] = option("mean", "data", "of a record's windows into its probability")
+    window_s: float = option(
+        2.5, "data", "length of a crop and of an evaluation window, in seconds", above=0, pretraining=True
+    )
+    stride_s: float = option(1.25, "data", "step between evaluation windows, in seconds", above=0)
+    aggregation: Literal["mean", "max"] = option("mean", "data", "how to combine the probabilities of the windows")
 
     teacher: str = option("xresnet1d18", "teacher", "backbone")
     teacher_leads: tuple[str, ...] = option(
-        LEADS_12, "teacher", "its leads, or their number", convert=_leads, metavar="LEAD"
+        LEADS_12, "teacher", "lead names, or a number of leads", convert=_leads, metavar="LEAD"
     )
     teacher_arguments: Mapping[str, Any] | Sequence[str] = option(
-        (), "teacher", "the backbone's own arguments, name=value", convert=parse_arguments, metavar="NAME=VALUE"
+        (), "teacher", "arguments of the backbone, name=value", convert=parse_arguments, metavar="NAME=VALUE"
     )
     teacher_weights: str | Path | None = option(
-        None, "teacher", "a trained one, as load_pretrained takes it; else one is trained", scope="run", convert=_path
+        None,
+        "teacher",
+        "trained weights, as for load_pretrained; if not given, a teacher is trained",
+        scope="run",
+        convert=_path,
     )
 
     student: str = option("xresnet1d18", "student", "backbone")
     student_leads: tuple[str, ...] = option(
-        ("I",), "student", "its leads, or their number", convert=_leads, metavar="LEAD"
+        ("I",), "student", "lead names, or a number of leads", convert=_leads, metavar="LEAD"
     )
     student_arguments: Mapping[str, Any] | Sequence[str] = option(
         (),
         "student",
-        "the backbone's own arguments, such as drop_rate=0",
+        "arguments of the backbone, such as drop_rate=0",
         convert=parse_arguments,
         metavar="NAME=VALUE",
     )
     losses: Sequence[LossTerm | Mapping[str, Any] | str] = option(
         (LossTerm("bce", 1), LossTerm("mkd", 1), LossTerm("clt", 0.8)),
         "student",
-        "its objective, name=weight[,argument=value...]; a teacher takes part if one of them requires it",
+        "loss terms, name=weight[,argument=value...]; a teacher is used only if one of them requires it",
         convert=_losses,
         metavar="NAME=WEIGHT",
     )
     pretrain_epochs: int = option(
         0,
         "student",
-        "epochs before all others, in which a student of one lead sees pairs of leads and no label",
+        "epochs of pretraining on pairs of leads, without labels; for a student with one lead",
         at_least=0,
         pretraining=True,
     )
-    compare: bool = option(True, "student", "train it on labels alone too, for comparison", scope="run")
+    compare: bool = option(True, "student", "also train the student on labels alone, for comparison", scope="run")
 
     epochs: int = option(15, "optimization", "passes over the training records, for each network", above=0)
-    batch_size: int = option(64, "optimization", "records of a batch, over all processes together", above=0)
+    batch_size: int = option(64, "optimization", "records per batch, over all processes together", above=0)
     accumulate: int = option(
-        1, "optimization", "batches of a step: gradients are averaged over so many, for less memory", above=0
+        1, "optimization", "batches per optimizer step; gradients are averaged over them, to save memory", above=0
     )
     lr: float = option(1e-2, "optimization", "peak learning rate", above=0, pretraining=True)
     weight_decay: float = option(
-        1e-2, "optimization", "of all weights but biases and normalization", at_least=0, pretraining=True
+        1e-2, "optimization", "for all weights except biases and normalization", at_least=0, pretraining=True
     )
     opt: str = option("adamw", "optimization", "optimizer, any name that timm knows", pretraining=True)
     sched: str = option(
@@ -162,27 +175,35 @@ class Recipe:
     sched_arguments: Mapping[str, Any] | Sequence[str] = option(
         (),
         "optimization",
-        "the schedule's own arguments, such as decay_epochs=10: torch's for onecycle and plateau, else timm's",
+        "arguments of the schedule, such as decay_epochs=10; those of torch for onecycle and plateau, else of timm",
         convert=parse_arguments,
         metavar="NAME=VALUE",
         pretraining=True,
     )
     clip_grad: float = option(1.0, "optimization", "largest norm of the gradient; 0 for no limit", at_least=0)
     ema_decay: float = option(
-        0.0, "optimization", "decay of averaged weights, which are then used; 0 for none", at_least=0, below=1
+        0.0,
+        "optimization",
+        "decay of the averaged weights, which are then evaluated and saved; 0 to disable",
+        at_least=0,
+        below=1,
     )
-    patience: int = option(0, "optimization", "epochs without a better validation AUC; 0 for no limit", at_least=0)
+    patience: int = option(
+        0, "optimization", "stop after this many epochs without a better validation AUC; 0 to disable", at_least=0
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto",
         "optimization",
-        "of the forward pass; auto is bf16 where the machine has it, else fp32; fp16 needs a GPU, and scales the loss",
+        "of the forward pass; auto: bf16 where the machine has it, else fp32; fp16 needs a GPU and scales the loss",
         pretraining=True,
     )
     compile: bool = option(False, "optimization", "run the student through torch.compile, which needs a C++ compiler")
-    seed: int = option(0, "optimization", "of weights, crops, order and bootstrap", at_least=0, pretraining=True)
+    seed: int = option(
+        0, "optimization", "random seed of weights, crops, order and bootstrap", at_least=0, pretraining=True
+    )
 
     deterministic: bool = option(
-        False, "optimization", "only algorithms that repeat bit for bit, also on a GPU; slower"
+        False, "optimization", "use only algorithms that give the same bits each time, also on a GPU; slower"
     )
 
     output: str | Path = option("runs/mvkt", "output", "folder of the run", scope="machine", convert=_path)
@@ -190,24 +211,28 @@ class Recipe:
     pretrain_folder: str | Path | None = option(
         None,
         "output",
-        "where pretrained weights are kept and shared; in output if not given",
+        "folder for pretrained weights, which runs can share; inside output if not given",
         scope="machine",
         convert=_path,
     )
-    weights_dtype: Literal["float32", "float16"] = option("float32", "output", "of the published files")
+    weights_dtype: Literal["float32", "float16"] = option("float32", "output", "precision of the published files")
     tracker: str | None = option(
         None, "output", "also log to this tracker of accelerate, such as tensorboard", scope="machine"
     )
     requires: Sequence[str] = option(
-        (), "output", "distributions that it needs, such as ecgzoo-tcn>=1", convert=_several, metavar="DISTRIBUTION"
+        (),
+        "output",
+        "distributions that the recipe needs, such as ecgzoo-tcn>=1",
+        convert=_several,
+        metavar="DISTRIBUTION",
     )
 
     def __post_init__(self) -> None:
         check(self)
         if self.pretrain_epochs and len(self.student_leads) > 1:
             raise RecipeError(
-                f"pretrain_epochs is {self.pretrain_epochs}, which is for a student of one lead; "
-                f"this one has {len(self.student_leads)}. Give 0."
+                f"pretrain_epochs is {self.pretrain_epochs}, but pretraining needs a student with one lead; "
+                f"this one has {len(self.student_leads)}. Set pretrain_epochs to 0."
             )
         names = ("train_folds", "unlabelled_folds", "val_folds", "test_folds")
         may_be_empty = {"unlabelled_folds", "test_folds", *(["train_folds"] if self.unlabelled_folds else [])}
@@ -217,7 +242,9 @@ class Recipe:
         }
         for a, b in itertools.combinations(names, 2):
             if shared := sets[a] & sets[b]:
-                raise RecipeError(f"fold {min(shared)} is in both {a} and {b}; a model is not judged on what it saw")
+                raise RecipeError(
+                    f"fold {min(shared)} is in both {a} and {b}; a model must not be judged on data that it has seen"
+                )
         for name, terms in (("losses", self.loss_terms), ("transforms", self.transform_terms)):
             if len({term.name for term in terms}) < len(terms) or (name == "losses" and not terms):
                 raise RecipeError(
@@ -247,11 +274,11 @@ class Recipe:
 
     @property
     def judged_folds(self) -> tuple[int, ...]:
-        """The folds of the final table, which are the test folds, or the validation folds where there are none."""
+        """The folds of the final table: the test folds, or the validation folds if there are no test folds."""
         return parse_folds(self.test_folds or self.val_folds)
 
     def published(self) -> dict[str, Any]:
-        """What another needs to train the same: `to_dict` without what belongs to this run or machine."""
+        """What is needed to train the same model elsewhere: `to_dict` without what belongs to this run or machine."""
         return self._only(lambda declared: declared.scope == "recipe")
 
     def pretraining(self) -> dict[str, Any]:
@@ -259,11 +286,11 @@ class Recipe:
         return self._only(lambda declared: declared.pretraining)
 
     def fixed(self) -> dict[str, Any]:
-        """What may not change between a run and its resumption."""
+        """The fields that must stay the same when a run is resumed."""
         return self._only(lambda declared: declared.scope != "machine")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; losses and transforms as text."""
+        """The fields as plain JSON values; losses and transforms as text."""
         return self._only(lambda declared: True)
 
     def _only(self, wanted: Callable[[Any], bool]) -> dict[str, Any]:
@@ -273,16 +300,16 @@ class Recipe:
 
 
 def check_requires(requires: Sequence[str]) -> None:
-    """Whether every distribution that a recipe requires is installed, in a version that will do.
+    """Check that every distribution that a recipe requires is installed, in a version that it allows.
 
     Raises:
-        RecipeError: one is not, or the requirement is not of the form that pip reads.
+        RecipeError: one is missing or has another version, or a requirement is not in the form that pip reads.
     """
     for text in requires:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise RecipeError(f"requires {text!r}: {error}; expected the form of pip, such as ecgzoo-tcn>=1") from error
+            raise RecipeError(f"requires {text!r}: {error}; expected it as for pip, such as ecgzoo-tcn>=1") from error
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:
@@ -297,34 +324,34 @@ RESULTS = ("results.json", "*/model.safetensors", "*/checkpoint.safetensors", "*
 
 
 def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> None:
-    """Make the run folder this recipe's own, by ``recipe.json`` in it.
+    """Claim the run folder for this recipe, by writing ``recipe.json`` into it.
 
-    Where and whether to continue may change between a run and its resumption; the rest, and the data, may not, but
-    for more epochs. What a killed process was writing is removed on resumption, so no other may be at work there.
+    When a run is resumed, the recipe and the data must be the same, except for the fields about this machine and for
+    a larger number of epochs. Files that a killed process was writing are removed, so no other process may work there.
 
     Args:
-        recipe: whose folder it is to be.
-        fingerprint: of its data.
-        tied: what depends on the number of epochs, such as ``sched onecycle``; no more epochs are allowed then.
+        recipe: the recipe that claims the folder.
+        fingerprint: fingerprint of its data.
+        tied: what depends on the number of epochs, such as ``sched onecycle``; if given, more epochs are refused.
 
     Raises:
-        RecipeError: the folder holds another recipe, the same one and ``resume`` is off, or results of none.
+        RecipeError: the folder holds another recipe, the same one and ``resume`` is off, or results without a recipe.
     """
     if recipe.pretrain_folder:
         try:
             Path(recipe.pretrain_folder).mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-            raise RecipeError(f"nothing can be kept there ({error}); choose another --pretrain-folder") from error
+            raise RecipeError(f"--pretrain-folder cannot be created ({error}); choose another") from error
     folder = Path(recipe.output)
     path, mine = folder / "recipe.json", {**recipe.fixed(), "data_fingerprint": fingerprint}
     if not path.exists():
         if found := next((found for pattern in RESULTS for found in folder.glob(pattern)), None):
-            raise RecipeError(f"{found} is there, but no {path} that says what it is of; choose another --output")
+            raise RecipeError(f"found {found}, but no {path} with its recipe; choose another --output")
         try:
             write_json(path, {**recipe.to_dict(), **mine}, new=True)
         except (OSError, ValueError) as error:
             if path.exists():
-                raise RecipeError(f"another run has just begun in {folder}; choose another --output") from error
+                raise RecipeError(f"another run has just started in {folder}; choose another --output") from error
             raise RecipeError(f"{folder} cannot be written ({error}); choose another --output") from error
         return
     try:
@@ -334,15 +361,15 @@ def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> N
     except ValueError as error:
         raise RecipeError(f"{path} is not JSON ({error}); choose another --output") from error
     if not isinstance(saved, dict):
-        raise RecipeError(f"{path} holds no recipe; choose another --output")
+        raise RecipeError(f"{path} does not hold a recipe; choose another --output")
     if different := difference(saved, mine, longer=True):
         raise RecipeError(f"{folder} already holds another recipe: {different}. Choose another --output.")
     more = saved.get("epochs") != recipe.epochs
     if more and tied:
         raise RecipeError(
             f"{folder} already holds another recipe: {difference(saved, mine)}, and {tied} depends on the number of "
-            "epochs; begin anew in another --output (a run with --sched constant, step, multistep or plateau can be "
-            "given more epochs)"
+            "epochs. Start again in another --output (only a run with --sched constant, step, multistep or plateau can "
+            "be given more epochs)."
         )
     if not recipe.resume:
         raise RecipeError(f"{folder} already holds this run; continue it with --resume or choose another --output.")
@@ -354,10 +381,10 @@ def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> N
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any], longer: bool = False) -> str | None:
-    """The first field that is another `there` than `here`, in words; None if all are the same.
+    """The first field that differs between `there` and `here`, in words; None if all are the same.
 
-    A recipe's option that is newer than what is there had no effect then, as by default now. With `longer`, more
-    ``epochs`` here are no difference.
+    An option that is missing there is newer than that recipe: it counts as its default, which has no effect. With
+    `longer`, more ``epochs`` here do not count as a difference.
     """
     defaults = Recipe().to_dict()
     for name in sorted(here.keys() | there.keys() - defaults.keys()):

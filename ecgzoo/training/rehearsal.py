@@ -1,4 +1,4 @@
-"""One step before the run: what a loss or a network does wrong must not cost a trained teacher."""
+"""One training step before the run, so that an error in a loss or network shows before a teacher is trained."""
 
 from collections.abc import Sequence
 
@@ -29,10 +29,10 @@ def rehearse(
     transforms: Sequence[Transform],
     rows: np.ndarray,
 ) -> None:
-    """Forward and backward of each term on the first training records, of `rows`; the student is then spent.
+    """Forward and backward pass of each term on the first records of `rows`; do not use the student afterwards.
 
     Raises:
-        RegistryError: a network or a term fails, or a value or gradient is not finite; its provider is named.
+        RegistryError: a network or a term fails, or a value or gradient is not finite; the message names the plugin.
     """
     rows = rows[: min(RECORDS, recipe.batch_size)]
     auxiliary = None if data.auxiliary is None else data.auxiliary[: len(rows)].numpy()

@@ -1,4 +1,4 @@
-"""The end of a run: every arm on the same test records, their paired differences, as JSON, table and plots."""
+"""The report of a run: every arm on the same test records and paired differences, as JSON, table and plots."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ LOG_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of a run.
+    """The results of a run.
 
     Attributes:
-        values: as they stand in ``results.json``.
+        values: the content of ``results.json``.
     """
 
     values: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Report:
         table = Table(
             title=f"{escape(printable(values['data']))}, {values['records']} records of {values['judged']} folds "
             f"{folds}, seed {values['seed']}",
-            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; intervals resample patients",
+            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients",
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)
@@ -84,7 +84,7 @@ class Report:
         classes = ["macro", *next(iter(arms.values()))["per_class"]]
         for number, (arm, figures) in enumerate(arms.items()):
             aucs = [figures["macro_auc"], *figures["per_class"].values()]
-            heights = [math.nan if auc is None else auc for auc in aucs]  # no bar for a class that has none
+            heights = [math.nan if auc is None else auc for auc in aucs]  # no bar for a class without AUC
             places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
             axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({_shown(figures['leads'])})")
             low, high = figures["ci"]
@@ -109,11 +109,11 @@ class Report:
         loss_axes, auc_axes = figure.subplots(1, 2)
         for arm in self.values["arms"]:
             log = folder / arm / "log.jsonl"
-            if not log.exists():  # a teacher that was given, not trained
+            if not log.exists():  # a teacher that was loaded, not trained
                 continue
             lines, title = _read_log(log), TITLES.get(arm, arm)
             epochs = [line["epoch"] for line in lines]
-            if all("bce" in line for line in lines):  # the one term that arms have in common
+            if all("bce" in line for line in lines):  # the only term that all arms have
                 loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
             aucs = [line["val_macro_auc"] for line in lines]
             auc_axes.plot(epochs, aucs, label=title)
@@ -129,15 +129,15 @@ class Report:
 
 
 def _axis_start(aucs: Sequence[float]) -> float:
-    """Where an axis of `aucs` starts: at chance, unless one of them is below."""
+    """The lower limit of an axis of `aucs`: 0.5, or lower if one of them is below."""
     return 0.0 if any(auc < 0.5 for auc in aucs) else 0.5
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``log.jsonl``, one an epoch.
+    """The lines of a ``log.jsonl``, one per epoch.
 
     Raises:
-        RecipeError: it is not what a run writes.
+        RecipeError: it is not a log of a run.
     """
     try:
         lines = [parse_json(line) for line in read_bytes(path, LOG_BYTES).splitlines()]
@@ -149,7 +149,7 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
             raise ValueError("a line holds no numbers")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError(
-            f"{path} is damaged ({error}); delete it and continue with --resume: its curve is left out"
+            f"{path} is damaged ({error}); delete it and continue with --resume; its curve will be left out"
         ) from error
     return lines
 
@@ -161,9 +161,9 @@ def make_report(
     leads: Mapping[str, tuple[str, ...]],
     processes: int,
 ) -> Report:
-    """Figures of each arm, the paired difference of each two, and the share of the teacher's lead that was recovered.
+    """Metrics of each arm, the paired difference of each two arms, and the share of the gap that was recovered.
 
-    ``gap_recovered`` is (student − baseline) / (teacher − baseline) in macro AUC; None where there is no gap.
+    ``gap_recovered`` is (student − baseline) / (teacher − baseline) in macro AUC; None if there is no gap.
     """
     arms = {
         arm: {
@@ -208,7 +208,7 @@ def make_report(
 
 
 def _rank(arm: str) -> tuple[int, str]:
-    """Differences are taken of the better-informed arm and the other: student − baseline, teacher − student."""
+    """Sort key of an arm. Differences are student − baseline, teacher − baseline and teacher − student."""
     order = ("baseline", "student", "teacher")
     return (order.index(arm) if arm in order else len(order), arm)
 

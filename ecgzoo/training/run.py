@@ -1,4 +1,4 @@
-"""Run: a recipe at work in its folder. `distill` is the whole of it: teacher, baseline, student, table."""
+"""Run: trains a recipe in its folder. `distill` does the whole run: teacher, baseline, student, table."""
 
 import dataclasses
 import json
@@ -45,15 +45,15 @@ class Run:
     """A recipe's cohort, processes and folder.
 
     Args:
-        recipe: what to train; its ``output`` folder is claimed, and refused if it holds another recipe.
-        cohort: the records, instead of those that the recipe's data, root and task name; it has no second task.
-        optimizer: makes the optimizer of each network that is trained, from the `Distiller` that holds the network
-            (``student``) and its losses (``terms``); or the parameter groups for the recipe's optimizer. The schedule
-            starts from each group's own learning rate. It is also called once before anything is trained.
+        recipe: what to train; its ``output`` folder must be new, or belong to the same recipe.
+        cohort: records to use instead of the recipe's data, root and task; without a second task.
+        optimizer: makes the optimizer of each network, or parameter groups for the recipe's optimizer. It gets the
+            `Distiller` with the network (``student``) and its losses (``terms``). The schedule starts from the learning
+            rate of each group. It is also called once before any training.
 
     Attributes:
-        recipe: as given, with the precision that was chosen and the name and task of a given cohort.
-        distills: whether a teacher takes part, which follows from what the losses require.
+        recipe: the given recipe, with the chosen precision, and with the name and task of a given cohort.
+        distills: whether a teacher is used, because a loss requires one.
 
     Raises:
         RecipeError, RegistryError, DataError: what the recipe asks for is not available.
@@ -63,7 +63,7 @@ class Run:
         check_requires(recipe.requires)
         if cohort is not None and recipe.aux_task:
             raise RecipeError(
-                f"aux_task {recipe.aux_task!r} is of {recipe.data}, not of the given cohort; leave it out"
+                f"aux_task {recipe.aux_task!r} belongs to {recipe.data}, not to the given cohort; leave it out"
             )
         if cohort is not None:
             check_cohort(cohort)
@@ -90,7 +90,7 @@ class Run:
         absent = [name for name, count in zip(self.cohort.classes, positives, strict=True) if not count]
         if absent and recipe.train_folds:
             raise DataError(
-                f"{self.cohort.title}: no positive record of {', '.join(absent)} in training folds "
+                f"{self.cohort.title}: no positive records of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
         mean_mv, std_mv = 0.0, 1.0
@@ -122,10 +122,10 @@ class Run:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """No other run works in the folder meanwhile. `train` and `report` are at work by themselves.
+        """Lock the folder against other runs. `train` and `report` call this themselves.
 
         Raises:
-            RecipeError: another run is, a file cannot be written, or another process of this run is lost.
+            RecipeError: another run uses the folder, a file cannot be written, or another process of this run died.
         """
         if self._at_work:
             yield
@@ -136,8 +136,8 @@ class Run:
             yield
         except OSError as error:
             raise RecipeError(
-                f"{self.folder}: a file cannot be read or written ({error}); what was done before this epoch is kept: "
-                "set that right, then continue with --resume"
+                f"{self.folder}: a file cannot be read or written ({error}); all epochs before this one are saved: "
+                "solve the problem, then continue with --resume"
             ) from error
         except RuntimeError as error:
             if not lost_contact(error):
@@ -151,7 +151,7 @@ class Run:
                 self._own.unlock()
 
     def _rehearse(self) -> bool:
-        """Build once, and throw away, what the recipe names: a misspelt name must not cost a trained teacher.
+        """Build once what the recipe names, so that a misspelled name is found before a teacher is trained.
 
         Returns:
             whether a loss requires a teacher.
@@ -159,7 +159,7 @@ class Run:
         recipe = self.recipe
         if recipe.batch_size % self.accelerator.num_processes:
             raise RecipeError(
-                f"a batch of {recipe.batch_size} records does not divide among {self.accelerator.num_processes} "
+                f"a batch of {recipe.batch_size} records cannot be divided among {self.accelerator.num_processes} "
                 "processes; change --batch-size"
             )
         student, teacher = self._new_model(recipe.student_network), self._new_model(recipe.teacher_network)
@@ -182,10 +182,10 @@ class Run:
         for term in recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
             if not transform.keeps_identity and len(self.unlabelled_rows):
-                raise RecipeError(f"{term.name} mixes labels, which unlabelled_folds have none of; leave out one")
+                raise RecipeError(f"{term.name} mixes labels, but unlabelled_folds have none; leave out one of them")
             if not transform.keeps_identity and (named := [name for name in requires if "index" in requires[name]]):
                 raise RecipeError(
-                    f"{named[0]} needs to know which record it sees, and {term.name} shows more than one; leave out one"
+                    f"{named[0]} must know the record of each crop, but {term.name} mixes records; leave out one"
                 )
             transforms.append(transform)
             if transform.uses_done and not self._tied:
@@ -201,7 +201,7 @@ class Run:
         recipe = self.recipe
         if recipe.unlabelled_folds and not distills and not recipe.pretrain_epochs:
             raise RecipeError(
-                "no loss of this recipe requires a teacher, so records of unlabelled_folds teach nothing; add mkd, or "
+                "no loss of this recipe requires a teacher, so unlabelled_folds have no effect; add the loss mkd, or "
                 "leave them out"
             )
         if not len(self.train_rows):
@@ -214,7 +214,7 @@ class Run:
                 )
 
     def _new_model(self, network: Network) -> EcgModel:
-        """Random weights, configured for this run's data."""
+        """A network with random weights, configured for this run's data."""
         recipe = self.recipe
         model = create_model(network.backbone, network.leads, len(self.cohort.classes), **network.arguments)
         config = dataclasses.replace(
@@ -233,7 +233,7 @@ class Run:
         return EcgModel(model.backbone, config)
 
     def teacher(self) -> EcgModel:
-        """The teacher of ``--teacher-weights``, or one trained on labels alone."""
+        """The teacher from ``--teacher-weights``, or one trained on labels alone."""
         return self._given or self.train("teacher", self.recipe.teacher_network, is_teacher=True)
 
     def student(self, teacher: EcgModel | None = None) -> EcgModel:
@@ -241,7 +241,7 @@ class Run:
         return self.train("student", self.recipe.student_network, self.recipe.loss_terms, teacher)
 
     def pretrained(self) -> EcgModel:
-        """The recipe's student after ``pretrain_epochs`` and before any label.
+        """The recipe's student after ``pretrain_epochs``, before training on labels.
 
         Raises:
             EcgZooError: see `pretrain`.
@@ -257,19 +257,19 @@ class Run:
         pretrain(self.accelerator, student, self.cohort, self.every_row, self.recipe, folder)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
-        """The teacher in `folder`, refused if it is for other labels or has seen what this run judges on."""
+        """The teacher in `folder`, refused if it has other labels or was trained on the test records of this run."""
         recipe = self.recipe
         teacher = load_pretrained(folder)
         if teacher.config.classes != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:
             raise RecipeError(
                 f"{folder} knows {', '.join(teacher.config.classes)} at {teacher.config.rate_hz:g} Hz; "
                 f"{self.cohort.title} has {', '.join(self.cohort.classes)} at {self.cohort.rate_hz:g} Hz. "
-                "Give a teacher of this task, or none to train one."
+                "Use a teacher of this task, or leave out --teacher-weights to train one."
             )
         trained, chosen = seen_folds(teacher.config, self.cohort)
-        seen = trained | chosen if recipe.test_folds else trained  # everything is chosen on the validation folds
+        seen = trained | chosen if recipe.test_folds else trained  # the validation folds are always used to choose
         if shared := seen & set(recipe.judged_folds):
-            raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, on which this run judges")
+            raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, which is a test fold of this run")
         return teacher
 
     def train(
@@ -280,18 +280,18 @@ class Run:
         teacher: EcgModel | None = None,
         is_teacher: bool = False,
     ) -> EcgModel:
-        """Train one network in the folder ``output/arm`` and publish it there; a finished one is loaded instead.
+        """Train one network in the folder ``output/arm`` and save it there; if it is finished, load it instead.
 
         Args:
-            arm: the folder, and the name in tables.
-            network: what is trained.
-            losses: the objective.
-            teacher: what it learns from, if a loss requires one.
-            is_teacher: whether it is to be a teacher, which sees no transform that is for students.
+            arm: name of the folder, and name in tables.
+            network: the network to train.
+            losses: the loss terms.
+            teacher: the teacher, if a loss requires one.
+            is_teacher: whether a teacher is trained, without the transforms that are for students.
 
         Raises:
-            EcgZooError: what lies in the folder is damaged or of another recipe, the loss stopped being a number, or
-                as `at_work`.
+            EcgZooError: the files in the folder are damaged or belong to another recipe, the loss became NaN or
+                infinite, or see `at_work`.
         """
         with self.at_work():
             return self._trained(arm, network, losses, teacher, is_teacher)
@@ -316,14 +316,14 @@ class Run:
             if different := difference({**trained, **_network(found)}, {**origin, **network_there}, longer=True):
                 raise RecipeError(
                     f"{folder} holds a model of another recipe: {different}. Choose another --output, or delete "
-                    f"{folder} to train it anew."
+                    f"{folder} to train it again."
                 )
-            # students have learned from a teacher: it stays as it is
+            # a teacher must not change after students have learned from it
             if found.config.training["recipe"]["epochs"] == recipe.epochs or (is_teacher and self.distills):
                 return found
         if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
-            set_seed(recipe.seed)  # the losses' own weights must not depend on where it was stopped
+            set_seed(recipe.seed)  # weights of losses must not depend on where the run was stopped
         rows, labels, labelled, auxiliary = self.train_rows, self.cohort.labels[self.train_rows], None, self.auxiliary
         if teacher is not None and len(self.unlabelled_rows):
             answers = score_shared(self.accelerator, teacher, self.cohort, self.unlabelled_rows)
@@ -374,19 +374,19 @@ class Run:
         }
         student.config = dataclasses.replace(student.config, training=training)
         on_main(self.accelerator, lambda: self._own.check(arm), lambda: save_pretrained(student, folder))
-        self.accelerator.free_memory()  # it holds on to every optimizer it prepared
+        self.accelerator.free_memory()  # accelerate keeps every optimizer that it prepared
         return load_pretrained(folder)
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
-        """The probabilities ``[n, C]`` that `model` gives the records at `rows` ``[n]``, which are those of `folds`."""
+        """The probabilities ``[n, C]`` of `model` for the records at `rows` ``[n]``, which are those of `folds`."""
         y_score = score_shared(self.accelerator, model.to(self.accelerator.device), self.cohort, rows)
         return cohort_scores(self.cohort, folds, rows, y_score)
 
     def report(self, models: dict[str, EcgModel]) -> Report:
-        """Judge `models`, by arm, on the test folds; write ``results.json`` and the plots.
+        """Evaluate `models`, by arm, on the test folds; write ``results.json`` and the plots.
 
         Raises:
-            RecipeError: a log is damaged, or as `at_work`.
+            RecipeError: a log is damaged, or see `at_work`.
         """
         with self.at_work():
             return self._reported(models)
@@ -403,15 +403,15 @@ class Run:
 
 
 def distill(recipe: Recipe, cohort: Cohort | None = None, optimizer: MakeOptimizer | None = None) -> Report:
-    """Train the student, judge it, and write everything into the recipe's folder.
+    """Train the student, evaluate it, and write everything into the recipe's folder.
 
-    Where a loss requires a teacher, one is trained first (or loaded), and judged too; with ``recipe.compare``, the same
+    If a loss requires a teacher, one is trained first (or loaded), and evaluated too. With ``recipe.compare``, the same
     student is also trained on labels alone.
 
     Args:
         recipe: what to train.
-        cohort: records of your own, instead of those that the recipe names.
-        optimizer: makes the optimizer, or its parameter groups, instead of the recipe's ``opt``; see `Run`.
+        cohort: your own records, instead of those that the recipe names.
+        optimizer: makes the optimizer or its parameter groups, instead of the recipe's ``opt``; see `Run`.
 
     Raises:
         EcgZooError: see `Run`.
@@ -426,22 +426,22 @@ def distill(recipe: Recipe, cohort: Cohort | None = None, optimizer: MakeOptimiz
 
 
 def make_accelerator(recipe: Recipe) -> Accelerator:
-    """Accelerate's view of this machine and its processes, in the recipe's precision.
+    """The Accelerator for this machine and its processes, with the recipe's precision.
 
     Raises:
         RecipeError: the precision or the tracker is not available.
     """
     if recipe.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs, read when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed by cuBLAS, and read when CUDA starts
         torch.use_deterministic_algorithms(True)
     end_with_launcher()
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("precision fp16 needs a GPU, and torch finds none here; use bf16 or fp32")
     try:
         accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(),  # else two processes without a GPU are taken for one each
+            cpu=not torch.accelerator.is_available(),  # else two processes without a GPU would not see each other
             mixed_precision="no" if recipe.precision == "fp32" else recipe.precision,
-            # buffers are equal by construction, and a broadcast of the memory bank every step would be waste
+            # buffers are equal by construction; a broadcast of the memory bank in every step would be wasteful
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
             log_with=recipe.tracker,
             project_dir=recipe.output,
@@ -449,7 +449,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     except ValueError as error:
         raise RecipeError(
             f"precision {recipe.precision} or tracker {recipe.tracker} is not available: {error} "
-            "A process keeps its first precision; start a new one for another."
+            "A process keeps its first precision; start a new process for another."
         ) from error
     if recipe.tracker and not accelerator.log_with:
         raise RecipeError(f"tracker {recipe.tracker!r} is not installed; install it or leave out --tracker")
@@ -476,7 +476,7 @@ def _network(model: EcgModel) -> dict[str, Any]:
 
 
 def has_bf16() -> bool:
-    """Whether this machine multiplies bfloat16 faster than single precision: a GPU's tensor cores, a CPU's AVX-512."""
+    """Whether this machine multiplies bfloat16 faster than float32: with a GPU's tensor cores or a CPU's AVX-512."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

@@ -1,4 +1,4 @@
-"""TrainingState: all that a run needs to go on as if it had not stopped, and the best epoch so far."""
+"""TrainingState: all that is needed to continue a run as if it had not been stopped, and its best epoch so far."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.distiller import Distiller
 from ecgzoo.training.recipe import difference
 
-_MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)  # of state that is another's
+_MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)  # state that does not fit
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
 
@@ -25,10 +25,11 @@ class TrainingState:
 
     Args:
         distiller: student and losses.
-        optimizer: of their parameters.
-        ema_decay: of the averaged weights, which are then those that are judged; 0 for none.
-        origin: what they come from, as plain JSON values; a checkpoint of another is refused, except for more epochs.
-        scaler: of the loss in fp16, None in other precisions.
+        optimizer: optimizer of their parameters.
+        ema_decay: decay of the averaged weights, which are then evaluated; 0 to disable.
+        origin: what the run is made from, as plain JSON values; a checkpoint with another origin is refused, but the
+            number of epochs may be larger.
+        scaler: scaler of the loss in fp16, None in other precisions.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class TrainingState:
 
         self.distiller, self.optimizer, self.origin = distiller, optimizer, dict(origin or {})
         self.groups, self.scaler = _groups(optimizer), scaler
-        if scaler is not None:  # a process has one, and the network before this one has changed it
+        if scaler is not None:  # the process has only one, and training another network has changed it
             device = next(distiller.parameters()).device.type
             scaler.load_state_dict(torch.amp.GradScaler(device).state_dict())
         self.ema = ModelEmaV3(distiller.student, decay=ema_decay, use_warmup=True) if ema_decay else None
@@ -53,21 +54,21 @@ class TrainingState:
 
     @property
     def epochs(self) -> int:
-        """How many are done."""
+        """Number of epochs that are done."""
         return len(self.log)
 
     @property
     def judged(self) -> EcgModel:
-        """The model that is validated and published."""
+        """The model that is evaluated and published."""
         model: EcgModel = self.ema.module if self.ema else self.distiller.student
         return model
 
     def is_out_of(self, patience: int) -> bool:
-        """Whether the last `patience` epochs were no better; never for a patience of 0."""
+        """Whether the last `patience` epochs were not better; always False if `patience` is 0."""
         return bool(patience and self.best_line and self.epochs - self.best_line["epoch"] >= patience)
 
     def average(self, step: int) -> None:
-        """Take the student's weights into the average."""
+        """Update the average with the student's weights."""
         if self.ema:
             self.ema.update(self.distiller.student, step=step)
 
@@ -80,14 +81,14 @@ class TrainingState:
             self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
     def finish(self) -> dict[str, Any]:
-        """Leave the best epoch's weights in the student, in eval mode; that epoch's line of the log."""
+        """Load the best epoch's weights into the student, in eval mode; return the log line of that epoch."""
         assert self.best_line is not None  # there is at least one epoch
         self.distiller.student.backbone.load_state_dict(self.best_weights)
         self.distiller.student.eval()
         return self.best_line
 
     def save(self, folder: Path) -> None:
-        """Write checkpoint and log, each whole or not at all."""
+        """Write checkpoint and log, each atomically."""
         tree = {
             "origin": self.origin,
             "groups": self.groups,
@@ -103,14 +104,14 @@ class TrainingState:
         self.write_log(folder)
 
     def write_log(self, folder: Path) -> None:
-        """The history as lines of JSON: after a kill between the two files, the checkpoint knows one line more."""
+        """The history as lines of JSON. After a kill between the two writes, the checkpoint has one line more."""
         write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in self.log))
 
     def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint in `folder`, if there is one.
+        """Continue from the checkpoint in `folder`, if there is one.
 
         Raises:
-            WeightsError: it cannot be read, is of another recipe, or holds weights that are not finite.
+            WeightsError: it cannot be read, belongs to another recipe, or holds weights that are not finite.
         """
         path = folder / CHECKPOINT
         if not path.exists():
@@ -131,7 +132,7 @@ class TrainingState:
                 raise TypeError("a line of its log holds no numbers")
             numbers = [line["epoch"] for line in self.log]
             if numbers != list(range(1, self.epochs + 1)) or self.best_line not in self.log:
-                raise ValueError("its history is not that of epochs 1, 2, 3, …")
+                raise ValueError("its history does not have the epochs 1, 2, 3, …")
             shapes = {name: tensor.shape for name, tensor in self.judged.backbone.state_dict().items()}
             if {name: tensor.shape for name, tensor in self.best_weights.items()} != shapes:
                 raise ValueError("the best epoch's weights are of another network")
@@ -141,21 +142,21 @@ class TrainingState:
 
 
 def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Path) -> None:
-    """Load what a checkpoint at `path` holds of them.
+    """Load the checkpoint at `path` into them.
 
     Raises:
-        WeightsError: it is of another learner, or its weights are not finite.
+        WeightsError: it does not fit, or its weights are not finite.
     """
     try:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
     except _MISFITS as error:
         raise _other_recipe(path, error) from error
-    _refuse_infinite(path, learner.parameters())  # a loss's buffers may hold NaN for what it does not know yet
+    _refuse_infinite(path, learner.parameters())  # buffers of a loss may hold NaN for values that are not known yet
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:
-    """What each parameter group began with: a checkpoint would silently bring back its own."""
+    """The initial settings of each parameter group, to compare, because a checkpoint would silently restore its own."""
     kept = ("lr", "initial_lr", "max_lr", "weight_decay", "lr_scale")
     return [
         {"parameters": len(group["params"]), **{name: float(group[name]) for name in kept if name in group}}
@@ -165,8 +166,8 @@ def _groups(optimizer: Any) -> list[dict[str, Any]]:
 
 def _refuse_infinite(path: Path, weights: Iterable[Tensor]) -> None:
     if not all(tensor.isfinite().all() for tensor in weights):
-        raise WeightsError(f"{path} holds weights that are NaN or infinite; delete it to start the arm anew")
+        raise WeightsError(f"{path} holds weights that are NaN or infinite; delete it to train this arm again")
 
 
 def _other_recipe(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path} does not fit this recipe ({error}); delete it to start the arm anew")
+    return WeightsError(f"{path} does not fit this recipe ({error}); delete it to train this arm again")

@@ -1,4 +1,4 @@
-"""Batch normalization over the batch of all processes, also on CPUs, where torch has none.
+"""Batch normalization over the batch of all processes, also on CPUs, which torch does not support.
 
 With it, one process with batch 64 and two with 32 take the same steps.
 """
@@ -25,7 +25,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm whose training statistics come from all processes, each with the same number of records."""
+    """A batch norm with training statistics of all processes, which must have the same number of records."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass  # ``[B, C, ...]`` of any dimension
@@ -56,7 +56,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def synchronize(module: nn.Module, device: torch.device) -> None:
-    """Give every batch normalization in `module` the statistics of all processes; on a GPU, by torch's own class."""
+    """Let every batch norm in `module` use the statistics of all processes; on a GPU, with torch's own class."""
     for name, child in module.named_children():
         if not isinstance(child, nn.modules.batchnorm._BatchNorm):
             synchronize(child, device)

@@ -1,4 +1,4 @@
-"""The grammar of ``--losses`` and ``--transforms``: ``name=number[,argument=value…]``."""
+"""The syntax of ``--losses`` and ``--transforms``: ``name=number[,argument=value…]``."""
 
 import json
 import math
@@ -15,9 +15,9 @@ class LossTerm:
     """One term of the student's objective: ``weight · loss(arguments)``.
 
     Attributes:
-        name: a registered loss.
-        weight: above 0.
-        arguments: the loss's own, by name.
+        name: name of a registered loss.
+        weight: weight of the loss, above 0.
+        arguments: arguments of the loss, by name.
     """
 
     name: str
@@ -30,12 +30,12 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class TransformTerm:
-    """One change of the training crops.
+    """One transform of the training crops.
 
     Attributes:
-        name: a registered transform.
-        amount: how much of it, above 0, in the transform's own unit.
-        arguments: its further arguments, by name.
+        name: name of a registered transform.
+        amount: strength, above 0, in the unit that the transform defines.
+        arguments: further arguments of the transform, by name.
     """
 
     name: str
@@ -50,10 +50,10 @@ Term = TypeVar("Term", LossTerm, TransformTerm)
 
 
 def parse_term(kind: type[Term], given: Any) -> Term:
-    """A term from text, from a mapping of its fields, or as it is.
+    """A term, parsed from text or from a mapping of its fields, or unchanged if it is a term already.
 
     Raises:
-        RecipeError: another form, or a number that is not positive.
+        RecipeError: `given` has another form, or the number is not positive.
     """
     number = fields(kind)[1].name
     refusal = RecipeError(
@@ -74,10 +74,10 @@ def parse_term(kind: type[Term], given: Any) -> Term:
 
 
 def parse_arguments(given: Any) -> dict[str, Any]:
-    """Keyword arguments from a mapping, or from texts ``name=value``.
+    """Keyword arguments from a mapping or from texts ``name=value``.
 
     Raises:
-        RecipeError: another form.
+        RecipeError: `given` has another form.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -91,7 +91,7 @@ def parse_arguments(given: Any) -> dict[str, Any]:
 
 
 def literal(text: str) -> Any:
-    """The JSON value that `text` is, else the text itself."""
+    """The JSON value in `text`, or the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -99,7 +99,7 @@ def literal(text: str) -> Any:
 
 
 def _text(term: LossTerm | TransformTerm) -> str:
-    """What `parse_term` reads back."""
+    """The text of a term, which `parse_term` can read."""
     name, number, arguments = asdict(term).values()
     shown = {key: value if literal(str(value)) == value else json.dumps(value) for key, value in arguments.items()}
     number = int(number) if float(number).is_integer() else number

@@ -1,4 +1,4 @@
-"""Noise as electrodes record it, each ``[B, leads, T]`` of about unit root mean square, another in every lead."""
+"""Noises of ECG recordings, ``[B, leads, T]``, with a root mean square of about 1 and different in each lead."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch import Tensor
 from ecgzoo.transforms.contract import Crops
 
 WANDER_HZ = (0.05, 0.5)  # breathing and slow movement
-MUSCLE_HZ = 20.0  # above it, where muscle activity lies
+MUSCLE_HZ = 20.0  # muscle activity is above this frequency
 SWINGS = 3
 
 
 def wander(crops: Crops) -> Tensor:
-    """Baseline wander: three slow swings of random rate, one set for all leads of a record, and of random phase."""
+    """Baseline wander: three slow sines of random frequency, the same for all leads of a record, and random phase."""
     leads = len(crops.leads)
     low, high = WANDER_HZ
     hertz = crops.draws.uniform(1, SWINGS, 1, low=low, high=high)
@@ -22,14 +22,14 @@ def wander(crops: Crops) -> Tensor:
 
 
 def mains(crops: Crops) -> Tensor:
-    """50 or 60 Hz as a device without an anti-alias filter samples it: above half the rate it folds back."""
+    """50 or 60 Hz as sampled by a device without an anti-alias filter: above half the rate, it is aliased."""
     hertz = 50.0 + 10.0 * crops.draws.integers(2, 1, 1)
     phase = crops.draws.uniform(len(crops.leads), 1, high=2 * math.pi)
     return (2 * math.pi * hertz * seconds(crops) + phase).sin() * math.sqrt(2)
 
 
 def muscle(crops: Crops) -> Tensor:
-    """White noise above 20 Hz, or all of it at rates that have nothing above."""
+    """White noise above 20 Hz; at rates too low for that, all of the white noise."""
     samples = crops.millivolts.shape[2]
     white = crops.draws.normal(len(crops.leads), samples)
     spectrum = torch.fft.rfft(white)

@@ -1,6 +1,6 @@
 """Any lead: every lead is a view of the same heart, with the same labels and the same teacher.
 
-A student of one lead that first learns on whatever lead it is given sees many times as many different recordings.
+A student with one lead that first learns from random leads sees many more different signals.
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ from ecgzoo.transforms.contract import Crops, Transform, in_range
 
 
 class AnyLead(Transform):
-    """In a share `amount` of the crops, each lead shows a random one; in the first part of the training, up to `until`.
+    """Replace each lead by a random lead in a share `amount` of the crops, in the first share `until` of the training.
 
     Args:
         data: the training records.
@@ -28,7 +28,7 @@ class AnyLead(Transform):
         self.until = in_range(self, "until", until, above=0, at_most=1)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
-        """Signals of other leads under the names of the own."""
+        """Signals of random leads under the names of the original leads."""
         if done >= self.until:
             return crops
         millivolts, leads = crops.millivolts, len(crops.leads)

@@ -1,7 +1,7 @@
-"""The transform contract: what changes the training crops before the networks see them.
+"""The transform contract: transforms change the training crops before they go into the networks.
 
-A recipe names them ``name=amount[,argument=value…]``. Those that both networks see come first, in the recipe's order,
-then those that the student alone sees, which take no part in a teacher's own training.
+A recipe names them as ``name=amount[,argument=value…]``. Transforms for both networks are applied first, in the
+recipe's order, then those for the student only. The latter are not used when a teacher is trained.
 """
 
 import math
@@ -18,14 +18,14 @@ from ecgzoo.losses.contract import Batch, DataInfo
 
 
 class Draws:
-    """Random numbers of one step, a row for each record: the same for any number of processes and on any device.
+    """Random numbers of one step, one row per record: the same for any number of processes and on any device.
 
     Args:
-        seeds: what the numbers depend on: seed, epoch, step and the transform's place.
-        records: of the step, over all processes.
-        device: where the numbers are wanted.
-        process: of several, each of which has every `processes`-th record.
-        processes: how many.
+        seeds: what the numbers depend on: seed, epoch, step and the position of the transform.
+        records: number of records of the step, over all processes.
+        device: the device for the numbers.
+        process: number of this process, which has every `processes`-th record.
+        processes: number of processes.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Draws:
         return low + (high - low) * self._own(self._random.random((self._records, *shape), np.float32))
 
     def normal(self, *shape: int) -> Tensor:
-        """``[B, *shape]`` of mean 0 and deviation 1."""
+        """``[B, *shape]``, normal with mean 0 and standard deviation 1."""
         return self._own(self._random.standard_normal((self._records, *shape), np.float32))
 
     def integers(self, end: int, *shape: int) -> Tensor:
@@ -60,7 +60,7 @@ class Crops:
 
     Attributes:
         millivolts: ``[B, leads, T]``.
-        batch: labels and record numbers.
+        batch: labels and record indices.
         leads: lead names, in channel order.
         rate_hz: samples per second.
         draws: the only source of randomness.
@@ -74,18 +74,18 @@ class Crops:
 
 
 class Transform:
-    """A change of the crops. Built by ``factory(data: DataInfo, amount: float, **arguments)``.
+    """Base class of transforms. Built by ``factory(data: DataInfo, amount: float, **arguments)``.
 
     Args:
         data: the training records.
-        amount: how much of it, in the unit that the class names.
+        amount: strength, in the unit that the class defines.
 
     Attributes:
-        sees: who is shown the result, ``both`` networks or the ``student`` alone, which keeps labels and identity.
-        keeps_labels: whether labels come back as they were.
-        keeps_identity: whether each crop still shows one record, so that a loss may use `Batch.index`.
-        every_lead: whether it needs all leads of the data set and not only those in use.
-        uses_done: whether it changes with the share of the epochs that are over; such a run takes no more epochs.
+        sees: which networks get the result, ``both`` or only the ``student``. The latter must keep labels and identity.
+        keeps_labels: whether labels are unchanged.
+        keeps_identity: whether each crop still comes from one record, so that a loss may use `Batch.index`.
+        every_lead: whether it needs all leads of the data set, not only those in use.
+        uses_done: whether it depends on the share of the epochs that are done; such a run cannot be given more epochs.
         most: largest amount.
 
     Raises:
@@ -103,12 +103,12 @@ class Transform:
         self.amount = in_range(self, "amount", amount, above=0, at_most=self.most)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
-        """The changed crops, never changed in place; `done` is the share of the epochs that are over, from 0."""
+        """Return the changed crops, never in place; `done` is the share of the epochs that are done, from 0."""
         raise NotImplementedError
 
 
 class SignalTransform(Transform):
-    """A transform of signals alone, which a share of the records meets.
+    """Base class of transforms that change only signals, in a share of the records.
 
     Args:
         data: the training records.
@@ -123,8 +123,8 @@ class SignalTransform(Transform):
         self.share = in_range(self, "share", share, above=0, at_most=1)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
-        """`changed` of some records, the others as they are."""
-        chosen = crops.draws.uniform(1, 1) < self.share  # drawn always, so that a share of 1 changes no other number
+        """Apply `changed` to a random share of the records."""
+        chosen = crops.draws.uniform(1, 1) < self.share  # also for a share of 1, to keep the other draws
         return replace(crops, millivolts=torch.where(chosen, self.changed(crops), crops.millivolts))
 
     def changed(self, crops: Crops) -> Tensor:
@@ -133,7 +133,7 @@ class SignalTransform(Transform):
 
 
 def in_range(owner: object, name: str, value: float, above: float, at_most: float) -> float:
-    """`value`, if it is a number in (`above`, `at_most`].
+    """Return `value` if it is a number in (`above`, `at_most`].
 
     Raises:
         RecipeError: it is not.

@@ -1,4 +1,4 @@
-"""Filter: the band that a watch keeps, as a zero-phase Butterworth filter.
+"""Filter: the frequency band of a smartwatch, as a zero-phase Butterworth filter.
 
 X(f) ← X(f) / √((1 + (low/f)^2n)·(1 + (f/high)^2n)),   n the order
 """
@@ -12,17 +12,17 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Filter(SignalTransform):
-    """A share `amount` of the records between `low_hz` and `high_hz`.
+    """Filter a share `amount` of the records to the band from `low_hz` to `high_hz`.
 
     Args:
         data: the training records.
         amount: share of the records.
-        low_hz: lower edge in hertz.
-        high_hz: upper edge in hertz.
-        order: of each edge.
+        low_hz: lower edge in Hz.
+        high_hz: upper edge in Hz.
+        order: filter order of each edge.
 
     Raises:
-        RecipeError: the edges are not in order.
+        RecipeError: `low_hz` is not below `high_hz`, or `order` is below 1.
     """
 
     most = 1.0
@@ -39,7 +39,7 @@ class Filter(SignalTransform):
         self.low_hz, self.high_hz, self.order = low_hz, high_hz, order
 
     def changed(self, crops: Crops) -> Tensor:
-        """Millivolts ``[B, leads, T]``; reflected at the ends, so that a step between them is not filtered."""
+        """Millivolts ``[B, leads, T]``; reflected at the ends, so that there is no step between them."""
         x = crops.millivolts.float()
         samples = x.shape[2]
         padded = torch.cat([x[:, :, 1:].flip(2), x, x[:, :, :-1].flip(2)], dim=2)

@@ -1,4 +1,4 @@
-"""Gain: another amplifier. One factor for all leads of a record, ``x ← g·x``, log g uniform in ±log(1 + amount)."""
+"""Gain: another amplifier. One factor per record for all leads, ``x ← g·x``, log g uniform in ±log(1 + amount)."""
 
 import math
 
@@ -8,7 +8,7 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Gain(SignalTransform):
-    """Amplitude times a factor from 1/(1 + `amount`) to 1 + `amount`: 0.3 gives 0.77 to 1.3, 1 gives 0.5 to 2."""
+    """Multiply by a factor from 1/(1 + `amount`) to 1 + `amount`: 0.3 gives 0.77 to 1.3, 1 gives 0.5 to 2."""
 
     def changed(self, crops: Crops) -> Tensor:
         """Millivolts ``[B, leads, T]``."""

@@ -1,9 +1,9 @@
-"""Mixup: each record mixed with another of the batch, and its labels likewise (Zhang et al., arXiv 1710.09412).
+"""Mixup: mix each record, and its labels, with another record of the batch (Zhang et al., arXiv 1710.09412).
 
     x ← λ·x + (1 − λ)·x',   λ from Beta(amount, amount), the same for the batch
 
-A teacher that sees the mixture has its own answer for it, and a student can learn from that for long (Beyer et al.,
-arXiv 2106.05237).
+The teacher sees the same mixture and gives its own output for it, from which a student can learn for many epochs (Beyer
+et al., arXiv 2106.05237).
 """
 
 from dataclasses import replace
@@ -15,9 +15,9 @@ from ecgzoo.transforms.contract import Crops, Transform
 
 
 class Mixup(Transform):
-    """Records in pairs, for teacher and student alike; `amount` is the parameter of the Beta distribution.
+    """Mix pairs of records, for both teacher and student; `amount` is the parameter of the Beta distribution.
 
-    Several processes mix within their own share of the batch.
+    With several processes, each mixes within its share of the batch.
     """
 
     sees = "both"
@@ -26,7 +26,7 @@ class Mixup(Transform):
     uses_done = False
 
     def __call__(self, crops: Crops, done: float) -> Crops:
-        """Mixed signals and both kinds of labels."""
+        """Crops with mixed signals, labels and auxiliary labels."""
         share, batch = crops.draws.beta(self.amount), crops.batch
         other = crops.draws.uniform().argsort()
 

@@ -1,4 +1,4 @@
-"""Noise: what electrodes record beside the heart, baseline wander, mains and muscle in random parts.
+"""Noise: baseline wander, mains hum and muscle noise, in random proportions.
 
 x ← x + amount·u·(a·wander + b·mains + c·muscle)/√(a² + b² + c²),   u, a, b, c uniform in [0, 1] for each record
 """
@@ -10,7 +10,7 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Noise(SignalTransform):
-    """Up to `amount` millivolts (root mean square) of wander, 50 or 60 Hz mains, and muscle noise."""
+    """Add up to `amount` millivolts (root mean square) of wander, 50 or 60 Hz mains, and muscle noise."""
 
     def changed(self, crops: Crops) -> Tensor:
         """Millivolts ``[B, leads, T]``."""

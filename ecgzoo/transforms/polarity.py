@@ -1,4 +1,4 @@
-"""Polarity: a device worn the other way round, ``x ← −x``."""
+"""Polarity: a device worn with reversed electrodes, ``x ← −x``."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Polarity(SignalTransform):
-    """All leads of a share `amount` of the records upside down."""
+    """Invert all leads in a share `amount` of the records."""
 
     most = 1.0
 

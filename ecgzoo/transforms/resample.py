@@ -1,8 +1,8 @@
-"""Resample: a device whose clock is a little off, ``x(t) ← x(c + r·(t − c))``, c the middle of the crop.
+"""Resample: a device with an inexact clock, ``x(t) ← x(c + r·(t − c))``, where c is the middle of the crop.
 
-Between samples by cubic convolution with a = −1/2, which keeps parabolas as they are (Keys, "Cubic convolution
-interpolation for digital image processing", IEEE Trans. Acoust. 29:1153, 1981); torch's own bicubic has a = −3/4, which
-bends a straight line.
+Interpolation is cubic convolution with a = −1/2, which reproduces parabolas exactly (Keys, "Cubic convolution
+interpolation for digital image processing", IEEE Trans. Acoust. 29:1153, 1981). torch's bicubic interpolation has
+a = −3/4, which distorts a straight line.
 """
 
 import torch
@@ -12,9 +12,9 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Resample(SignalTransform):
-    """A rate that is wrong by up to a share `amount`, r uniform in 1 ± `amount`; cubic between samples.
+    """Change the rate by up to a share `amount`, with r uniform in 1 ± `amount`.
 
-    Where it would read beyond the crop, the last sample is repeated.
+    Outside the crop, the first or last sample is repeated.
     """
 
     most = 0.5

@@ -7,7 +7,7 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class TimeMask(SignalTransform):
-    """One stretch of each record, up to a share `amount` of the crop, at the mean of its lead."""
+    """Replace one segment of each record, up to a share `amount` of the crop, by the mean of its lead."""
 
     most = 1.0
 

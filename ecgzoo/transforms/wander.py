@@ -7,7 +7,7 @@ from ecgzoo.transforms.contract import Crops, SignalTransform
 
 
 class Wander(SignalTransform):
-    """Up to `amount` millivolts (root mean square) between 0.05 and 0.5 Hz."""
+    """Add up to `amount` millivolts (root mean square) of wander between 0.05 and 0.5 Hz."""
 
     def changed(self, crops: Crops) -> Tensor:
         """Millivolts ``[B, leads, T]``."""

@@ -1,7 +1,7 @@
 """A published model is a folder of ``config.json``, ``model.safetensors`` and its card ``README.md``. No pickle.
 
-``packaged/`` holds those that come with ecgzoo, each in a folder ``backbone.tag``. This page imports no torch,
-so that `ecgzoo.weights.hub` can fetch without it.
+``packaged/`` holds the models that come with ecgzoo, each in a folder ``backbone.tag``. This module imports no torch,
+so that `ecgzoo.weights.hub` can download models without it.
 """
 
 import importlib

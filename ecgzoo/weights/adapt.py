@@ -1,4 +1,4 @@
-"""Trained weights on other leads or classes than they were trained for: a start for training, never for use."""
+"""Adapt trained weights to other leads or classes, as a start for further training. Train them before use."""
 
 import dataclasses
 import warnings
@@ -12,15 +12,15 @@ from ecgzoo.signal import LEADS_12
 
 
 def adapt(model: EcgModel, leads: tuple[str, ...], num_classes: int) -> EcgModel:
-    """`model` on `leads` and `num_classes`; what had to change is in ``weights_source.adapted``, and warned of.
+    """Adapt `model` to `leads` and `num_classes`; ``weights_source.adapted`` and a warning say what was changed.
 
-    A tensor that has one slice a lead is filled by lead name: a lead that the weights know keeps its own slice, another
-    gets the mean of all that they know; all are scaled by the old number of leads over the new, so that sums over leads
-    keep their size. Another number of classes means a new, random classifier. Labels, calibration and figures no longer
-    hold and are dropped.
+    A tensor with one slice per lead is filled by lead name: a known lead keeps its slice, a new lead gets the mean of
+    all known ones. All slices are scaled by the old number of leads divided by the new number, so that sums over leads
+    keep their size. Another number of classes needs a new, random classifier. Labels, calibration and metrics are
+    dropped, because they are no longer valid.
 
     Raises:
-        WeightsError: the network depends on its leads in a way that cannot be carried over.
+        WeightsError: the network depends on its leads in a way that cannot be adapted.
     """
     old = model.config
     said: list[str] = []
@@ -50,7 +50,7 @@ def adapt(model: EcgModel, leads: tuple[str, ...], num_classes: int) -> EcgModel
 
 
 def _lead_axes(model: EcgModel) -> dict[str, int]:
-    """Which tensors have one slice a lead, and along which axis: those that another number of leads would reshape."""
+    """The tensors that have one slice per lead, and its axis: those whose shape changes with the number of leads."""
     leads = model.config.leads
     other = EcgModel.build(model.config.untrained(leads=LEADS_12[: 2 if len(leads) == 1 else 1]))
     shapes = {name: tensor.shape for name, tensor in other.backbone.state_dict().items()}
@@ -61,8 +61,8 @@ def _lead_axes(model: EcgModel) -> dict[str, int]:
         differ = [axis for axis, (a, b) in enumerate(zip(tensor.shape, shapes.get(name, ()), strict=False)) if a != b]
         if len(differ) != 1 or tensor.shape[differ[0]] != len(leads):
             raise WeightsError(
-                f"{model.config.architecture}: how {name} {tuple(tensor.shape)} depends on the {len(leads)} leads is "
-                "not known, so it cannot be carried over. Use the leads that the weights were trained on."
+                f"{model.config.architecture}: {name} {tuple(tensor.shape)} depends on the {len(leads)} leads in an "
+                "unknown way, so it cannot be adapted. Use the leads that the weights were trained on."
             )
         axes[name] = differ[0]
     return axes

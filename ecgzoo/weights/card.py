@@ -1,4 +1,4 @@
-"""The model card and its calibration plot, rendered from the config: nothing in them is typed by hand."""
+"""The model card and its calibration plot, generated from the config; nothing in them is typed by hand."""
 
 import html
 import io
@@ -13,15 +13,16 @@ from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
 FAILURES = (
-    "Another gain or heavy wander shifts the probabilities: input is taken as millivolts, and is not rescaled.",
-    "Electrodes that were swapped on the patient give a well-formed recording of other leads, which is not detected.",
-    "Classes, devices, and patients other than those of the training data were not measured.",
-    "Labels err: they are what readers wrote, and a record may have more than one.",
+    "A wrong gain or strong baseline wander shifts the probabilities: the input must be in millivolts and is not "
+    "rescaled.",
+    "Swapped electrodes are not detected: they give a valid recording of other leads.",
+    "The model was not measured on other classes, devices or patients than those of its training data.",
+    "Labels contain errors: they are what readers wrote. A record may have more than one label.",
 )
 
 
 def render_card(config: ModelConfig, source: str) -> str:
-    """Markdown for the folder's README.md, with the metadata that the Hub reads; `source` is what loads the model."""
+    """Markdown for the folder's README.md, with metadata for the Hub; its example loads the model from `source`."""
     data_license = config.training.get("data_license")
     leads = f"lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}"
     lines = [
@@ -35,7 +36,7 @@ def render_card(config: ModelConfig, source: str) -> str:
         "",
     ]
     if config.training.get("simulated"):
-        lines += ["**Trained on a *simulated* cohort: it has never seen a patient's recording.**", ""]
+        lines += ["**Trained on a *simulated* cohort, without any recording of a patient.**", ""]
     if config.classes:
         lines += [
             "## Load",
@@ -51,21 +52,21 @@ def render_card(config: ModelConfig, source: str) -> str:
     lines += [
         "## Input and output",
         "",
-        f"- millivolts at {config.rate_hz:g} Hz of {leads}, "
-        + (f"without what is slower than {hertz:g} Hz, " if (hertz := config.normalization.highpass_hz) else "")
+        f"- input: {leads} in millivolts at {config.rate_hz:g} Hz, "
         + "normalized in the network by "
         + (
             f"one mean ({config.normalization.mean_mv:.5f} mV) and deviation ({config.normalization.std_mv:.5f} mV)"
             if config.normalization.kind == "mv_global"
-            else "each window's own mean and deviation"
+            else "the mean and deviation of each window"
         )
         + (
-            f", after what is slower than {hertz:g} Hz is removed"
+            f", after removing everything slower than {hertz:g} Hz"
             if (hertz := config.normalization.highpass_hz)
             else ""
         ),
         f"- windows of {config.window_s:g} s every {config.stride_s:g} s, aggregated by {config.aggregation}",
-        f"- one probability per label, task {_plain(config.task)}, calibrated by temperature {config.temperature:.4f}",
+        f"- output: one probability per label of the task {_plain(config.task)}, calibrated with temperature "
+        f"{config.temperature:.4f}",
         "",
         *_labels(config),
         *_measured(config),
@@ -76,14 +77,14 @@ def render_card(config: ModelConfig, source: str) -> str:
         "",
         "## License",
         "",
-        f"Weights: {_plain(config.license)}. Recordings that they were trained on: {_plain(data_license)}.",
+        f"Weights: {_plain(config.license)}. Training recordings: {_plain(data_license)}.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _metadata(config: ModelConfig) -> ModelCardData:
-    """What the Hub reads."""
+    """The metadata that the Hub reads."""
     metrics, results = config.metrics, []
     if metrics:
         simulated = " (simulated)" if metrics.get("simulated") else ""
@@ -128,8 +129,9 @@ def _labels(config: ModelConfig) -> list[str]:
         "",
         *_table(["label", "meaning", "SCP-ECG", "SNOMED CT", "flag", "screening", "uncertain from", "to"], rows),
         "",
-        "The flag has the maximal F1, screening a sensitivity of 0.9; between the last two a finding is uncertain. "
-        f"Chosen on {_plain(config.calibrated_on)}, as the temperature was."
+        "The flag is the threshold with the highest F1, screening the one with a sensitivity of 0.9. Between the last "
+        "two thresholds, a finding is uncertain. "
+        f"Thresholds and temperature were chosen on {_plain(config.calibrated_on)}."
         if config.thresholds
         else "No thresholds were chosen.",
         "",
@@ -169,7 +171,7 @@ def _measured(config: ModelConfig) -> list[str]:
     lines = [
         "## Measured",
         "",
-        f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, patients resampled) on "
+        f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, bootstrap over patients) on "
         f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
         f"{_plain(_folds(metrics))}.{chosen}",
         "",
@@ -237,7 +239,7 @@ def plot_calibration(config: ModelConfig) -> bytes:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes.scatter(predicted, observed, s=[10 + 190 * count / max(counts) for count in counts])
     title = f"{_line(config.metrics['data'])}, {_folds(config.metrics)}, ECE {config.metrics['ece']:.3f}"
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that has the label", title=title)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed frequency", title=title)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100, metadata={"Software": None})
     return drawn.getvalue()

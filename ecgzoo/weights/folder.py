@@ -1,4 +1,4 @@
-"""Writing a model into a folder and reading it back. Strict: every tensor by name and shape, verified by hash."""
+"""Save a model in a folder and load it again. Every tensor must match by name and shape, and the hash is verified."""
 
 import hashlib
 import json
@@ -25,22 +25,22 @@ MEANT = (
     *("normalization", "temperature", "thresholds", "aggregates"),
 )
 
-LARGEST_WEIGHT = 1e9  # no trained weight or statistic comes near; products of larger ones overflow single precision
+LARGEST_WEIGHT = 1e9  # far above any trained weight or statistic; products of larger ones overflow float32
 
 
 def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = None) -> Path:
     """Write the weights, config and card of `model` into `folder`, and return it.
 
-    The card says that `source` loads the model: the folder itself if not given.
+    The card shows how to load the model from `source`, or from the folder itself if not given.
 
-    Weights are written in ``config.weights_dtype``. The config, which carries their hash, is written last: a folder
-    with a config that fits is whole. Where a model is replaced, its config is first put beside the old one, and whoever
-    reads the folder at any time finds one of the two models, whole.
+    Weights are written in ``config.weights_dtype``. The config contains their hash and is written last, so a folder
+    with a matching config is complete. If a model is replaced, the new config is first written next to the old one, so
+    that a reader finds a complete model, old or new, at any time.
 
     Raises:
-        WriteError: no room, or no right to write.
-        WeightsError: a weight is not finite, not in half precision or beyond `LARGEST_WEIGHT`; or the config makes no
-            card, or no JSON.
+        WriteError: the files cannot be written.
+        WeightsError: a weight is not finite, does not fit half precision, or is beyond `LARGEST_WEIGHT`; or the config
+            cannot be written as a card or as JSON.
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
     try:
@@ -49,7 +49,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
         parse_json(json.dumps(model.config.to_dict(), indent=2, allow_nan=False))
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
-            f"the config's metrics or training make no card or calibration plot ({error!r}); leave them empty, or whole"
+            f"the config's metrics or training do not make a card and plot ({error!r}); leave them empty, or complete"
         ) from error
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
     if half:
@@ -78,7 +78,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
 
 
 def rounded(model: EcgModel) -> EcgModel:
-    """`model` itself, its weights rounded to what a file of ``config.weights_dtype`` holds."""
+    """`model` itself, with its weights rounded as in a file with ``config.weights_dtype``."""
     if model.config.weights_dtype == "float16":
         for tensor in model.backbone.state_dict().values():
             if tensor.is_floating_point():
@@ -87,10 +87,10 @@ def rounded(model: EcgModel) -> EcgModel:
 
 
 def read_folder(folder: Path) -> tuple[EcgModel, str]:
-    """The model in `folder`, in eval mode, and the hash of its weights.
+    """Load the model in `folder`, in eval mode; return it with the hash of its weights.
 
     Raises:
-        WeightsError: a file is missing, is not what its hash says, or does not fit its architecture exactly.
+        WeightsError: a file is missing, does not match its hash, or does not fit its architecture exactly.
         RegistryError: the architecture is not registered, or does not take the config's arguments.
     """
     config, expected, meant = read_config(folder)
@@ -99,7 +99,7 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
     except OSError as error:
         raise WeightsError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     found = hashlib.sha256(content).hexdigest()
-    for name in (NEXT_CONFIG, CONFIG):  # of a model that is just being replaced, or was when its writer was killed
+    for name in (NEXT_CONFIG, CONFIG):  # NEXT_CONFIG is there while a model is being replaced, or if that was killed
         if found != expected and (folder / name).is_file():
             config, expected, meant = _parse_config(folder / name)
     if found != expected:
@@ -107,12 +107,12 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
             f"{folder / WEIGHTS} has sha256 {found}, its config says {expected}: "
             "the file is damaged or belongs to another config. Fetch or save both again."
         )
-    no_tensors = f"{folder / WEIGHTS} does not fit: it is no safetensors file"
+    no_tensors = f"{folder / WEIGHTS} does not fit: it is not a safetensors file"
     try:
         shapes = _shapes_in(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{no_tensors} ({error})") from error
-    # a network is as large as its config says: one that the file cannot fill is not built
+    # the config sets the size of the network: do not build one that is too large for the file
     if config.num_classes > max((max(shape, default=0) for shape in shapes.values()), default=0):
         raise WeightsError(f"{folder / WEIGHTS} does not fit: nothing in it is for {config.num_classes} classes")
     try:
@@ -132,20 +132,20 @@ def read_folder(folder: Path) -> tuple[EcgModel, str]:
         raise WeightsError(f"{folder / WEIGHTS} does not fit {config.architecture}: {error}") from error
     if meant not in (None, meaning(config)):
         raise WeightsError(
-            f"{folder / CONFIG} was changed: its {', '.join(MEANT)} are not what {MEANING} says. "
-            f"Fetch it again; if the change is yours, save the model again, or take {MEANING} out."
+            f"{folder / CONFIG} was changed: its {', '.join(MEANT)} do not match {MEANING}. "
+            f"Fetch it again; if you made the change, save the model again, or remove {MEANING}."
         )
     return model.eval(), found
 
 
 class _MisfitError(RuntimeError):
-    """Tensors that are not those of the architecture."""
+    """The tensors do not match the architecture."""
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Inside it and ``torch.device("meta")``, a network is built without its numbers, and within `most` calls.
+    """With this and ``torch.device("meta")``, a network is built without values, in at most `most` calls.
 
-    Initial values are not drawn: on the meta device that would import torch's compiler, which takes seconds.
+    Initial values are not drawn, because on the meta device this would import torch's compiler, which takes seconds.
     """
 
     def __init__(self, most: int) -> None:
@@ -157,7 +157,7 @@ class _ShapesOnly(TorchFunctionMode):
     ) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise _MisfitError("its config asks for more tensors than it holds")
+            raise _MisfitError("its config needs more tensors than it holds")
         if getattr(func, "__name__", "") in _INITIAL:
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
@@ -168,11 +168,11 @@ CALLS_PER_TENSOR = 100  # of torch's functions, while a network is built
 
 
 def _check_shapes(config: ModelConfig, shapes: dict[str, list[int]]) -> None:
-    """Whether the tensors of a file are those of the network that `config` names, before any memory is taken.
+    """Check that a file has the tensors of the network that `config` names, before any memory is allocated.
 
     Raises:
         _MisfitError: names or shapes differ.
-        RegistryError: as `EcgModel.build`.
+        RegistryError: see `EcgModel.build`.
     """
     found = registry.lookup("backbone", config.architecture)
     try:
@@ -184,7 +184,7 @@ def _check_shapes(config: ModelConfig, shapes: dict[str, list[int]]) -> None:
             raise error.__cause__ from None
         if found.built_in or isinstance(error, _MisfitError):
             raise
-        return  # a stranger's network may need real numbers when it is built; what it takes is its own
+        return  # a third-party network may need real values when it is built; its memory is not limited here
     if different := shapes.keys() ^ wanted.keys():
         raise _MisfitError(f"missing or unknown {', '.join(sorted(different)[:3])}")
     for name, shape in shapes.items():
@@ -193,10 +193,10 @@ def _check_shapes(config: ModelConfig, shapes: dict[str, list[int]]) -> None:
 
 
 def _shapes_in(content: bytes) -> dict[str, list[int]]:
-    """Shapes by name, from the header of a safetensors file; what else is wrong with it, its own reader finds."""
+    """Shapes by name, from the header of a safetensors file; safetensors itself checks the rest."""
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
-        raise ValueError("its header is cut short")
+        raise ValueError("its header is incomplete")
     header = parse_json(content[8 : 8 + length])
     shapes = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
     for name, shape in shapes.items():
@@ -206,7 +206,7 @@ def _shapes_in(content: bytes) -> dict[str, list[int]]:
 
 
 def _impossible(name: str, tensor: Tensor) -> str | None:
-    """What no training can have left in a tensor of weights or statistics; None for nothing."""
+    """What makes a tensor of weights or statistics impossible for a trained model; None if nothing does."""
     if not tensor.is_floating_point() or not tensor.numel():
         return None
     if name.rpartition(".")[2] == "running_var" and tensor.min() < 0:
@@ -216,17 +216,17 @@ def _impossible(name: str, tensor: Tensor) -> str | None:
 
 
 def meaning(config: ModelConfig) -> str:
-    """The hash of the fields that say what the weights mean: with other classes, they are another model."""
+    """The hash of the fields that say what the weights mean, such as the classes."""
     values = config.to_dict()
     if not values["normalization"]["highpass_hz"]:
-        del values["normalization"]["highpass_hz"]  # schema 1.1 had neither, and its hashes hold
+        del values["normalization"]["highpass_hz"]  # schema 1.1 had neither, and its hashes must stay valid
     meant = [values[name] for name in MEANT if name != "aggregates" or values[name]]
     return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
 
 def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
     wanted = model.backbone.state_dict()
-    # torch's strict loading lets a batch norm's missing counter pass
+    # torch's strict loading accepts a missing counter of a batch norm
     if different := state.keys() ^ wanted.keys():
         raise RuntimeError(f"missing or unknown {', '.join(sorted(different)[:3])}")
     for name, tensor in state.items():
@@ -241,10 +241,10 @@ def _fill(model: EcgModel, state: dict[str, Tensor]) -> None:
 
 
 def read_config(folder: Path) -> tuple[ModelConfig, str | None, str | None]:
-    """The config in `folder`, the hash of the weights that it belongs to, and that of its meaning.
+    """The config in `folder`, the hash of its weights, and the hash of their meaning.
 
     Raises:
-        WeightsError: a file is missing or is no config; pickled weights are named and refused.
+        WeightsError: a file is missing or is not a config; pickled weights are refused.
     """
     for name in (CONFIG, WEIGHTS):
         try:
@@ -257,7 +257,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None, str | None]:
             if pickles:
                 raise WeightsError(
                     f"{folder} holds {pickles[0]}, a pickle, which can run any code when read; ecgzoo reads none. "
-                    "Where you trust it, load it yourself into an EcgModel, then write it with save_pretrained."
+                    "If you trust it, load it yourself into an EcgModel, then write it with save_pretrained."
                 )
             raise WeightsError(
                 f"{folder}: no {name}; a model is a folder of {CONFIG} and {WEIGHTS}, as save_pretrained writes it"

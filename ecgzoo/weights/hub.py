@@ -1,8 +1,9 @@
-"""The Hub: pull a published model into huggingface_hub's cache, verified; push a folder.
+"""The Hub: download a published model into huggingface_hub's cache and verify it; upload a folder.
 
-A pull asks once which commit is meant, and about each file before it is downloaded; each question has seconds to be
-answered, so that a dead Hub is an error, while a slow download may go on. `huggingface_hub.snapshot_download` gives no
-such bound: it lists a commit's files in one more request, without a timeout, and repeats requests for minutes.
+A pull makes one request for the commit, and one for each file before it is downloaded. Each of these requests must be
+answered within seconds, so a Hub that does not answer gives an error, but a slow download may continue.
+`huggingface_hub.snapshot_download` has no such limit: it lists a commit's files in one more request, without a timeout,
+and repeats requests for minutes.
 """
 
 import hashlib
@@ -28,14 +29,14 @@ from ecgzoo.weights.layout import CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
 IMAGE = re.compile(r"\w[\w.-]*\.png")
-# bounded repeats: without them, a card of opening brackets takes hours
+# limited repeats: without them, a card with many opening brackets takes hours
 SHOWN = re.compile(
     r"""!\[[^\]]{0,500}\]\(\s{0,20}<?([^)>\s]{1,500})|<img\b[^<>]{0,500}\bsrc\s{0,20}=\s{0,20}["']?([^"'>\s]{1,500})"""
 )
-BLOB = re.compile(r"(?!\.)[\w.+=~:-]{1,200}", re.ASCII)  # what an ETag may be: the client takes it for a file's name
+BLOB = re.compile(r"(?!\.)[\w.+=~:-]{1,200}", re.ASCII)  # a valid ETag, which the client uses as a file name
 CARD_BYTES = 1 << 20
 
-ANSWER_S = 4.0  # HF_HUB_ETAG_TIMEOUT, if it is set, is taken instead
+ANSWER_S = 4.0  # HF_HUB_ETAG_TIMEOUT is used instead if it is set
 LONGEST_PAUSE_S = 10  # a Hub that asks for a longer one is an error
 ATTEMPTS = 3
 
@@ -43,17 +44,18 @@ T = TypeVar("T")
 
 
 def pull(repo_id: str, revision: str | None = None) -> Path:
-    """The folder, in huggingface_hub's cache, of one commit of a model: config, weights and card.
+    """Download one commit of a model; return its folder in huggingface_hub's cache, with config, weights and card.
 
-    A pinned commit that is in the cache costs no request. With ``ECGZOO_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` there is
-    none at all: a branch is then the commit that was pulled last.
+    A full commit hash that is in the cache needs no request. With ``ECGZOO_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` no
+    requests are made; a branch then means the commit that was pulled last.
 
     Args:
         repo_id: ``org/name``.
         revision: a commit of 40 hexadecimal digits, a branch or a tag; ``main`` if not given.
 
     Raises:
-        WeightsError: there is no such model, it is a pickle, it cannot be reached, or its weights' hash is wrong.
+        WeightsError: there is no such model, it is a pickle, the Hub does not answer, or the hash of the weights is
+            wrong.
     """
     revision = revision or constants.DEFAULT_REVISION
     name = _name(repo_id, revision)
@@ -70,8 +72,8 @@ def pull(repo_id: str, revision: str | None = None) -> Path:
     with _explained(name, ", or set ECGZOO_OFFLINE=1 to use the commit in the cache" if folder else ""):
         folder = _verified(_fetch(repo_id, revision, name), name)
     if not pinned:
-        # huggingface_hub's own record of where a branch is; written last, so that it names a commit that is whole.
-        # A cache that is read only serves all the same.
+        # huggingface_hub's record of the commit of a branch. Written last, so that this commit is complete.
+        # A read-only cache also works.
         with suppress(OSError):
             write_text(folder.parent.parent / "refs" / revision, folder.name)
     return folder
@@ -82,26 +84,26 @@ def push(
 ) -> str:
     """Publish a folder, as `save_pretrained` writes it, in one commit.
 
-    The model is loaded first, so that nothing is published that would not load.
+    The model is loaded first, so that a broken model is not published.
 
     Args:
-        folder: holds a config, weights, a card and the images that the card shows; other files are left out. The
-            published card's load line names the repository.
-        repo_id: ``org/name``; created if it is not there.
+        folder: has a config, weights, a card and the images that the card shows; other files are left out. In the
+            published card, the example loads the model from the repository.
+        repo_id: ``org/name``; created if it does not exist.
         private: create it as a private repository.
-        revision: a branch, created from ``main`` if it is not there; ``main`` if not given.
-        dry_run: make no request.
+        revision: a branch, created from ``main`` if it does not exist; ``main`` if not given.
+        dry_run: only say what would be uploaded, without requests.
 
     Returns:
         The address of the commit, ``hf-hub:org/name@<commit>``; in a dry run, what would be uploaded.
 
     Raises:
-        WeightsError: the folder does not load, an image is missing, the Hub refuses or cannot be reached.
+        WeightsError: the folder does not load, an image is missing, or the Hub refuses or does not answer.
     """
     folder = Path(folder)
     name = _name(repo_id, revision or constants.DEFAULT_REVISION)
     if revision and COMMIT.fullmatch(revision):
-        raise WeightsError(f"{name}: a commit cannot be pushed to; give a branch")
+        raise WeightsError(f"{name}: cannot push to a commit; give a branch")
     if offline() and not dry_run:
         raise WeightsError(f"{name}: nothing is pushed while ECGZOO_OFFLINE or HF_HUB_OFFLINE is set; unset it")
     # it imports torch, which pull does not need
@@ -121,7 +123,7 @@ def push(
         with suppress(errors.RepositoryNotFoundError):  # create_repo says whether it may be created
             public = _ask(partial(api.model_info, repo_id)).private is False
         if private and public:
-            raise WeightsError(f"{repo_id} exists and is public; make it private on the Hub, or take another name")
+            raise WeightsError(f"{repo_id} exists and is public; make it private on the Hub, or choose another name")
         # None, not False: an organisation may make its repositories private by default
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         if revision:
@@ -141,26 +143,26 @@ def offline() -> bool:
 
 
 def _name(repo_id: str, revision: str) -> str:
-    """How messages write it; refused if it can be no address."""
+    """The address ``hf-hub:org/name@revision`` for messages; refused if it is not valid."""
     try:
         hf.hf_hub_url(repo_id, CONFIG)  # makes no request, but checks the id
         _organisation, _repository = repo_id.split("/")
     except ValueError:
-        raise WeightsError(f"{repo_id!r} is no repository of the Hub; write it as org/name") from None
+        raise WeightsError(f"{repo_id!r} is not the name of a repository on the Hub; write it as org/name") from None
     if not REVISION.fullmatch(revision):
-        raise WeightsError(f"{revision!r} is no revision; give a branch, a tag or a commit")
+        raise WeightsError(f"{revision!r} is not a revision; give a branch, a tag or a commit")
     return f"hf-hub:{repo_id}@{revision}"
 
 
 def _cached(repo_id: str, revision: str) -> Path | None:
-    """The cached folder of `revision`, if its config and weights are both there."""
+    """The cached folder of `revision`, if it has both config and weights."""
     config, weights = (hf.try_to_load_from_cache(repo_id, file, revision=revision) for file in (CONFIG, WEIGHTS))
-    # not only None stands for absent
+    # a missing file is None or another value that is not a path
     return Path(config).parent if isinstance(config, str) and isinstance(weights, str) else None
 
 
 def _fetch(repo_id: str, revision: str, name: str) -> Path:
-    """Download what the cache lacks of the commit that `revision` is now."""
+    """Download the files of the current commit of `revision` that are not in the cache."""
     info = _ask(partial(hf.HfApi().model_info, repo_id, revision=revision))
     commit, files = info.sha or "", sorted(file.rfilename for file in info.siblings or ())
     if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
@@ -173,18 +175,18 @@ def _fetch(repo_id: str, revision: str, name: str) -> Path:
         )
     for file in (CONFIG, WEIGHTS):
         if file not in files:
-            raise WeightsError(f"{name} holds no {file}, so it is no model that ecgzoo published; check the name")
+            raise WeightsError(f"{name} holds no {file}, so it was not published by ecgzoo; check the name")
     if folder := _cached(repo_id, commit):
         return folder
     card = [file for file in files if file == CARD or IMAGE.fullmatch(file)]
     for file in (CONFIG, *card, WEIGHTS):
         told = _ask(partial(hf.get_hf_file_metadata, hf.hf_hub_url(repo_id, file, revision=commit)))
         if told.etag is not None and not BLOB.fullmatch(told.etag):
-            raise WeightsError(f"{name}: the Hub gives {file} the ETag {told.etag[:80]!r}, no hash; check HF_ENDPOINT")
+            raise WeightsError(f"{name}: the ETag of {file} is {told.etag[:80]!r}, not a hash; check HF_ENDPOINT")
         if told.commit_hash not in (None, commit):
             raise WeightsError(f"{name}: the Hub answers with commit {told.commit_hash[:80]}; try again")
         if file == CONFIG and (told.size or 0) > JSON_BYTES:
-            raise WeightsError(f"{name}: its {CONFIG} has {told.size} bytes, so it is no config; check the name")
+            raise WeightsError(f"{name}: its {CONFIG} has {told.size} bytes, so it is not a config; check the name")
         path = Path(hf.hf_hub_download(repo_id, file, revision=commit))
         if path.parent.name != commit:
             raise WeightsError(f"{name}: the Hub answers with commit {path.parent.name}; try again")
@@ -194,7 +196,7 @@ def _fetch(repo_id: str, revision: str, name: str) -> Path:
 
 
 def _verified(folder: Path, name: str) -> Path:
-    """`folder`, if its weights are those of its config; a file that is damaged is removed, to be fetched again."""
+    """`folder`, if its weights match its config; a damaged file is removed, so that it is downloaded again."""
     weights = folder / WEIGHTS
     expected, found = _expected_sha256(folder / CONFIG), _sha256(weights)
     if found == expected:
@@ -202,7 +204,7 @@ def _verified(folder: Path, name: str) -> Path:
     message = f"{weights} has sha256 {found}, its config says {expected}"
     # the cache names a large file by its hash
     if weights.resolve().name == found:
-        raise WeightsError(f"{message}: {name} was published so; take another revision, and tell its publisher")
+        raise WeightsError(f"{message}: {name} was published like this; use another revision, and tell its publisher")
     for path in (weights.resolve(), weights):
         path.unlink(missing_ok=True)
     raise WeightsError(f"{message}: the file was damaged and has been removed from the cache; pull again")
@@ -215,7 +217,7 @@ def _expected_sha256(config: Path) -> str:
         raise WeightsError(f"{config} is not JSON; delete {config.parent.parent.parent} and pull again") from None
     expected = values.get(SHA256) if isinstance(values, dict) else None
     if not isinstance(expected, str):
-        raise WeightsError(f"{config} has no {SHA256}, so it is no model that ecgzoo published; check the name")
+        raise WeightsError(f"{config} has no {SHA256}, so it was not published by ecgzoo; check the name")
     return expected
 
 
@@ -240,14 +242,14 @@ def _files_to_push(folder: Path) -> list[Path]:
     images = sorted(image for image in shown if not re.match(r"https?://|data:", image))
     for image in images:
         if not IMAGE.fullmatch(image) or not (folder / image).is_file():
-            raise WeightsError(f"{folder / CARD} shows {image}; expected a .png that lies beside it")
+            raise WeightsError(f"{folder / CARD} shows {image}; expected a .png in the same folder")
     return [folder / file for file in (CONFIG, WEIGHTS, CARD, *images)]
 
 
 def _ask(question: Callable[..., T], attempts: int = ATTEMPTS) -> T:
-    """The answer to a short request, or an error within seconds; a short pause that the Hub asks for is granted.
+    """The answer to a short request, or an error within seconds. A short pause that the Hub asks for is waited.
 
-    A request's own timeout leaves out the resolver, and starts anew with every byte: so all of it is timed.
+    The timeout of a request does not include name resolution and restarts with every byte, so the total is timed here.
     """
     patience = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_S)
     answer: futures.Future[T] = futures.Future()
@@ -278,9 +280,9 @@ def _pause(error: errors.HfHubHTTPError) -> int | None:
 
 @contextmanager
 def _explained(name: str, or_else: str = "") -> Iterator[None]:
-    """Every error of the client as one sentence, which ends with `or_else`.
+    """Turn every error of the client into one sentence, which ends with `or_else`.
 
-    It lets errors of the HTTP library through, and that changed twice: none can be caught by its name.
+    The client also raises errors of its HTTP library, which it has changed twice, so they cannot be caught by name.
     """
     try:
         yield
@@ -300,13 +302,13 @@ def _explanation(error: BaseException) -> str:
         return f"{host} did not answer in time; {check} and the proxy, or set HF_HUB_ETAG_TIMEOUT to more seconds"
     if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
         where = error.filename or constants.HF_HUB_CACHE
-        return f"{error.strerror}: {where}; check room and rights there, or set HF_HOME"
+        return f"{error.strerror}: {where}; check space and permissions there, or set HF_HOME"
     # before 1.0, a file that is not in the cache was an HTTP error without a response
     if not isinstance(error, errors.HfHubHTTPError) or isinstance(error, errors.LocalEntryNotFoundError):
         said = _said(f"{type(error).__name__}: {error}")
         return f"the exchange with {host} failed ({said}); {check}, HF_TOKEN and the proxy"
     if isinstance(error, errors.GatedRepoError):
-        return f"its owner grants access one by one; ask for it on the model's page at {host}, then set HF_TOKEN"
+        return f"access must be requested; request it on the model's page at {host}, then set HF_TOKEN"
     if isinstance(error, errors.RevisionNotFoundError):
         return "the repository has no such revision; check the branch, tag or commit"
     if isinstance(error, errors.EntryNotFoundError):
@@ -314,21 +316,20 @@ def _explanation(error: BaseException) -> str:
     status = error.response.status_code
     if status in (401, 404):
         return (
-            "no such repository, or a private one that is not open to you; check the name, and set HF_TOKEN or run "
-            "`hf auth login`"
+            "no such repository, or you have no access to it; check the name, and set HF_TOKEN or run `hf auth login`"
         )
     if status == 429:
         pause = _pause(error)
         return f"too many requests; try again {'later' if pause is None else f'in {pause} s'}"
     if status >= 500:
-        return f"{host} is in trouble (status {status}); try again later"
+        return f"{host} has an error (status {status}); try again later"
     said = _said(error.server_message or "no reason given")
     if status == 403:
-        return f"your token does not allow it ({said}); make one that does at {host}/settings/tokens, set HF_TOKEN"
-    return f"{host} refuses with status {status} ({said}); put that right, or try again later"
+        return f"your token does not allow it ({said}); create one that does at {host}/settings/tokens, set HF_TOKEN"
+    return f"{host} refuses with status {status} ({said}); correct that, or try again later"
 
 
 def _said(text: str) -> str:
-    """Another's words in one short line, without the token."""
+    """A message of the client or the Hub in one short line, without the token."""
     text = re.sub(r"(?i)bearer\s.*", "", " ".join(text.split()))
     return text.replace(hf.get_token() or "\n", "…")[:300]

@@ -1,8 +1,8 @@
-"""load_pretrained: from what a user names to a verified model.
+"""load_pretrained: load and verify a model by name.
 
-``local-dir:path``  a folder, as is any path that is one
-``hf-hub:org/repo@revision``  a repository on the Hugging Face Hub; a full commit, once cached, makes no request
-``name.tag``  weights that an installed distribution provides, ours among them
+``local-dir:path``  a folder; the path of an existing folder also works without the prefix
+``hf-hub:org/repo@revision``  a repository on the Hugging Face Hub; no request for a full commit hash in the cache
+``name.tag``  weights that an installed distribution provides, such as ecgzoo itself
 ``name``  the default tag of that backbone
 """
 
@@ -19,15 +19,15 @@ FOLDER, HUB = "local-dir:", "hf-hub:"
 
 
 def load_pretrained(source: str | Path) -> EcgModel:
-    """A trained model in eval mode, its weights verified; its ``weights_source`` records where they came from.
+    """A trained model in eval mode, with verified weights; ``weights_source`` records where the weights came from.
 
     Args:
         source: a folder; ``name.tag`` of installed weights, or ``name`` for that backbone's default ones; or
-            ``hf-hub:org/name@revision``, where a full commit that is in the cache makes no request.
+            ``hf-hub:org/name@revision``, where a full commit hash that is in the cache needs no request.
 
     Raises:
-        WeightsError: nothing is there, a file is damaged or missing, or does not fit its architecture exactly; the Hub
-            cannot be reached or refuses.
+        WeightsError: there are no such weights, a file is damaged or missing, or does not fit its architecture exactly;
+            or the Hub refuses or does not answer.
         RegistryError: the architecture is not registered.
     """
     text = str(source)
@@ -43,7 +43,7 @@ def load_pretrained(source: str | Path) -> EcgModel:
 
 
 def load_registered(found: registry.Registered) -> EcgModel:
-    """The model that an installed distribution provides as `found`; errors as `load_pretrained`."""
+    """The model that an installed distribution provides as `found`; for errors see `load_pretrained`."""
     make = registry.factory(found)
     with registry.blamed(found):
         folder = Path(make(found.spec.name))
@@ -51,12 +51,12 @@ def load_registered(found: registry.Registered) -> EcgModel:
 
 
 def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Registered:
-    """The registered weights `name` (``backbone.tag``), or those of the backbone `name`: for `leads`, or its default.
+    """The registered weights `name` (``backbone.tag``), or those of the backbone `name` for `leads`, or its default.
 
-    Of a backbone's weights, those that its own distribution provides come before a stranger's.
+    Weights from the distribution that provides the backbone come before those of other distributions.
 
     Raises:
-        WeightsError: there are none; the message lists what there is.
+        WeightsError: there are none; the message lists the names.
         AmbiguousNameError: several distributions provide the weights meant.
     """
     if registry.has("weights", name):
@@ -79,7 +79,7 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
             return chosen[0]
     missing = registry.to_install("weights", name) or registry.to_install("backbone", name.partition(".")[0])
     raise WeightsError(
-        f"{name!r} is no folder of weights, and no weights have this name. "
+        f"{name!r} is not a folder of weights, and no weights have this name. "
         + (
             missing
             or f"{did_you_mean(name, known)} Give such a name, a folder that a recipe or save_pretrained wrote, or "
@@ -89,10 +89,10 @@ def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Re
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder at `path`; no error for what can be no path."""
+    """Whether there is a folder at `path`; False for an invalid path."""
     try:
         return path.is_dir()
-    except (OSError, ValueError):  # no path at all: too long, or with a zero byte
+    except (OSError, ValueError):  # not a valid path: too long, or with a zero byte
         return False
 
 

@@ -207,7 +207,7 @@ def test_network_that_inherits_nothing_conforms() -> None:
         (CutGradient, "gradients: the gradient of scale is zero everywhere"),
         (EvenLengthsOnly, "shapes: raised RuntimeError"),
         (NormalizesOverBatch, "evaluation mode: .* depend on the batch"),
-        (DropsInEvaluation, "shapes: forward is not|evaluation mode: .* the same input gives two outputs"),
+        (DropsInEvaluation, "shapes: forward is not|evaluation mode: .* the same input gives different outputs"),
         (DropsAfterEmbedding, "head: in training mode, get_classifier"),
         (ChangesFeatures, "head: in evaluation mode, (get_classifier|forward_head changes)"),
         (OtherForward, r"shapes: forward is not forward_head\(forward_features\)"),
@@ -236,7 +236,10 @@ def test_required_argument_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
-    [(((12, 71, 1234),), "1,151 parameters at 12 leads and 71 classes; its spec says 1,234"), ((), "no golden counts")],
+    [
+        (((12, 71, 1234),), "1,151 parameters at 12 leads and 71 classes; its spec says 1,234"),
+        ((), "no parameter counts"),
+    ],
 )
 def test_wrong_or_missing_count_is_refused(parameters: tuple[tuple[int, int, int], ...], sentence: str) -> None:
     wrong = BackboneSpec(name="tiny", factory="here:tiny", summary="A test's.", parameters=parameters)

@@ -74,7 +74,7 @@ def test_evaluate_says_when_the_model_has_seen_the_records(student: Path) -> Non
     command = [sys.executable, "-m", "ecgzoo", "evaluate", "--model", str(student), "--data", "tiny", "--json"]
     for folds, what in (("1-8", "trained on fold 1, 2, 3, 4, 5, 6, 7, 8"), ("9", "chosen on fold 9")):
         done = subprocess.run([*command, "--folds", folds], capture_output=True, text=True, timeout=120)
-        assert done.stderr.startswith(f"warning: the model was {what} of synthetic: these figures are not")
+        assert done.stderr.startswith(f"warning: the model was {what} of synthetic: these metrics do not hold")
         assert what in json.loads(done.stdout)["notes"][0]
     done = subprocess.run([*command, "--folds", "10"], capture_output=True, text=True, timeout=120)
     assert (done.stderr, json.loads(done.stdout)["notes"]) == ("", [])
@@ -104,7 +104,7 @@ def test_predict(student: Path, recording: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "ecgzoo", *noise], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3
     assert "unreadable: 7 of 7 windows cannot be read" in done.stdout
-    assert "read on demand" in ecgzoo_command(*noise, "--insist")
+    assert "read as requested" in ecgzoo_command(*noise, "--insist")
     assert "absent.hea" in ecgzoo_command(
         "predict", str(recording.with_name("absent")), "--model", str(student), status=2
     )

@@ -58,7 +58,7 @@ def test_it_describes_a_folder_and_a_backbone(
     assert "none: untrained" in described("inception1d", capsys)
     assert "none: untrained" in described("xresnet1d18", capsys, leads="II")
     assert "71, without names" in described("xresnet1d18", capsys, num_classes=71)
-    with pytest.raises(RegistryError, match="no folder, and no backbone and no weights have this name"):
+    with pytest.raises(RegistryError, match="not a folder, and no backbone and no weights have this name"):
         described("nothing", capsys)
 
 

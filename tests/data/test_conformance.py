@@ -32,7 +32,7 @@ def test_every_built_in_is_tested_here() -> None:
         ("labels", lambda c: c.labels + 1, "not 0 and 1"),
         ("labels", lambda c: c.labels[:-1], "labels has shape"),
         ("leads", lambda c: ("i", *c.leads[1:]), "spelt 'I'"),
-        ("record_ids", lambda c: c.record_ids[::-1], "do not ascend"),
+        ("record_ids", lambda c: c.record_ids[::-1], "are not ascending"),
         ("patients", lambda c: c.patients * 0, "a patient is in two folds"),
         ("store", lambda c: c.store.astype(np.float32), "int16"),
         ("store", lambda c: c.store // 1000, "no ECG in microvolts"),

@@ -45,7 +45,7 @@ def test_a_record_outside_the_data_set(tmp_path: Path, file: str) -> None:
         load_ptbxl(ptbxl(tmp_path, file))
     assert str(caught.value).isprintable()
     if ".." in file:
-        assert "expected filename_lr below records100/" in str(caught.value)
+        assert "expected filename_lr inside records100/" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_oddities_are_reported(root):
         "Records with interpolated samples: 1, namely 7.",
         "Records with a flat lead, kept as it is: 1, namely 1 (V5).",
         "Records that break Einthoven's law by more than 3 µV, kept as they are: 1, namely 2.",
-        "Records left out for want of a label of task all: 1 of 5.",
+        "Records left out because they have no label of task all: 1 of 5.",
     )
     np.testing.assert_array_equal(cohort.signals()[:3], [flat, breach, rounding])
     expected = (invalid[7, 99] + invalid[7, 101]) / 2
@@ -267,7 +267,7 @@ def cut_statements(root):
         (lambda root: write_database(root, [(1, 10, 1, "[" * 10_000)]), "row of ecg_id '1' cannot be read"),
         (lambda root: write_database(root, [(1, 10, 99_999, {"SR": 0.0})]), "row of ecg_id '1' cannot be read.*fold"),
         (lambda root: write_database(root, [(1, 10**19, 1, {"SR": 0.0})]), "row of ecg_id '1' .*too large"),
-        (cut_statements, r"scp_statements\.csv: line 8 has other than 7 fields"),
+        (cut_statements, r"scp_statements\.csv: line 8 does not have 7 fields"),
         (lambda root: write_database(root, [RECORDS[1], RECORDS[1]]), "ecg_id 1 occurs twice"),
         (
             lambda root: write_database(root, [(1, 10, 1, {"NORM": 0.0}), (2, 10, 3, {"NORM": 0.0})]),
@@ -291,7 +291,7 @@ def test_no_record_with_a_label(root):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(DataError, match="say where its folder is"):
+    with pytest.raises(DataError, match="give its folder"):
         load_ptbxl(None)
     with pytest.raises(DataError, match="not found"):
         load_ptbxl(tmp_path / "nowhere")

@@ -337,7 +337,7 @@ def test_a_cache_that_others_may_write_to_is_said_once(cache):
         done = subprocess.run([sys.executable, "-c", script, mode], capture_output=True, text=True, timeout=60)
         before, after = done.stderr.split("quiet")
         assert (done.returncode, before) == (0, "")
-        assert after.count("others may write to this cache folder") == count
+        assert after.count("other users can write to this cache folder") == count
         if count:
             assert f"(mode {mode})" in after
             assert f"chmod go-w {cache}" in after

@@ -146,7 +146,7 @@ def test_resamples_without_a_defined_metric_are_left_out_until_they_are_most():
     [
         ({"groups": np.arange(59)}, r"groups of shape \(59,\)"),
         ({"groups": np.zeros(60)}, "of one patient"),
-        ({"groups": np.append(np.arange(58.0), [np.nan, np.nan])}, "2 records have NaN for a patient"),
+        ({"groups": np.append(np.arange(58.0), [np.nan, np.nan])}, "2 records have NaN as patient"),
         ({"num_resamples": 0}, "num_resamples=0"),
         ({"level": 95}, "level=95"),
         ({"level": 0.0}, "level=0.0"),

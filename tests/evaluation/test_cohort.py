@@ -91,7 +91,7 @@ def test_folds_that_the_model_has_seen_are_named() -> None:
     training = {"data": COHORT.name, "train_folds": "1-2", "val_folds": "3"}
     network = model(training=training)
     assert seen_folds(network.config, COHORT) == ({1, 2}, {3})
-    with pytest.warns(EcgZooWarning, match="these figures are not those of new records") as caught:
+    with pytest.warns(EcgZooWarning, match="these metrics do not hold for new records") as caught:
         notes = evaluate(network, COHORT, [2, 3, 4]).notes
     assert [note.split(":")[0] for note in notes] == [
         f"the model was trained on fold 2 of {COHORT.name}",

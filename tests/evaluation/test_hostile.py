@@ -30,5 +30,5 @@ def test_a_model_of_a_negative_variance_is_not_measured() -> None:
     model.config = dataclasses.replace(model.config, classes=cohort.classes)
     assert np.isfinite(ecgzoo.evaluate(model, cohort, [1], progress=True).y_score).all()
     next(buffer for name, buffer in model.named_buffers() if name.endswith("running_var")).fill_(-1.0)
-    with pytest.raises(WeightsError, match="no finite probability"):
+    with pytest.raises(WeightsError, match="a probability that is not finite"):
         ecgzoo.evaluate(model, cohort, [1])

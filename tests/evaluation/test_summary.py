@@ -43,7 +43,7 @@ def test_evaluation_survives_strict_json():
 def test_names_must_fit_the_columns():
     labels, scores, _ = predictions()
     for names in (("CD", "HYP"), ("CD", "CD", "MI"), ("CD", "CD", "HYP", "MI")):
-        with pytest.raises(DataError, match="one distinct name a column"):
+        with pytest.raises(DataError, match="one distinct name per column"):
             evaluate_scores(labels, scores, names)
 
 

@@ -151,7 +151,7 @@ def test_weights_published_with_another_config_stay_and_are_refused(
     sha = hub.commit("org/name", {**files, "model.safetensors": model_files(1)["model.safetensors"]})
     for revision in (None, sha):
         answer = client.pull(hub.url, revision)
-        assert "was published so; take another revision, and tell its publisher" in str(answer.error)
+        assert "was published like this; use another revision, and tell its publisher" in str(answer.error)
     assert list(client.home.rglob("snapshots/*/model.safetensors"))
     assert hub.log.count("GET /cdn/" + hashlib.sha256(model_files(1)["model.safetensors"]).hexdigest()) == 1
     assert "is not in" in str(client.pull(hub.url, ECGZOO_OFFLINE="1").error)
@@ -173,7 +173,7 @@ def test_a_full_disk(hub: Hub, client: Client, model_files: Files) -> None:
 
     answer = client.pull(hub.url, before=small_files_only)
     assert "File too large" in str(answer.error)
-    assert "check room and rights there, or set HF_HOME" in str(answer.error)
+    assert "check space and permissions there, or set HF_HOME" in str(answer.error)
     assert not list(client.home.rglob("*.incomplete"))
     assert client.pull(hub.url).folder.is_dir()
 

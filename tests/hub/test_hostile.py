@@ -38,7 +38,7 @@ def test_a_commit_that_is_a_path_is_refused_before_the_client_writes(
 
 def test_a_config_of_many_megabytes_is_not_fetched(hub: Hub, client: Client, model_files: Files) -> None:
     hub.commit("org/name", {**model_files(), "config.json": b" " * (5 << 20)})
-    assert "so it is no config" in str(client.pull(hub.url).error)
+    assert "so it is not a config" in str(client.pull(hub.url).error)
     assert not [request for request in hub.log if request.startswith("GET") and request.endswith("config.json")]
 
 

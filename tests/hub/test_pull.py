@@ -86,6 +86,6 @@ def test_a_pull_that_failed_leaves_the_commit_before_it(hub: Hub, client: Client
     hub.commit("org/name", model_files(1))
     hub.fail(r"HEAD .*/model.safetensors", status=500)
     failed = client.pull(hub.url)
-    assert "is in trouble (status 500)" in str(failed.error)
+    assert "has an error (status 500)" in str(failed.error)
     assert "ECGZOO_OFFLINE=1 to use the commit in the cache" in str(failed.error)
     assert client.pull(hub.url, ECGZOO_OFFLINE="1").folder.name == old

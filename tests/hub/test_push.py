@@ -77,15 +77,18 @@ def test_what_should_not_be_published_makes_no_request(hub: Hub, client: Client,
     card = (folder / "README.md").read_text()
     cases = [
         ({"folder": spoilt("no-card", "README.md", None)}, "no README.md, the model's card"),
-        ({"folder": spoilt("no-image", "plot.png", None)}, "README.md shows plot.png; expected a .png that lies besid"),
+        (
+            {"folder": spoilt("no-image", "plot.png", None)},
+            "README.md shows plot.png; expected a .png in the same folde",
+        ),
         ({"folder": spoilt("above", "README.md", card + "![](../../x.png)")}, "shows ../../x.png"),
         ({"folder": spoilt("svg", "README.md", card + "![](x.svg)")}, "shows x.svg"),
         ({"folder": spoilt("damaged", "model.safetensors", "damaged")}, "its config says"),
         ({"folder": spoilt("no-weights", "model.safetensors", None)}, "no model.safetensors"),
         ({"folder": str(tmp_path / "nowhere")}, "no config.json"),
-        ({"folder": str(folder), "repo_id": "name"}, "is no repository of the Hub"),
-        ({"folder": str(folder), "revision": "a b"}, "is no revision"),
-        ({"folder": str(folder), "revision": "0" * 40}, "a commit cannot be pushed to; give a branch"),
+        ({"folder": str(folder), "repo_id": "name"}, "is not the name of a repository"),
+        ({"folder": str(folder), "revision": "a b"}, "is not a revision"),
+        ({"folder": str(folder), "revision": "0" * 40}, "cannot push to a commit; give a branch"),
     ]
     calls = [
         ("push", {"repo_id": "org/name", "dry_run": dry_run, **case}) for case, _ in cases for dry_run in (True, 0)

@@ -13,15 +13,15 @@ TOKEN = "hf_verysecrettoken"
 
 # what is wrong with org/<case>, and what the message must say of it
 REFUSALS = {
-    "no-repository": "no such repository, or a private one .* set HF_TOKEN",
+    "no-repository": "no such repository, or you have no access .* set HF_TOKEN",
     "no-revision": "no such revision",
-    "no-config": "holds no config.json, so it is no model that ecgzoo published",
+    "no-config": "holds no config.json, so it was not published by ecgzoo",
     "no-weights": "holds no model.safetensors",
     "no-file": "there is no file config.json on the Hub",
     "foreign-config": "has no weights_sha256",
     "broken-config": "config.json is not JSON; delete .*models--org--broken-config and pull again",
     "deep-config": "config.json is not JSON",
-    "private": "a private one that is not open to you",
+    "private": "or you have no access to it",
     "gated": "ask for it on the model's page",
     "disabled": "your token does not allow it .*disabled",
     "pickle": r"holds pytorch_model.bin and no model.safetensors: a pickle can run any code .*save_pretrained",
@@ -30,8 +30,8 @@ REFUSALS = {
     "busy-limit": "too many requests; try again in 55 s",
     "busy-unsaid": "too many requests; try again later",
     "busy-for-ever": "too many requests; try again in 1 s",
-    "trouble": "is in trouble .status 500",
-    "files-in-trouble": "is in trouble .status 502",
+    "trouble": "has an error .status 500",
+    "files-in-trouble": "has an error .status 502",
     "teapot": "refuses with status 418 .short and stout",
     "portal": "the exchange with .* failed .JSONDecodeError",
     "no-hub": "the exchange with .* failed",
@@ -116,9 +116,9 @@ def test_what_is_no_address_makes_no_request(hub: Hub, client: Client) -> None:
     answers = client.calls(hub.url, calls)
     assert hub.log == []
     for answer in answers[: len(names)]:
-        assert "is no repository of the Hub; write it as org/name" in str(answer.error)
+        assert "is not the name of a repository on the Hub; write it as org/name" in str(answer.error)
     for answer in answers[len(names) :]:
-        assert "is no revision; give a branch, a tag or a commit" in str(answer.error)
+        assert "is not a revision; give a branch, a tag or a commit" in str(answer.error)
 
 
 def test_a_private_model_opens_to_its_token(hub: Hub, client: Client, model_files: Files) -> None:

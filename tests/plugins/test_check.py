@@ -131,7 +131,10 @@ def test_one_name_in_a_table(wrong: None, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_plugin_that_was_left_out_fails(install, capsys: pytest.CaptureFixture[str]) -> None:
     install("bad-plugin", "raise OSError('no such library')")
-    with pytest.warns(UserWarning, match="bad-plugin"), pytest.raises(RegistryError, match="no plugin is called 'bat"):
+    with (
+        pytest.warns(UserWarning, match="bad-plugin"),
+        pytest.raises(RegistryError, match="no plugin and no registered name is 'bat"),
+    ):
         plugins.run(Namespace(check="bat-plugin", root=None, json=False))
     fails("bad-plugin")
     assert "no such library" in " ".join(capsys.readouterr().out.split())

@@ -44,7 +44,11 @@ def without_plugins(monkeypatch: pytest.MonkeyPatch, forget_plugins) -> None:
         ),
         ("loss", "dist", r"pip install ecgzoo-losses$"),
         ("backbone", "ecgzoo-tcn::tcn_small", r"pip install ecgzoo-tcn$"),
-        ("backbone", "their-nets::net", r"of the package their-nets, which is not installed.*\. If you trust it: pip"),
+        (
+            "backbone",
+            "their-nets::net",
+            r"with the package their-nets, which is not installed.*\. If you trust it: pip",
+        ),
         ("backbone", "nets --index-url x::net", r"Known: "),
         ("backbone", "ecgzoo::xresnet1d19", r"Did you mean"),
         ("loss", "tcn_small", r"Known: "),

@@ -160,7 +160,7 @@ def test_a_deprecated_name_warns_when_used_and_not_when_listed(install) -> None:
         warnings.simplefilter("error")
         assert registry.lookup("backbone", "oldnet").spec.name == "oldnet"
     with pytest.warns(
-        EcgZooWarning, match="oldnet of old-plugin 1.2 is deprecated and goes in old-plugin 2; use newnet"
+        EcgZooWarning, match="oldnet of old-plugin 1.2 is deprecated and will be removed in old-plugin 2; use newnet"
     ):
         registry.get("backbone", "oldnet")
 
@@ -177,7 +177,7 @@ def test_every_kind_has_a_hook() -> None:
         ("class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd", "import", "cannot be read"),
         ("import asyncio; raise asyncio.CancelledError", "import", "CancelledError"),
         ("from ecgzoo import registry; registry.names('loss')", "import", "while it is being loaded"),
-        (good("a").replace('summary="a stranger\'s"', "summary=5"), "spec", "summary is no string"),
+        (good("a").replace('summary="a stranger\'s"', "summary=5"), "spec", "summary is not a string"),
         (good("a").replace('("a_alias",)', '"abc"'), "spec", "expected a tuple of strings"),
     ],
 )

@@ -126,11 +126,11 @@ def test_factories_that_make_something_else(install) -> None:
         "\ndef loss(student, teacher, data): return 3\ndef dataset(root, task): return 4\n"
         "def transform(data, amount): return 5\n",
     )
-    with pytest.raises(RegistryError, match="int, which is no ecgzoo Transform"):
+    with pytest.raises(RegistryError, match="int, which is not an ecgzoo Transform"):
         create_transform("turn", DataInfo(("a", "b"), torch.zeros(1, 2)), 0.5)
-    with pytest.raises(RegistryError, match="int, which is no ecgzoo Loss"):
+    with pytest.raises(RegistryError, match="int, which is not an ecgzoo Loss"):
         create_loss("odd", None, None, None)  # type: ignore[arg-type] # the factory looks at none of them
-    with pytest.raises(RegistryError, match="int, which is no Cohort"):
+    with pytest.raises(RegistryError, match="int, which is not a Cohort"):
         load_cohort("far")
 
 
@@ -140,7 +140,7 @@ def test_a_plugins_weights_are_a_tag(install, tmp_path: Path) -> None:
     save_pretrained(create_student("resnet1d18", leads="I"), tmp_path / "folder")
     strangers(install, "good_weights", f"\ndef weights(name): return {str(tmp_path / 'folder')!r}\n")
     assert create_student("resnet1d18", pretrained="mine").config.leads == ("I",)
-    with pytest.raises(WeightsError, match="'mien' is no folder of weights"):
+    with pytest.raises(WeightsError, match="'mien' is not a folder of weights"):
         create_student("resnet1d18", pretrained="mien")
 
 
@@ -205,7 +205,7 @@ def test_an_overdue_name_is_found(install) -> None:
     assert_nothing_overdue("late-plugin")
     install("late-plugin", source.replace("1.3", "1.2"))
     sys.modules.pop("late_plugin")
-    with pytest.raises(AssertionError, match=r"strange of late-plugin 1\.2 was to be removed in 1\.2"):
+    with pytest.raises(AssertionError, match=r"strange of late-plugin 1\.2 should have been removed in 1\.2"):
         assert_nothing_overdue("late-plugin")
 
 

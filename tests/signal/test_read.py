@@ -218,9 +218,9 @@ def test_missing_files(tmp_path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("", "no WFDB header"),
-        ("# only a comment\n", "no WFDB header"),
-        ("<html>404</html>\n", "no WFDB header"),
+        ("", "not a WFDB header"),
+        ("# only a comment\n", "not a WFDB header"),
+        ("<html>404</html>\n", "not a WFDB header"),
         ("rec 1 500 10\n", "announces 1 signals and describes 0"),
         ("rec 2 500 10\nrec.dat 16 1000\n", "announces 2 signals and describes 1"),
         ("rec/3 2 500 10\na 5\nb 5\n", "3 segments"),
@@ -230,7 +230,7 @@ def test_missing_files(tmp_path):
         ("rec 1 500 10\nrec.dat 16 nan/mV\n", "gain, got 'nan'"),
         ("rec 1 500 10\nrec.dat sixteen\n", "signal line 1 is not WFDB"),
         ("rec 1 500 10\nrec.dat 17 1000\n", "unknown WFDB format 17"),
-        ("rec 1 500 10\n../rec.dat 16 1000\n", "not beside the header"),
+        ("rec 1 500 10\n../rec.dat 16 1000\n", "not next to the header"),
         ("rec 2 500 5\nrec.dat 16 1000\nrec.dat 61 1000\n", "different formats"),
         ("rec 1 500 10\nrec.dat 516 1000\n", "wfdb cannot decode"),
     ],

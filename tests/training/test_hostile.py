@@ -52,7 +52,7 @@ def nested(depth: int) -> str:
 )
 def test_metadata_of_no_checkpoint(tmp_path: Path, tree: str) -> None:
     start = time.perf_counter()
-    with pytest.raises(WeightsError, match="is no checkpoint of ecgzoo") as caught:
+    with pytest.raises(WeightsError, match="is not a checkpoint of ecgzoo") as caught:
         load_state(tree_file(tmp_path / "checkpoint", tree))
     assert str(caught.value).isprintable()
     assert time.perf_counter() - start < 2
@@ -73,7 +73,7 @@ def test_a_file_of_no_checkpoint(tmp_path: Path, kind: str) -> None:
             file.write(struct.pack("<Q", 90 << 20) + b"{")
             if kind == "header":
                 file.truncate(91 << 20)
-    with pytest.raises(WeightsError, match="is no checkpoint"):
+    with pytest.raises(WeightsError, match="is not a checkpoint"):
         load_state(path)
 
 

@@ -150,7 +150,7 @@ def test_what_cannot_be_pretrained_is_refused(tiny: str, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(RecipeError, match="choose another --pretrain-folder"):
         Run(recipe(tmp_path, pretrain_epochs=1, pretrain_folder=tmp_path / "file"))
-    with pytest.raises(RecipeError, match="for a student of one lead; this one has 2"):
+    with pytest.raises(RecipeError, match="a student with one lead; this one has 2"):
         recipe(tmp_path, pretrain_epochs=1, student_leads=("I", "II"))
     with pytest.raises(RecipeError, match="pretrain_epochs is -1; it must not be negative"):
         recipe(tmp_path, pretrain_epochs=-1)

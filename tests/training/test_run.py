@@ -288,7 +288,7 @@ def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
         ({"task": "superdiag"}, DataError, "superdiagnostic"),
         ({"data": "ptbxl"}, DataError, "--root"),
         ({"root": "somewhere"}, DataError, "somewhere|root"),
-        ({"test_folds": "11"}, DataError, "no record in fold 11"),
+        ({"test_folds": "11"}, DataError, "no records in fold 11"),
         ({"student": "xresnet1d17"}, RegistryError, "xresnet1d18"),
         ({"teacher": "xresnet1d17"}, RegistryError, "xresnet1d18"),
         ({"teacher_weights": "nowhere"}, WeightsError, "nowhere"),
@@ -314,7 +314,7 @@ def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeyp
     cohort = load_synthetic(num_records=480)
     cohort.labels[:, 2] = 0
     monkeypatch.setattr("ecgzoo.training.run.load_cohort", lambda *_: cohort)
-    with pytest.raises(DataError, match="no positive record of MI"):
+    with pytest.raises(DataError, match="no positive records of MI"):
         Run(recipe(tmp_path))
 
 
@@ -420,8 +420,10 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     student = run.train("student", Network("xresnet1d18", ("I",)))
     assert student.config.training["data_fingerprint"] == own.fingerprint
     assert student.config.normalization.kind == "window_z"
-    assert "each window's own mean" in (tmp_path / "run" / "student" / "README.md").read_text(encoding="utf-8")
-    with pytest.raises(RecipeError, match="clt needs to know which record it sees"):
+    assert "the mean and deviation of each window" in (tmp_path / "run" / "student" / "README.md").read_text(
+        encoding="utf-8"
+    )
+    with pytest.raises(RecipeError, match="clt must know the record of each crop"):
         Run(recipe(tmp_path, transforms=("mixup=0.2",), output=str(tmp_path / "other")), cohort=own)
     with pytest.raises(RecipeError, match="aux_task 'diagnostic' is of tiny, not of the given cohort"):
         Run(recipe(tmp_path, aux_task="diagnostic"), cohort=own)

@@ -56,7 +56,7 @@ def test_results_without_a_recipe_are_not_adopted(tmp_path: Path, kept: str) -> 
     path = tmp_path / "run" / kept
     path.parent.mkdir(parents=True)
     path.touch()
-    with pytest.raises(RecipeError, match=rf"{kept} is there, but no .*recipe\.json"):
+    with pytest.raises(RecipeError, match=rf"found {kept}, but no .*recipe\.json"):
         claim_folder(recipe(tmp_path, resume=True), "abc")
     assert not (tmp_path / "run" / "recipe.json").exists()
 
@@ -90,10 +90,10 @@ def test_of_runs_that_race_one_gets_the_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_a_second_run_is_refused_while_the_first_is_at_work(tiny: str, tmp_path: Path) -> None:
     first = Run(recipe(tmp_path))
-    with first.at_work(), pytest.raises(RecipeError, match=rf"another run is at work in {tmp_path / 'run'}; wait"):
+    with first.at_work(), pytest.raises(RecipeError, match=rf"another run uses {tmp_path / 'run'}; wait"):
         Run(recipe(tmp_path, resume=True))
     second = Run(recipe(tmp_path, resume=True))  # nothing is at work in it now
-    with second.at_work(), pytest.raises(RecipeError, match="another run is at work"):
+    with second.at_work(), pytest.raises(RecipeError, match="another run uses"):
         first.train("a", NET)
 
 
@@ -148,7 +148,7 @@ def test_a_folder_deleted_during_a_run_is_not_made_again(
             (folder / ".lock").touch()
 
     monkeypatch.setattr(state_module, "write_text", write_then_lose)
-    with pytest.raises(RecipeError, match=rf"{folder / 'a'} was deleted or replaced while a run worked in it"):
+    with pytest.raises(RecipeError, match=rf"{folder / 'a'} was deleted or replaced while a run used it"):
         run.train("a", NET)
     assert len(calls) == 1
     assert not list(folder.glob("a/*"))
@@ -235,7 +235,7 @@ def test_a_changed_checkpoint_is_refused(tmp_path: Path) -> None:
     for change in changed:
         path.write_bytes(whole)
         change()
-        with pytest.raises(WeightsError, match="no checkpoint of ecgzoo .*; delete it to start the arm anew"):
+        with pytest.raises(WeightsError, match="not a checkpoint of ecgzoo .*; delete it to train again"):
             load_state(path)
 
 
@@ -251,7 +251,7 @@ def test_a_checkpoint_that_cannot_be_is_refused(tiny: str, tmp_path: Path, part:
     else:
         next(tensor for name, tensor in state[part].items() if name.endswith("weight")).view(-1)[0] = torch.inf
     save_state(path, state)
-    with pytest.raises(WeightsError, match=r"checkpoint\.safetensors .*; delete it to start the arm anew"):
+    with pytest.raises(WeightsError, match=r"checkpoint\.safetensors .*; delete it to train this arm again"):
         run.train("a", NET)
 
 

@@ -55,7 +55,7 @@ def test_the_card_shows_the_config(model: EcgModel, tmp_path: Path) -> None:
         "temperature 1.2500",
         "![Predicted against observed frequency](calibration.png)",
         '{"epochs": 3}',
-        "Weights: Apache-2.0. Recordings that they were trained on: CC-BY-4.0.",
+        "Weights: Apache-2.0. Training recordings: CC-BY-4.0.",
     ):
         assert part in card
     assert (folder / "calibration.png").read_bytes().startswith(b"\x89PNG")
@@ -77,7 +77,7 @@ def test_the_hub_can_read_its_metadata(model: EcgModel, tmp_path: Path) -> None:
 def test_a_config_that_makes_no_card_leaves_the_folder_as_it_was(model: EcgModel, tmp_path: Path) -> None:
     folder = ecgzoo.save_pretrained(model, tmp_path / "model")
     model.config = dataclasses.replace(model.config, metrics={"auc": 0.9})
-    with pytest.raises(WeightsError, match="make no card"):
+    with pytest.raises(WeightsError, match="do not make a card"):
         ecgzoo.save_pretrained(model, folder)
     assert ecgzoo.load_pretrained(folder).config.metrics["data"] == "some data"
 
@@ -122,7 +122,7 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
     ):
         assert line in lines
     assert any(
-        "Macro AUC **0.6200** (95 % interval 0.5100 to 0.7300, patients resampled) on 297 records of some data, "
+        "Macro AUC **0.6200** (95 % interval 0.5100 to 0.7300, bootstrap over patients) on 297 records of some data, "
         "folds 9, 10. The epoch, the temperature" in line
         for line in lines
     )
@@ -144,7 +144,7 @@ def test_figures_of_other_records_and_no_reliability_are_not_said_otherwise(mode
     assert "same records" not in card
     assert "of some data (simulated), fold 9." in card
     assert "![" not in card
-    assert "it has never seen a patient" not in card
+    assert "without any recording of a patient" not in card
     assert "No thresholds were chosen." in card
     measured = dataclasses.replace(config, metrics={**metrics, "simulated": False})
     assert "(simulated)" not in render_card(measured, "folder")
@@ -156,7 +156,7 @@ def test_the_card_says_how_the_signal_is_normalized(model: EcgModel) -> None:
 
     for normalization, said in (
         (Normalization(mean_mv=0.0125, std_mv=0.25), "by one mean (0.01250 mV) and deviation (0.25000 mV)"),
-        (Normalization(kind="window_z"), "by each window's own mean and deviation"),
+        (Normalization(kind="window_z"), "by the mean and deviation of each window"),
     ):
         card = render_card(dataclasses.replace(model.config, normalization=normalization), "folder")
-        assert f"of lead I, normalized in the network {said}" in card
+        assert f"lead I in millivolts at 100 Hz, normalized in the network {said}" in card

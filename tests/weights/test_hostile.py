@@ -236,9 +236,9 @@ def test_no_finding_from_what_is_no_number(folder: Path) -> None:
     record = ecgzoo.Record(np.random.default_rng(0).normal(0, 0.3, (1, 1000)).astype(np.float32), ("II",), 100, "here")
     assert len(model.predict(record, insist=True).probabilities) == 3
     next(buffer for name, buffer in model.named_buffers() if name.endswith("running_var")).fill_(-1.0)
-    with pytest.raises(WeightsError, match=r"no finite probability for record 0.*fetch or train"):
+    with pytest.raises(WeightsError, match=r"not finite for record 0.*fetch or train"):
         model.predict(record, insist=True)
-    with pytest.raises(WeightsError, match="no finite probability"):
+    with pytest.raises(WeightsError, match="a probability that is not finite"):
         model.score(torch.zeros(2, 1, 500))
 
 
@@ -294,6 +294,6 @@ def test_a_card_shows_what_a_config_says_and_does_not_obey_it(folder: Path, tmp_
 def test_metrics_that_are_no_json_are_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
     model = ecgzoo.load_pretrained(folder)
     model.config = dataclasses.replace(model.config, training={"x": float("nan")})
-    with pytest.raises(WeightsError, match="make no card"):
+    with pytest.raises(WeightsError, match="do not make a card"):
         ecgzoo.save_pretrained(model, tmp_path / "other")
     assert not (tmp_path / "other").exists()

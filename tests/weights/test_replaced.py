@@ -95,7 +95,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, error: Exception) -> None:
     assert isinstance(caught.value, EcgZooError)
     assert caught.value.errno == 28
     assert str(caught.value).endswith(
-        "a\\x1b.json cannot be written: No space left on device. Make room there, or take another place."
+        "a\\x1b.json cannot be written: No space left on device. Make room, or choose another place."
     )
     assert json.loads((tmp_path / "a\x1b.json").read_text()) == 1
     assert len(list(tmp_path.iterdir())) == 1

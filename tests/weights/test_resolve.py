@@ -71,7 +71,7 @@ def test_a_tag_the_default_and_the_one_for_the_leads(installed: Path) -> None:
         assert leads(ecgzoo.create_student("inception1d", pretrained="two")) == ("II",)
         assert leads(ecgzoo.create_student("inception1d.two", pretrained=True)) == ("II",)
         assert leads(ecgzoo.create_teacher("inception1d", pretrained=True)) == ecgzoo.LEADS_12
-    with pytest.raises(WeightsError, match="names trained weights: say pretrained=True"):
+    with pytest.raises(WeightsError, match="names trained weights: set pretrained=True"):
         ecgzoo.create_student("inception1d.two")
     source = ecgzoo.create_student("inception1d", pretrained=True).weights_source
     assert source is not None
@@ -135,7 +135,7 @@ def test_a_network_whose_use_of_leads_is_unknown_is_not_adapted(
     model = ecgzoo.load_pretrained(save(tmp_path / "model", ("I", "II")))
     with torch.no_grad():
         model.backbone.stem[0][0].weight = torch.nn.Parameter(torch.zeros(4, 2, 3, 1))
-    with pytest.raises(WeightsError, match="cannot be carried over"):
+    with pytest.raises(WeightsError, match="cannot be adapted"):
         adapt(model, ("I",), 3)
 
 

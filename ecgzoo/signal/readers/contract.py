@@ -11,18 +11,18 @@ class Reader(ABC):
 
     @abstractmethod
     def sniff(self, head: bytes, path: Path) -> bool:
-        """Whether `path` is of this format, by `head`, its first 4096 bytes, or by name if there is no such file."""
+        """Whether `path` has this format, by `head`, its first 4096 bytes, or by its name if there is no such file."""
 
     @abstractmethod
     def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
-        """The recording in millivolts, within memory bounded by the file's size; nothing is guessed.
+        """Read the recording in millivolts, without guessing, in memory proportional to the file's size.
 
         Args:
-            path: what `sniff` said yes to.
-            leads: names of the channels, in order, where the file does not say, or says them otherwise.
-            units: of the samples, where the file does not say.
-            rate_hz: samples per second, where the file does not say.
+            path: a path for which `sniff` returned True.
+            leads: names of the channels, in order, if the file does not say, or to rename them.
+            units: units of the samples, if the file does not say.
+            rate_hz: samples per second, if the file does not say.
 
         Raises:
-            SignalError: whatever cannot be read; what is missing, with the argument that gives it.
+            SignalError: the file cannot be read; if information is missing, the message names the argument for it.
         """

@@ -25,12 +25,12 @@ from ecgzoo.signal.units import per_millivolt
 
 _SUFFIXES = (".hea", ".dat", ".mat")
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
-_GAINS = (1e-3, 1e12)  # digital units a millivolt, of the coarsest and the finest recorder imaginable
+_GAINS = (1e-3, 1e12)  # digital units per millivolt, for the coarsest and the finest plausible recorder
 
 # What a header may take, before it is parsed: WFDB's own lines have 255 characters, and its records 32 signals.
 _HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
 _BLOCK = 1 << 18  # samples that are scaled at a time
-_MOST_COMPRESSED = (2_000_000, 50)  # samples of a compressed file: so many at least, and so many a byte
+_MOST_COMPRESSED = (2_000_000, 50)  # limits for a compressed file: samples that are always allowed, samples per byte
 
 # Format: bytes of a sample on disk (None: compressed), and the digital value that stands for an invalid sample.
 _FORMATS: dict[str, tuple[float | None, int | None]] = {
@@ -85,7 +85,7 @@ class _Channel:
 
 @dataclass(frozen=True)
 class _Header:
-    """A header file: its path, frames a second, number of frames (None when not given) and channels."""
+    """A header file: its path, frames per second, number of frames (None if not given) and channels."""
 
     path: Path
     rate_hz: float
@@ -98,16 +98,17 @@ class WfdbReader(Reader):
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Whether `path` is a part of a record, or its name without a suffix."""
-        return path.suffix in _SUFFIXES or os.path.exists(f"{path}.hea")  # no error for what can be no name
+        return path.suffix in _SUFFIXES or os.path.exists(f"{path}.hea")  # False for an invalid name, no error
 
     def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
-        """See `read_wfdb`; `leads` name the channels anew, in their order.
+        """See `read_wfdb`; `leads` are new names for the channels, in order.
 
         Raises:
-            SignalError: as `read_wfdb`; or units or a rate are given, which the header says; or not a name a channel.
+            SignalError: see `read_wfdb`; or units or rate are given although the header has them; or `leads` does not
+                have one name per channel.
         """
         if units is not None or rate_hz is not None:
-            raise SignalError(f"{path}: a WFDB header says units and rate; leave out units and rate_hz")
+            raise SignalError(f"{path}: a WFDB header has units and rate; leave out units and rate_hz")
         record = read_wfdb(path)
         if leads is None:
             return record
@@ -117,11 +118,11 @@ class WfdbReader(Reader):
 
 
 def read_wfdb(path: str | Path) -> Record:
-    """Read a WFDB record, in millivolts, all channels that are voltages.
+    """Read all channels of a WFDB record that are voltages, in millivolts.
 
     Lead names take the spelling of ``LEADS_12``; a channel under another name keeps it. Such a channel is left out,
-    with a note, when it is no voltage or has another rate than the leads; a *lead* like that is an error.
-    Invalid samples come as NaN. Lengths and checksums are verified; checksums that are all zero count as not given.
+    with a note, if it is not a voltage or has another rate than the leads; for a *lead* this is an error.
+    Invalid samples become NaN. Lengths and checksums are verified; if all checksums are zero, they count as not given.
 
     Args:
         path: the record, with or without ``.hea``, ``.dat`` or ``.mat``.
@@ -165,7 +166,7 @@ def read_wfdb(path: str | Path) -> Record:
                 f"{_GAINS[1]:g}. Correct its gain.",
             )
         if channel.gain is None:
-            notes.append(f"Channel {channel.name}: no gain in the header, WFDB's default of 200 per mV taken.")
+            notes.append(f"Channel {channel.name}: no gain in the header, using WFDB's default of 200 per mV.")
         kept.append((channel, samples))
     if not kept:
         _fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
@@ -190,17 +191,17 @@ def _read_header(path: Path) -> _Header:
     try:
         content = read_bytes(path, _HEADER_BYTES)
     except OSError as error:
-        _fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header beside its samples.", error)
+        _fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header next to its samples.", error)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        text = content.decode("latin-1")  # where it is not UTF-8, a lone byte such as the µ of µV
+        text = content.decode("latin-1")  # if it is not UTF-8, because of a byte such as the µ of µV
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if max(map(len, lines), default=0) > _LINE_CHARACTERS or len(lines) > _MOST_CHANNELS + 1:
-        _fail(path, f"is no WFDB header; expected {_MOST_CHANNELS} signals of {_LINE_CHARACTERS} characters at most.")
+        _fail(path, f"is not a WFDB header; expected up to {_MOST_CHANNELS} signals of {_LINE_CHARACTERS} characters.")
     match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
     if not match:
-        _fail(path, f"is no WFDB header; its first line is {lines[0][:80] if lines else ''!r}.")
+        _fail(path, f"is not a WFDB header; its first line is {lines[0][:80] if lines else ''!r}.")
     if match["segments"]:
         _fail(path, f"has {match['segments']} segments. Read the segments one by one.")
     if len(lines) - 1 != int(match["channels"]) or len(lines) == 1:
@@ -221,7 +222,7 @@ def _channel(path: Path, number: int, line: str) -> _Channel:
     if match["format"] not in _FORMATS:
         _fail(path, f"unknown WFDB format {match['format']}; known are {', '.join(_FORMATS)}.")
     if "/" in match["file"] or "\\" in match["file"]:
-        _fail(path, f"signal file {match['file']!r} is not beside the header. Name a file in the same folder.")
+        _fail(path, f"signal file {match['file']!r} is not next to the header. Name a file in the same folder.")
     gain = _number(path, "gain", match["gain"] or "0")
     return _Channel(
         file=match["file"],
@@ -256,7 +257,7 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
         try:
             path = header.path.with_name(name)
         except ValueError as error:
-            _fail(header.path, f"signal file {name!r} is no file name. Correct the header.", error)
+            _fail(header.path, f"signal file {name!r} is not a valid file name. Correct the header.", error)
         _verify_size(header, path, channels)
     if any(channel.format not in _PLAIN_ARRAYS or channel.skew for channel in header.channels):
         return _read_with_wfdb(header)
@@ -269,11 +270,11 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
             frames = samples.reshape(-1, sum(channel.frame for channel in channels))
         except OSError as error:
             _fail(path, f"cannot be read ({error.strerror}). Restore the file.", error)
-        except ValueError as error:  # it was whole a moment ago
+        except ValueError as error:  # its size was right a moment ago
             _fail(path, f"changes while it is read ({error}). Try again.", error)
         start = 0
         for channel in channels:
-            # a column is no copy
+            # a column is a view, not a copy
             columns = frames[:, start] if channel.frame == 1 else frames[:, start : start + channel.frame].ravel()
             digital[id(channel)] = columns
             start += channel.frame
@@ -288,7 +289,7 @@ def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
         reason = error.strerror if isinstance(error, OSError) else error
         _fail(path, f"cannot be read ({reason}); {header.path.name} names it. Restore the file.", error)
     if not stat.S_ISREG(status.st_mode):
-        _fail(path, f"is no regular file; {header.path.name} names it. Restore the file.")
+        _fail(path, f"is not a regular file; {header.path.name} names it. Restore the file.")
     found = status.st_size
     if len({channel.format for channel in channels}) > 1:
         _fail(header.path, f"gives the signals of {path.name} different formats. Correct the header.")
@@ -311,7 +312,7 @@ def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
     if header.frames is None:
         whole, rest = divmod(found - offset, size * per_frame)
         if whole < 1 or (rest and channels[0].format in _PLAIN_ARRAYS):
-            _fail(path, f"{found} bytes are no whole number of samples of {len(channels)} signals. Restore the file.")
+            _fail(path, f"{found} bytes are not whole samples of {len(channels)} signals. Restore the file.")
         return
     expected = offset + math.ceil(round(header.frames * per_frame * size, 3))
     # Packed formats end on a group of samples, and a skewed signal has samples before the first frame.
@@ -333,20 +334,20 @@ def _read_with_wfdb(header: _Header) -> list[np.ndarray]:
             _fail(header.path, f"names {channel.file!r}; wfdb reads ASCII names only. Rename the file.")
     try:
         record = wfdb.rdrecord(str(header.path.with_suffix("")), physical=False, smooth_frames=False)
-    except Exception as error:  # wfdb lets whatever its parser stumbles over pass through
+    except Exception as error:  # wfdb does not handle errors of its parser
         _fail(header.path, f"wfdb cannot decode it ({type(error).__name__}: {error}).", error)
     return [np.asarray(samples) for samples in record.e_d_signal]
 
 
 def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
-    """Check each signal's 16-bit sum; a note when the header has only zeros that do not fit."""
+    """Check each signal's 16-bit sum; return a note if the header has only zeros and they do not fit."""
     failed = []
     for channel, samples in zip(header.channels, digital, strict=True):
         found = int(samples.sum(dtype=np.int64)) % 2**16
         if channel.checksum is not None and not channel.skew and channel.checksum % 2**16 != found:
             failed.append(f"{channel.name} in {channel.file} (header {channel.checksum % 2**16}, samples {found})")
     if failed and not any(channel.checksum for channel in header.channels):
-        return ["The header's checksums are all zero and do not fit: not verified."]
+        return ["The header's checksums are all zero and do not fit, so they were not verified."]
     if failed:
         _fail(header.path, f"checksum of {failed[0]} fails. The file or the header is damaged: fetch both again.")
     return []
@@ -357,7 +358,7 @@ def _digital_per_millivolt(channel: _Channel) -> float:
 
 
 def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, in blocks: double precision for a day's recording at once would take four times its file."""
+    """Fill `out` in blocks, because float64 for a whole day's recording would need four times the size of its file."""
     invalid = _FORMATS[channel.format][1]
     for start in range(0, len(samples), _BLOCK):
         block = samples[start : start + _BLOCK]

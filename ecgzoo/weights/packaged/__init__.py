@@ -1,8 +1,8 @@
-"""Weights that come with ecgzoo: one folder ``backbone.tag`` each, written by the commands in ``recipes/README.md``."""
+"""Weights that come with ecgzoo, one folder ``backbone.tag`` each; ``recipes/README.md`` has the commands for them."""
 
 from pathlib import Path
 
 
 def folder(name: str) -> Path:
-    """Where the packaged weights `name` lie."""
+    """The folder of the packaged weights `name`."""
     return Path(__file__).parent / name

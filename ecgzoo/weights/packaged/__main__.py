@@ -1,4 +1,4 @@
-"""Put a trained model into the package, as the tag ``backbone.TAG``: python -m ecgzoo.weights.packaged FOLDER TAG."""
+"""Add a trained model to the package as ``backbone.TAG``: python -m ecgzoo.weights.packaged FOLDER TAG."""
 
 import sys
 from pathlib import Path
@@ -7,10 +7,10 @@ from ecgzoo.weights import load_pretrained, save_pretrained
 
 
 def main(folder: str, tag: str) -> None:
-    """Write the model of `folder` again, verified, without the checkpoint and the log that lie beside it."""
+    """Load the model in `folder`, verify it and save it in the package, without its checkpoint and log."""
     model = load_pretrained(folder)
     if model.config.training.get("revision", "dirty").endswith("dirty"):
-        sys.exit(f"{folder} was trained from code that is in no commit; commit it and train again")
+        sys.exit(f"{folder} was trained with code that was not committed; commit it and train again")
     name = f"{model.config.architecture}.{tag}"
     print(save_pretrained(model, Path(__file__).parent / name, source=name))
 
