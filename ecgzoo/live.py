@@ -43,7 +43,7 @@ class Stream:
         model: a trained `EcgModel` in eval mode.
         leads: names of the rows that are pushed.
         rows: which of them the model takes, in its order.
-        rate_hz: samples a second.
+        rate_hz: samples per second.
         source: names the signal in predictions and errors.
         notes: of the whole signal; every prediction carries them.
         too_slow: why no window can be read at this rate; None if they can.

@@ -56,8 +56,8 @@ def run(given: Namespace) -> None:
     """Apply a model to a recording, or to many. Research use only.
 
     For one recording, the exit status is 3 if it is unreadable: too little of it shows heartbeats. For many (several
-    paths, a folder, a pattern, or --output), it is 4 if some files could not be predicted. Their rows say why; the other
-    files are predicted.
+    paths, a folder, a pattern, or --output), it is 4 if some files could not be predicted. Their rows say why, and the
+    other files are predicted.
     """
     paths = [Path(path) for path in given.record]
     if given.events:
