@@ -99,9 +99,12 @@ def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield (
         "normalization",
-        f"one mean ({normalization['mean_mv']:.5f} mV) and deviation ({normalization['std_mv']:.5f} mV)"
-        if normalization["kind"] == "mv_global"
-        else "the mean and deviation of each window",
+        (
+            f"one mean ({normalization['mean_mv']:.5f} mV) and deviation ({normalization['std_mv']:.5f} mV)"
+            if normalization["kind"] == "mv_global"
+            else "the mean and deviation of each window"
+        )
+        + (f", without what is slower than {hertz:g} Hz" if (hertz := normalization["highpass_hz"]) else ""),
     )
     if not values["classes"]:
         yield "classes", f"{values['num_classes']}, without names"

@@ -12,9 +12,12 @@ from ecgzoo.config import THRESHOLDS, ModelConfig
 from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
+FAILURES_OF_NORMALIZATION = {
+    "mv_global": "A wrong gain or strong baseline wander shifts the probabilities: the input must be in millivolts and "
+    "is not rescaled.",
+    "window_z": "Each window is rescaled: the model does not see the amplitude, and findings that need it are worse.",
+}
 FAILURES = (
-    "A wrong gain or strong baseline wander shifts the probabilities: the input must be in millivolts and is not "
-    "rescaled.",
     "Swapped electrodes are not detected: they give a valid recording of other leads.",
     "The model was not measured on other classes, devices or patients than those of its training data.",
     "Labels contain errors: they are what readers wrote. A record may have more than one label.",
@@ -73,7 +76,7 @@ def render_card(config: ModelConfig, source: str) -> str:
         *_training(config.training),
         "## Known failures",
         "",
-        *(f"- {failure}" for failure in FAILURES),
+        *(f"- {failure}" for failure in (FAILURES_OF_NORMALIZATION[config.normalization.kind], *FAILURES)),
         "",
         "## License",
         "",
