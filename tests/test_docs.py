@@ -81,7 +81,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 class Session:
-    """A reader at work in `folder`, with a namespace of their own."""
+    """A reader who works in `folder`, with a separate namespace."""
 
     def __init__(self, folder: Path, real: Path | None) -> None:
         self.folder, self.real, self.namespace = folder, real, {"__name__": "__main__"}
@@ -149,7 +149,7 @@ class Session:
 
 
 def in_this_process(words: list[str], run: Callable[[], object]) -> None:
-    """A command without a process of its own, since torch takes seconds to import."""
+    """Run a command in this process, since torch takes seconds to import."""
     if "accelerate.state" in sys.modules:  # accelerate keeps one precision a process
         sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.MonkeyPatch.context() as changed:
@@ -163,7 +163,7 @@ def in_this_process(words: list[str], run: Callable[[], object]) -> None:
 
 
 def check_pip(words: list[str]) -> None:
-    """What is to be installed is there: nothing is fetched in a test."""
+    """What a page installs is installed already: nothing is downloaded in a test."""
     projects = {}
     for file in [ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]:
         text = file.read_text(encoding="utf-8")

@@ -98,7 +98,7 @@ def test_a_records_probability_comes_from_its_windows(aggregation: str) -> None:
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "max"])
-def test_windows_in_several_chunks_count_alike(aggregation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_in_several_chunks_count_equally(aggregation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, signals = trained(aggregation=aggregation), torch.from_numpy(record(("II",), seconds=12).signal)[None]
     starts = window_starts(1200, 250, 125, "a record", 100)
     assert len(starts) % 4  # the last chunk is shorter: a mean of the chunks' means would differ

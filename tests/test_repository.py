@@ -1,4 +1,4 @@
-"""What stands beside the package: the sdist, versions and dates, links, what CI runs."""
+"""The files around the package: the sdist, versions and dates, links, what CI runs."""
 
 import re
 import subprocess

@@ -129,7 +129,7 @@ def test_no_rule_is_broken() -> None:
     assert not found, "\n".join(found)
 
 
-def test_whoever_may_write_exists() -> None:
+def test_files_that_may_write_exist() -> None:
     for file in (*WRITERS, *ESCAPERS):
         assert (PROJECT / file).is_file()
 

@@ -50,7 +50,7 @@ def names(folder: Path) -> tuple[str, str]:
     except (ImportError, ValueError):
         found = None
     if package in sys.stdlib_module_names or (found is not None and found.origin):
-        raise RegistryError(f"a package {package} is already installed; choose another name than {last!r}")
+        raise RegistryError(f"a package {package} is installed already; choose another name than {last!r}")
     return name, package
 
 

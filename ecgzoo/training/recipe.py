@@ -341,7 +341,7 @@ def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> N
         try:
             Path(recipe.pretrain_folder).mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
-            raise RecipeError(f"--pretrain-folder cannot be created ({error}); choose another") from error
+            raise RecipeError(f"it cannot be created ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
     path, mine = folder / "recipe.json", {**recipe.fixed(), "data_fingerprint": fingerprint}
     if not path.exists():

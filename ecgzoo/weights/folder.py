@@ -49,7 +49,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
         parse_json(json.dumps(model.config.to_dict(), indent=2, allow_nan=False))
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
-            f"the config's metrics or training do not make a card and plot ({error!r}); leave them empty, or complete"
+            f"no card or calibration plot from the config's metrics and training ({error!r}); complete or empty them"
         ) from error
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
     if half:

@@ -48,7 +48,7 @@ def test_list_shows_what_there_is_and_from_where() -> None:
     assert "resnet1d18" in out
     assert "inception1d" not in out
     assert "mkd" in ecgzoo_command("list", "--kind", "loss")
-    assert "No kind" in ecgzoo_command("list", "--kind", "los", status=2)
+    assert "Unknown kind" in ecgzoo_command("list", "--kind", "los", status=2)
 
 
 def test_info_of_a_backbone_and_of_a_folder(student: Path) -> None:

@@ -28,17 +28,17 @@ def test_every_built_in_is_tested_here() -> None:
 @pytest.mark.parametrize(
     ("field", "change", "reason"),
     [
-        ("classes", lambda c: c.classes[::-1], "unsorted"),
-        ("labels", lambda c: c.labels + 1, "not 0 and 1"),
+        ("classes", lambda c: c.classes[::-1], "not sorted"),
+        ("labels", lambda c: c.labels + 1, "not only 0 and 1"),
         ("labels", lambda c: c.labels[:-1], "labels has shape"),
         ("leads", lambda c: ("i", *c.leads[1:]), "spelt 'I'"),
         ("record_ids", lambda c: c.record_ids[::-1], "are not ascending"),
         ("patients", lambda c: c.patients * 0, "a patient is in two folds"),
         ("store", lambda c: c.store.astype(np.float32), "int16"),
-        ("store", lambda c: c.store // 1000, "no ECG in microvolts"),
-        ("positions", lambda c: c.positions + 1, "beyond"),
+        ("store", lambda c: c.store // 1000, "not an ECG in microvolts"),
+        ("positions", lambda c: c.positions + 1, "outside the store"),
         ("rate_hz", lambda c: 0.0, "rate_hz"),
-        ("fingerprint", lambda c: "", "no fingerprint"),
+        ("fingerprint", lambda c: "", "fingerprint is ''"),
         ("name", lambda c: "other", "calls itself other"),
     ],
 )

@@ -166,7 +166,7 @@ def change_info(**changes):
 
 
 def lie(name, content):
-    """Another file under the right digest, and as if verified: what only whoever owns the cache can write."""
+    """Another file with the right digest, marked as verified, which only the owner of the cache can write."""
 
     def change(store):
         (store / f"{name}.npy").write_bytes(content)
@@ -253,7 +253,7 @@ def test_signals_are_read_once_for_each_change(cache, monkeypatch):
 
 
 def test_a_build_killed_at_any_step_leaves_no_half_store(cache):
-    """A child is killed at each step that touches a file; whoever comes next finds no store, or all of it."""
+    """A child is killed at each step that touches a file; the next process finds no store or a complete one."""
     script = textwrap.dedent(
         """
         import os, shutil, signal, sys

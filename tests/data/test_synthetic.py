@@ -123,7 +123,7 @@ def test_samples_of_version_1() -> None:
     np.testing.assert_allclose(signals[1, [0, 1, 7], 100:700:100], GOLDEN_UV, atol=1)
 
 
-def test_no_patient_is_in_two_folds_and_folds_are_alike(cohort: Cohort) -> None:
+def test_no_patient_is_in_two_folds_and_folds_are_similar(cohort: Cohort) -> None:
     for patient in np.unique(cohort.patients):
         assert len(set(cohort.folds[cohort.patients == patient])) == 1
     assert 0.7 < len(np.unique(cohort.patients)) / len(cohort) < 0.95

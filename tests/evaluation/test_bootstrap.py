@@ -58,7 +58,7 @@ def test_one_resample_is_the_weighted_auc_of_scikit_learn(seed, decimals):
     assert found == pytest.approx((expected, expected), abs=1e-12)
 
 
-def test_every_metric_meets_the_same_resamples_as_the_fast_path():
+def test_every_metric_gets_the_same_resamples_as_the_fast_path():
     labels, scores = predictions(1)
     groups = np.arange(60) // 3
 

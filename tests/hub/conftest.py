@@ -53,7 +53,7 @@ class Answer:
 
 
 class Client:
-    """huggingface_hub with a cache of its own."""
+    """huggingface_hub with a separate cache."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -64,7 +64,7 @@ class Client:
         settings = {
             "HF_ENDPOINT": endpoint,
             "HF_HOME": str(self.home),
-            "HF_HUB_DISABLE_XET": "1",  # xet has a server of its own
+            "HF_HUB_DISABLE_XET": "1",  # xet uses another server
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",  # it asks the Hub once a day for a list of agents, before anything else
             "NO_PROXY": "127.0.0.1,localhost",

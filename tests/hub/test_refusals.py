@@ -1,4 +1,4 @@
-"""What a pull is refused is said in one sentence, at once, with what to do; and never with the token."""
+"""A refused pull gives one sentence at once, with what to do, and never with the token."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ REFUSALS = {
     "broken-config": "config.json is not JSON; delete .*models--org--broken-config and pull again",
     "deep-config": "config.json is not JSON",
     "private": "or you have no access to it",
-    "gated": "ask for it on the model's page",
+    "gated": "request it on the model's page",
     "disabled": "your token does not allow it .*disabled",
     "pickle": r"holds pytorch_model.bin and no model.safetensors: a pickle can run any code .*save_pretrained",
     "pickled-checkpoint": "holds last.ckpt and no model.safetensors: a pickle can run any code",

@@ -60,10 +60,10 @@ class Infinite(Good):
         (Undeclared, "does not declare"),
         (NoScalar, "expected a scalar"),
         (Detached, "no gradient"),
-        (Unknown, "no engine provides"),
+        (Unknown, "which do not exist"),
         (Forgetful, "from the same state"),
         (Infinite, "gives inf"),
-        (lambda student, teacher, data: torch.nn.Identity(), "no ecgzoo Loss"),
+        (lambda student, teacher, data: torch.nn.Identity(), "not an ecgzoo Loss"),
     ],
 )
 def test_a_loss_that_breaks_the_contract_is_told_how(monkeypatch: pytest.MonkeyPatch, loss, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Throw-away distributions with an entry point, for this process and for those that it starts; the guide's blocks."""
+"""Temporary distributions with an entry point, for this process and for those that it starts; the guide's blocks."""
 
 import re
 import sys
@@ -41,7 +41,7 @@ def lay_down(site: Path, distribution: str, source: str, version: str = "1.2", e
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]) -> Iterator[Lay]:
-    """Lay down a distribution that this process then finds, as the only plugins beside the built-ins."""
+    """Write a distribution that this process then finds, as the only plugin except for the built-ins."""
     site = tmp_path / "site"
     site.mkdir()
     laid: list[str] = []

@@ -1,4 +1,4 @@
-"""Plugins as the registry meets them: real entry points of throw-away distributions."""
+"""Plugins in the registry: real entry points of temporary distributions."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from ecgzoo.specs import BackboneSpec
 
 @hookimpl
 def ecgzoo_backbones():
-    return [BackboneSpec(name={name!r}, factory="ecgzoo.backbones.xresnet:xresnet1d18", summary="a stranger's",
+    return [BackboneSpec(name={name!r}, factory="ecgzoo.backbones.xresnet:xresnet1d18", summary="third party",
                          aliases=("{name}_alias",))]
 """
 
@@ -46,7 +46,7 @@ def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) ->
         (good("a").replace("ecgzoo_backbones()", "ecgzoo_backbones(leads)"), "register", "leads"),
         (good("a").replace("return [", "raise ValueError('no'); return ["), "hook", "ValueError: no"),
         (good("a").replace("return [", "pass; ["), "hook", "NoneType"),
-        (good("a").replace("BackboneSpec(name", "dict(name"), "spec", "gave a dict, not a BackboneSpec"),
+        (good("a").replace("BackboneSpec(name", "dict(name"), "spec", "returned a dict, not a BackboneSpec"),
         (good("a").replace("BackboneSpec(name", "BackboneSpec(api=2, name"), "spec", "written for api 2"),
         (good("a").replace("xresnet:xresnet", "xresnet.xresnet"), "spec", "package.module:callable"),
         (good("a").replace("a_alias", "A b"), "spec", "lower-case"),
@@ -144,7 +144,7 @@ print("torch" in sys.modules, "numpy" in sys.modules)
 def test_an_unknown_name_lists_close_ones() -> None:
     with pytest.raises(RegistryError, match="Did you mean.*xresnet1d18"):
         registry.get("backbone", "xresnet1d81")
-    with pytest.raises(RegistryError, match="No kind"):
+    with pytest.raises(RegistryError, match="Unknown kind"):
         registry.names("backbones")
 
 
@@ -177,7 +177,7 @@ def test_every_kind_has_a_hook() -> None:
         ("class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd", "import", "cannot be read"),
         ("import asyncio; raise asyncio.CancelledError", "import", "CancelledError"),
         ("from ecgzoo import registry; registry.names('loss')", "import", "while it is being loaded"),
-        (good("a").replace('summary="a stranger\'s"', "summary=5"), "spec", "summary is not a string"),
+        (good("a").replace('summary="third party"', "summary=5"), "spec", "summary is not a string"),
         (good("a").replace('("a_alias",)', '"abc"'), "spec", "expected a tuple of strings"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Our packages as real wheels in a real virtual environment, alone and beside five wheels that are broken."""
+"""Our packages as real wheels in a real virtual environment, alone and together with five broken wheels."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def build(folders: list[Path], wheels: Path) -> None:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with wheels of ecgzoo and the three packages, beside our libraries."""
+    """A fresh environment with wheels of ecgzoo and the three packages, and our libraries."""
     folder = tmp_path_factory.mktemp("wheels")
     wheels = folder / "wheels"
     build([ROOT, *(ROOT / "plugins" / name for name in PACKAGES)], wheels)

@@ -1,4 +1,4 @@
-"""Whatever a recording's files say: one line, at once, within memory, and no wrong number."""
+"""Damaged or hostile recordings give one line of error, quickly, within memory, and no wrong number."""
 
 import os
 import time

@@ -168,7 +168,7 @@ def test_length_left_to_the_file(tmp_path):
     np.testing.assert_array_equal(read_record(path).signal, before)
     with open(path.with_suffix(".dat"), "ab") as file:
         file.write(b"\0\0")
-    with pytest.raises(SignalError, match="whole number"):
+    with pytest.raises(SignalError, match="whole samples"):
         read_record(path)
 
 

@@ -1,4 +1,4 @@
-"""Feed: what each network is shown, which transforms it meets, and what the draws depend on."""
+"""Feed: the input of each network, which transforms are applied to it, and what the draws depend on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,18 +99,18 @@ def test_what_the_student_alone_sees_leaves_the_teachers_crops_untouched(
         assert torch.equal(own_batch.index, batch.index)
 
 
-def test_what_both_see_is_alike_for_both(cohort: Cohort) -> None:
+def test_transforms_for_both_are_the_same_for_both(cohort: Cohort) -> None:
     plain = list(feed(cohort).epoch(0, 0.0))
     for (student, teacher, _), before in zip(feed(cohort, [Negative(None, 1)]).epoch(0, 0.0), plain, strict=True):
         assert torch.equal(student, -before[0])
         assert torch.equal(teacher, -before[1])
 
 
-def test_a_mixture_is_alike_for_both_and_so_are_its_labels(cohort: Cohort) -> None:
+def test_a_mixture_is_the_same_for_both_and_so_are_its_labels(cohort: Cohort) -> None:
     mixed = feed(cohort, named(("gain", 0.5), ("mixup", 1.0)))
     plain = list(feed(cohort).epoch(0, 0.0))
     for (student, teacher, batch), (_, before, given) in zip(mixed.epoch(0, 0.0), plain, strict=True):
-        # what the student sees is the teacher's, but for its own gain, which comes after
+        # the student's input is the teacher's, except for the student's gain, which is applied later
         same_leads = teacher[:, [TEACHER.index(lead) for lead in STUDENT]]
         gain = (student / same_leads).flatten(1).nanmedian(1).values
         torch.testing.assert_close(student, gain[:, None, None] * same_leads, atol=1e-5, rtol=1e-4)

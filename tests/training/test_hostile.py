@@ -1,4 +1,4 @@
-"""Whatever the files of a run say, resuming it ends in one line."""
+"""Resuming a run with damaged or hostile files gives one line of error."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Optimizers of one's own, schedules, accumulation, fp16, and more epochs on resumption."""
+"""Optimizers from the user, schedules, accumulation, fp16, and more epochs when a run is resumed."""
 
 import dataclasses
 import json
@@ -267,7 +267,7 @@ def test_scaled_steps_are_those_without_scaling(
     assert any(not torch.equal(tensor, before[name]) for name, tensor in weights["no"].items())
 
 
-def test_the_scale_of_the_loss_is_in_the_checkpoint_and_begins_anew_with_each_network(tmp_path: Path) -> None:
+def test_the_scale_of_the_loss_is_in_the_checkpoint_and_starts_again_for_each_network(tmp_path: Path) -> None:
     student = ecgzoo.create_student("resnet1d18")
     distiller = Distiller(student, None, {})
     optimizer = torch.optim.SGD(student.parameters(), 0.1)

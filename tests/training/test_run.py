@@ -386,7 +386,7 @@ def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: P
     folder = tmp_path / "run" / "baseline"
     command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "8", "--resume"]
     command += ["--output", str(tmp_path / "run")]
-    # a shell's background job is born deaf to SIGINT, and so would be its child
+    # a shell's background job ignores SIGINT, and so would its child
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Nothing is lost when a run dies, and nothing is believed when a folder lies."""
+"""A run that dies loses nothing, and a damaged or changed run folder is refused."""
 
 import errno
 import json
@@ -56,7 +56,7 @@ def test_results_without_a_recipe_are_not_adopted(tmp_path: Path, kept: str) -> 
     path = tmp_path / "run" / kept
     path.parent.mkdir(parents=True)
     path.touch()
-    with pytest.raises(RecipeError, match=rf"found {kept}, but no .*recipe\.json"):
+    with pytest.raises(RecipeError, match=rf"{kept}, but no .*recipe\.json"):
         claim_folder(recipe(tmp_path, resume=True), "abc")
     assert not (tmp_path / "run" / "recipe.json").exists()
 
@@ -370,7 +370,7 @@ def test_a_plugins_loss_fails_before_a_teacher_is_trained(
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:
-    """Born with the usual signals: a shell's background job is deaf to SIGINT, and so would be its child."""
+    """Start a process with the default signals: a shell's background job ignores SIGINT, and so would its child."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)

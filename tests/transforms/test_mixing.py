@@ -15,7 +15,7 @@ def mixup(amount: float) -> Transform:
     return create_transform("mixup", DataInfo(("A", "B"), torch.zeros(1, 2)), amount)
 
 
-def test_signals_and_labels_are_mixed_alike_in_shares_from_beta(crops: Callable[..., Crops]) -> None:
+def test_signals_and_labels_are_mixed_in_the_same_shares_from_beta(crops: Callable[..., Crops]) -> None:
     identity, index = torch.eye(6), torch.arange(6)
     signals = torch.randn(6, 2, 10, generator=torch.Generator().manual_seed(0))
     shares = []
@@ -31,7 +31,7 @@ def test_signals_and_labels_are_mixed_alike_in_shares_from_beta(crops: Callable[
         assert ((labels > 0).sum(1) <= 2).all()
         mixed = mixup(0.5)(crops(signals, seed=seed), 0.0).millivolts
         torch.testing.assert_close(mixed, torch.einsum("rs,slt->rlt", labels, signals))
-        # the same share in every row, but for a record that met itself
+        # the same share in every row, except for a record that was mixed with itself
         own = labels.diagonal()
         apart = own < 1 - 1e-6
         assert own[apart].unique().numel() <= 1
@@ -58,7 +58,7 @@ def test_each_crop_is_one_lead_of_the_same_record(apply: Callable[..., torch.Ten
     assert (same.sum(2) == 1).all()
     expected = torch.full((5, 5), 0.6 / 5) + 0.4 * torch.eye(5)
     torch.testing.assert_close(same.float().mean(0), expected, atol=0.03, rtol=0)
-    # each place is shown a lead of its own choice
+    # each position gets another random lead
     together = (same[:, 0] & same[:, 1]).any(1).float().mean().item()
     assert together == pytest.approx(0.6 / 5, abs=0.03)
     # a share of the records, not of the leads: the others keep all five

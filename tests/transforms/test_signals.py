@@ -129,7 +129,7 @@ def test_the_ends_are_reflected_not_joined(apply: Apply) -> None:
 
 
 def sampled(rates: np.ndarray, samples: int, hertz: float) -> np.ndarray:
-    """A sine of the record's own `rates` about the middle of the crop, at 100 samples a second."""
+    """A sine of the record's own `rates` about the middle of the crop, at 100 samples per second."""
     time = (np.arange(samples) - (samples - 1) / 2) / 100
     return np.sin(2 * np.pi * hertz * rates[:, None] * time + 0.7)
 
@@ -181,7 +181,7 @@ def test_a_share_of_the_records_is_changed_and_as_much_as_without_it(apply: Appl
     assert (~kept).float().mean().item() == pytest.approx(0.3, abs=0.06)
 
 
-def test_the_filter_meets_a_share_of_the_records(apply: Apply) -> None:
+def test_the_filter_changes_a_share_of_the_records(apply: Apply) -> None:
     x = noise(400, 2, 50)
     some, every = apply("filter", x, 0.3), apply("filter", x, 1.0)
     kept = (some == x).flatten(1).all(1)

@@ -53,7 +53,7 @@ def test_create_student_loads_a_folder_and_checks_what_was_asked(folder: Path) -
     for arguments in ({"name": "xresnet1d34"}, {"name": "xresnet1d18", "arguments": {"drop_rate": 0.1}}):
         with pytest.raises(WeightsError):
             ecgzoo.create_student(**arguments, pretrained=folder)
-    with pytest.raises(WeightsError, match="no folder"):
+    with pytest.raises(WeightsError, match="not a folder"):
         ecgzoo.create_student("xresnet1d18", pretrained=folder / "nowhere")
 
 

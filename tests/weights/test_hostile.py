@@ -1,4 +1,4 @@
-"""Whatever a folder of weights says: one line, before memory is taken; and no finding from what is no number."""
+"""Damaged or hostile weights give one line of error before memory is allocated; NaN never gives a finding."""
 
 import dataclasses
 import hashlib
@@ -294,6 +294,6 @@ def test_a_card_shows_what_a_config_says_and_does_not_obey_it(folder: Path, tmp_
 def test_metrics_that_are_no_json_are_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
     model = ecgzoo.load_pretrained(folder)
     model.config = dataclasses.replace(model.config, training={"x": float("nan")})
-    with pytest.raises(WeightsError, match="do not make a card"):
+    with pytest.raises(WeightsError, match="no card or calibration plot"):
         ecgzoo.save_pretrained(model, tmp_path / "other")
     assert not (tmp_path / "other").exists()

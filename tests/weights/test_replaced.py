@@ -1,4 +1,4 @@
-"""A model that is saved over another: whoever reads finds one of the two, whole."""
+"""A model that is saved over another: a reader finds one of the two, complete."""
 
 import dataclasses
 import json

@@ -312,7 +312,7 @@ def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
     if header.frames is None:
         whole, rest = divmod(found - offset, size * per_frame)
         if whole < 1 or (rest and channels[0].format in _PLAIN_ARRAYS):
-            _fail(path, f"{found} bytes are not whole samples of {len(channels)} signals. Restore the file.")
+            _fail(path, f"{found} bytes do not hold whole samples of {len(channels)} signals. Restore the file.")
         return
     expected = offset + math.ceil(round(header.frames * per_frame * size, 3))
     # Packed formats end on a group of samples, and a skewed signal has samples before the first frame.

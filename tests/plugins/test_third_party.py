@@ -69,7 +69,7 @@ backbone = Net
 """
 
 
-def strangers(install, module: str, source: str) -> None:
+def third_party(install, module: str, source: str) -> None:
     install(module.replace("_", "-"), HOOKS.replace("{module}", module) + source)
 
 
@@ -78,7 +78,7 @@ def strangers(install, module: str, source: str) -> None:
     [
         (RAISE.format(name="backbone"), "failed with ZeroDivisionError: first line. If"),
         ("", "has no attribute 'backbone'"),
-        ("\ndef backbone(num_leads, num_classes): return None", "NoneType, which is no torch.nn.Module"),
+        ("\ndef backbone(num_leads, num_classes): return None", "NoneType, which is not a torch.nn.Module"),
         ("\nfrom torch import nn\ndef backbone(num_leads, num_classes): return nn.Identity()", "no forward_features"),
         ("\ndef backbone(width): ...", "failed with TypeError: .*1 positional argument"),
         (NET.format(leads=12, classes="num_classes", x="x"), "expected input.* to have 12 channels"),
@@ -87,7 +87,7 @@ def strangers(install, module: str, source: str) -> None:
     ],
 )
 def test_a_backbone_that_breaks_the_contract(install, source: str, reason: str) -> None:
-    strangers(install, "strange_net", source)
+    third_party(install, "strange_net", source)
     with pytest.raises(RegistryError, match=reason) as caught:
         create_student("strange")
     assert "strange of strange-net 1.2" in str(caught.value)
@@ -96,13 +96,13 @@ def test_a_backbone_that_breaks_the_contract(install, source: str, reason: str) 
 
 
 def test_a_backbone_that_keeps_it(install) -> None:
-    strangers(install, "good_net", NET.format(leads="num_leads", classes="num_classes", x="x"))
+    third_party(install, "good_net", NET.format(leads="num_leads", classes="num_classes", x="x"))
     assert create_student("strange", leads=("II", "V2"), num_classes=3).training
 
 
 def test_the_other_factories(install) -> None:
     names = ("loss", "transform", "dataset", "weights", "recipe")
-    strangers(install, "strange_rest", "".join(RAISE.format(name=name) for name in names))
+    third_party(install, "strange_rest", "".join(RAISE.format(name=name) for name in names))
     info = ModelInfo("net", ("I",), 2, 4, 4)
     failed = r"of strange-rest 1\.2 failed with ZeroDivisionError: first line\."
     with pytest.raises(RegistryError, match=f"loss odd {failed}"):
@@ -120,7 +120,7 @@ def test_the_other_factories(install) -> None:
 
 
 def test_factories_that_make_something_else(install) -> None:
-    strangers(
+    third_party(
         install,
         "strange_kind",
         "\ndef loss(student, teacher, data): return 3\ndef dataset(root, task): return 4\n"
@@ -138,14 +138,14 @@ def test_a_plugins_weights_are_a_tag(install, tmp_path: Path) -> None:
     from ecgzoo import save_pretrained
 
     save_pretrained(create_student("resnet1d18", leads="I"), tmp_path / "folder")
-    strangers(install, "good_weights", f"\ndef weights(name): return {str(tmp_path / 'folder')!r}\n")
+    third_party(install, "good_weights", f"\ndef weights(name): return {str(tmp_path / 'folder')!r}\n")
     assert create_student("resnet1d18", pretrained="mine").config.leads == ("I",)
     with pytest.raises(WeightsError, match="'mien' is not a folder of weights"):
         create_student("resnet1d18", pretrained="mien")
 
 
 def test_a_plugins_recipe_gets_its_own_flags(install) -> None:
-    strangers(install, "good_recipe", "\ndef recipe(argv): print('cooked', argv)\n")
+    third_party(install, "good_recipe", "\ndef recipe(argv): print('cooked', argv)\n")
     assert run_cli("recipe", "cook", "--epochs", "1", "--help").stdout == "cooked ['--epochs', '1', '--help']\n"
 
 
@@ -161,7 +161,7 @@ def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 def test_ecgzoo_plugins_never_fails(install) -> None:
     install("aaa-plugin", "raise KeyError('x')")
-    strangers(install, "good_plugin", "")
+    third_party(install, "good_plugin", "")
     install("rude-plugin", HOOKS.replace("{module}", "rude_plugin").replace("strange", "xresnet1d18"))
     done = run_cli("plugins", "--json", ECGZOO_STRICT_PLUGINS="1")
     assert (done.returncode, done.stderr) == (0, "")
@@ -215,7 +215,7 @@ def test_requires() -> None:
         check_requires(["no-such-thing>=1"])
     with pytest.raises(RecipeError, match="requires ecgzoo>=99, found 0"):
         check_requires(["ecgzoo>=99"])
-    with pytest.raises(RecipeError, match="form of pip"):
+    with pytest.raises(RecipeError, match="expected it as for pip"):
         check_requires(["ecgzoo at least 1"])
 
 
@@ -245,7 +245,7 @@ def test_what_a_plugin_prints_and_its_brackets_break_no_output(install) -> None:
     assert (done.returncode, "failed" in done.stderr) == (3, False)  # its own way to end
 
 
-def test_a_strangers_weights_are_never_the_default_of_ours(install, tmp_path: Path) -> None:
+def test_third_party_weights_are_never_the_default_of_ours(install, tmp_path: Path) -> None:
     source = HOOKS.replace("{module}", "sly_plugin").replace(
         '"resnet1d18.mine"', '"resnet1d18.aaa", leads=("I",), default=True'
     )
@@ -259,13 +259,13 @@ def test_a_strangers_weights_are_never_the_default_of_ours(install, tmp_path: Pa
         create_student("resnet1d18", pretrained="aaa")
 
 
-def test_a_saved_model_loads_whatever_else_is_installed(install, tmp_path: Path) -> None:
+def test_a_saved_model_loads_with_any_other_plugin_installed(install, tmp_path: Path) -> None:
     from ecgzoo import load_pretrained, save_pretrained
 
     net = NET.format(leads="num_leads", classes="num_classes", x="x")
-    strangers(install, "first_net", net)
+    third_party(install, "first_net", net)
     folder = save_pretrained(create_student("strange"), tmp_path / "model")
-    strangers(install, "other_net", net)
+    third_party(install, "other_net", net)
     assert load_pretrained(folder).config.architecture == "first-net::strange"
     assert create_student("first-net::strange", pretrained=folder).config.leads == ("I",)
 
@@ -274,6 +274,6 @@ def test_a_loss_of_unknown_needs_is_refused(install) -> None:
     source = (
         "\nfrom ecgzoo.losses.contract import Loss\nclass loss(Loss):\n    requires = frozenset({'student.logit'})\n"
     )
-    strangers(install, "needy_loss", source)
+    third_party(install, "needy_loss", source)
     with pytest.raises(RegistryError, match=r"loss odd of needy-loss 1\.2 requires .*student\.logit"):
         create_loss("odd", None, None, None)  # type: ignore[arg-type] # it looks at none of them
