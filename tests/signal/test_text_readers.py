@@ -388,7 +388,7 @@ def test_too_short_and_fifteen_leads(tmp_path: Path, student: EcgModel) -> None:
     for path in (write_csv(tmp_path / "strip", record), write_npz(tmp_path / "strip", record)):
         found = read_record(path)
         assert found.leads == names
-        with pytest.raises(SignalError, match=r"fewer than a window"):
+        with pytest.raises(SignalError, match=r"shorter than a window"):
             student.predict(found)
 
 
