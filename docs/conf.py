@@ -56,7 +56,7 @@ nitpick_ignore_regex = [
         r"ecgzoo\.(model\.(WeightsSource|Finding)|live\.Scorer|evaluation\..*|testing\.findings\..*|specs\.Spec)",
     ),
     (r"py:.*", r"ecgzoo\.transforms\.contract\.Draws"),
-    (r"py:exc", r"WriteError|MissingLeadError"),
+    (r"py:exc", r"WriteError"),
 ]
 
 
