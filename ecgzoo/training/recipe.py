@@ -274,7 +274,7 @@ class Recipe:
 
     @property
     def judged_folds(self) -> tuple[int, ...]:
-        """The folds of the final table: the test folds, or the validation folds if there are no test folds."""
+        """The test folds, or the validation folds if there are none; the final table is for them."""
         return parse_folds(self.test_folds or self.val_folds)
 
     def published(self) -> dict[str, Any]:
