@@ -1,8 +1,10 @@
-"""A plugin with one loss. This module does not import torch.
+"""A plugin with one loss.
 
-pip install -e examples/new_loss
-ecgzoo plugins --check ecgzoo-focal
-ecgzoo recipe baseline --losses focal=1,gamma=2
+    pip install -e examples/new_loss
+    ecgzoo plugins --check ecgzoo-focal
+    ecgzoo recipe baseline --losses focal=1,gamma=2
+
+This module does not import torch, so that commands which only list losses stay fast.
 """
 
 from ecgzoo import LossSpec, hookimpl
