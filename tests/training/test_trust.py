@@ -379,7 +379,9 @@ def started(command: list[str]) -> subprocess.Popen[str]:
 
 
 def test_a_hangup_ends_a_run_as_a_kill_does(tiny: str, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and a child inherits that
     process = started(command(tmp_path))
+    signal.signal(signal.SIGHUP, before)
     try:
         wait_for((tmp_path / "run" / "baseline" / "checkpoint.safetensors").exists)
         process.send_signal(signal.SIGHUP)
