@@ -75,6 +75,42 @@ def speed() -> str:
     return table(("what", "time"), *lines) + f"\n{made}\n"
 
 
+def handheld() -> str:
+    """External recordings, lead I."""
+    rows, made = results("handheld")
+    lines = (
+        (
+            row["data"],
+            f"`{row['student'].partition('.')[2]}`",
+            f"{row['label']} against {row['against']}",
+            row["recordings"],
+            f"{row['positives']} of {row['records']}",
+            f"{row['auc']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+        )
+        for row in rows
+    )
+    head = ("data", "student", "question", "recordings", "positives", "AUC (95 % interval)")
+    return table(head, *lines) + f"\n{made}\n"
+
+
+def handheld_distorted() -> str:
+    """What distortions of fold 9 cost."""
+    rows, made = results("handheld_distorted")
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    found = {(row["distortion"], row["student"]): row for row in rows}
+    lines = (
+        (
+            distortion,
+            *(
+                f"{found[distortion, student]['macro AUC']:.4f}, {found[distortion, student]['finding changed']:.1%}"
+                for student in students
+            ),
+        )
+        for distortion in dict.fromkeys(row["distortion"] for row in rows)
+    )
+    return table(("distortion", *(f"`{student.partition('.')[2]}`" for student in students)), *lines) + f"\n{made}\n"
+
+
 def explain() -> str:
     """Where attributions lie."""
     rows, made = results("explain")
@@ -98,7 +134,14 @@ def explain() -> str:
     return table(head, *lines) + f"\n{made}\n"
 
 
-FIGURES = {"explain": explain, "faults": faults, "quality": quality, "speed": speed}
+FIGURES = {
+    "explain": explain,
+    "faults": faults,
+    "handheld": handheld,
+    "handheld_distorted": handheld_distorted,
+    "quality": quality,
+    "speed": speed,
+}
 
 
 def render(text: str) -> str:
