@@ -94,10 +94,13 @@ def _built(name: str) -> Reader:
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a registered reader knows the file `path` by its content."""
+    """Whether a registered reader knows the file `path` by its content, whatever its name says."""
     try:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         return False
-    return any(_built(name).sniff(head, path) for name in registry.names("reader"))
+    return any(
+        _built(name).sniff(head, path.with_suffix("") if registry.lookup("reader", name).spec.generic else path)
+        for name in registry.names("reader")
+    )
