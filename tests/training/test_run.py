@@ -422,7 +422,7 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     )
     with pytest.raises(RecipeError, match="clt must know the record of each crop"):
         Run(recipe(tmp_path, transforms=("mixup=0.2",), output=str(tmp_path / "other")), cohort=own)
-    with pytest.raises(RecipeError, match="aux_task 'diagnostic' is of tiny, not of the given cohort"):
+    with pytest.raises(RecipeError, match="aux_task 'diagnostic' belongs to tiny, not to the given cohort"):
         Run(recipe(tmp_path, aux_task="diagnostic"), cohort=own)
     with pytest.raises(RecipeError, match="transform 'mixup=-1'"):
         recipe(tmp_path, transforms=("mixup=-1",))
@@ -448,7 +448,7 @@ def test_a_cohort_of_another_task_is_published_as_what_it_is(tmp_path: Path) -> 
     ("field", "change", "reason"),
     [
         ("store", lambda cohort: cohort.store / 1000, "float64, expected int16 microvolts"),
-        ("store", lambda cohort: cohort.store[:, :2], "2 channels.*expected 12"),
+        ("store", lambda cohort: cohort.store[:, :2], "2 channels, expected one per lead, 12 for"),
         ("labels", lambda cohort: cohort.labels[:, 0], "labels has shape"),
         ("patients", lambda cohort: cohort.patients * 0, "a patient is in two folds"),
     ],

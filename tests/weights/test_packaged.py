@@ -19,7 +19,7 @@ TAGS = [name for name in registry.names("weights") if registry.lookup("weights",
 
 
 def beats(leads: tuple[str, ...]) -> ecgzoo.Record:
-    """Ten seconds from a formula that looks like an ECG: a spike and two waves per second, another size in each lead."""
+    """10 s from a formula that looks like an ECG: a spike and two waves per second, each lead with another size."""
     time = np.arange(1000) / 100 % 1
     shape = 1.1 * np.exp(-(((time - 0.4) / 0.02) ** 2)) + 0.25 * np.exp(-(((time - 0.65) / 0.06) ** 2))
     shape += 0.12 * np.exp(-(((time - 0.22) / 0.03) ** 2))
