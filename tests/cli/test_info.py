@@ -96,7 +96,7 @@ def test_new_plugin_takes_its_name_from_the_folder(tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("a b!", "cannot name"), ("2lead", "cannot name"), ("class", "cannot name"), ("torch", "already installed")],
+    [("a b!", "cannot name"), ("2lead", "cannot name"), ("class", "cannot name"), ("torch", "installed already")],
 )
 def test_new_plugin_refuses_a_name_that_is_none(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(RegistryError, match=reason):

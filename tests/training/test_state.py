@@ -49,9 +49,9 @@ def test_an_optimisers_state_goes_on_as_before(tmp_path) -> None:
 
 def test_what_is_no_checkpoint_is_refused(tmp_path) -> None:
     (tmp_path / "state").write_bytes(b"pickle" * 20)
-    with pytest.raises(WeightsError, match="no checkpoint"):
+    with pytest.raises(WeightsError, match="not a checkpoint"):
         load_state(tmp_path / "state")
-    with pytest.raises(WeightsError, match="no checkpoint"):
+    with pytest.raises(WeightsError, match="not a checkpoint"):
         load_state(tmp_path / "absent")
 
 
