@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast lint docs bench students picture faults paper-quick clean
+.PHONY: mvkt test test-fast test-long lint docs bench students picture faults paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -20,6 +20,10 @@ test: $(INSTALLED)
 
 test-fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+# what takes more than half a minute a test, left out of `make test`
+test-long: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

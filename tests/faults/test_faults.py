@@ -56,6 +56,7 @@ for name, case in planted.items():
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills and memory are measured as Linux does")

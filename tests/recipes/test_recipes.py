@@ -56,6 +56,7 @@ def test_an_error_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_mvkt_on_real_records(test_data: Path, tmp_path: Path) -> None:
     root = test_data / "ptbxl-small"

@@ -34,6 +34,8 @@ def test_the_loss_is_that_of_a_loop() -> None:
     assert pair_loss(torch.tensor(a), torch.tensor(b)).item() == pytest.approx(total / 14)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_leads_of_one_heart_are_found_after_it(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 32)  # more steps for fewer records
     cohort = load_cohort(tiny, None, "superdiagnostic")

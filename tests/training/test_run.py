@@ -246,6 +246,7 @@ def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path)
     assert train("clipped", opt="sgd", lr=0.1, clip_grad=0.01) != sgd
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_training_follows_the_plain_one(tiny: str, tmp_path: Path) -> None:
