@@ -103,6 +103,7 @@ def test_the_wheels_are_what_runs(python: Path) -> None:
     assert provided["ecgzoo-losses"] == losses
 
 
+@pytest.mark.long
 def test_the_recipe_runs_with_pieces_of_plugins(python: Path, tmp_path: Path) -> None:
     results = run_mvkt(python, tmp_path)
     assert results
