@@ -74,8 +74,9 @@ def pretrain(
     optimizer, schedule = make_optimizer(learner, replace(recipe, epochs=recipe.pretrain_epochs), len(records))
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")  # else it does nothing
     depends = {
-        **recipe.pretraining(),  # without lead, losses and teacher
-        **{"records": cohort.fingerprint, "batch": batch_size, "temperature": TEMPERATURE},
+        **recipe.pretraining(),  # without lead, losses, teacher, and which records have labels
+        **{"cohort": cohort.fingerprint, "records": hashlib.sha256(cohort.record_ids[rows].tobytes()).hexdigest()},
+        **{"batch": batch_size, "temperature": TEMPERATURE},
         **{"network": student.config.architecture, "arguments": dict(student.config.arguments)},
     }
     name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

@@ -77,12 +77,11 @@ class Recipe:
     )
     task: str = option("superdiagnostic", "data", "label set")
     aux_task: str | None = option(None, "data", "second label set, used by the loss aux")
-    train_folds: str = option("1-8", "data", "folds to train on, such as 1-7,9", pretraining=True)
+    train_folds: str = option("1-8", "data", "folds to train on, such as 1-7,9")
     unlabelled_folds: str = option(
         "",
         "data",
         "folds used without their labels: the student learns from the teacher's output on them; empty for none",
-        pretraining=True,
     )
     val_folds: str = option("9", "data", "folds on which the best epoch is chosen")
     test_folds: str = option(

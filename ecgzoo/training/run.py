@@ -95,7 +95,7 @@ class Run:
             )
         mean_mv, std_mv = 0.0, 1.0
         if recipe.normalization == "mv_global":
-            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(self.every_row)
+            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(np.sort(self.every_row))
         self.normalization = Normalization(
             kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz
         )
@@ -254,7 +254,7 @@ class Run:
 
     def _pretrain(self, student: EcgModel) -> None:
         folder = Path(self.recipe.pretrain_folder or self.folder)
-        pretrain(self.accelerator, student, self.cohort, self.every_row, self.recipe, folder)
+        pretrain(self.accelerator, student, self.cohort, np.sort(self.every_row), self.recipe, folder)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
         """The teacher in `folder`, refused if it has other labels or was trained on the test records of this run."""
