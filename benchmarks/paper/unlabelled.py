@@ -8,7 +8,7 @@ Half a fold, one, two, four or all seven training folds have labels. The arms: l
 records; the same with the other records, which learn from the teacher's output alone; the same after pretraining on
 pairs of leads. The teacher of an arm knows the same labels. Networks that see few records are trained for 20 and for 60
 epochs, and the number with the higher macro AUC on fold 8 counts. Fold 9 is for testing.
-Writes ``results/unlabelled.jsonl``, a line per run, ``docs/unlabelled.png`` and the table of docs/training.md.
+Writes ``results/unlabelled.jsonl``, a line per run, ``docs/unlabelled.png`` and the table of docs/distillation.md.
 """
 
 import argparse
@@ -146,7 +146,7 @@ def main() -> None:
         write_json(RESULTS / "unlabelled.json", summary(read_lines(RESULTS / "unlabelled.jsonl"), given.output))
     need(parser, RESULTS / "unlabelled.json", "give --root, PTB-XL's folder")
     found = json.loads((RESULTS / "unlabelled.json").read_text(encoding="utf-8"))
-    write_between("unlabelled", {"docs/training.md": table(found)})
+    write_between("unlabelled", {"docs/distillation.md": table(found)})
     write_atomic(DOCS / "unlabelled.png", lambda path: plot(found, path))
 
 
