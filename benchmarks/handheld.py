@@ -1,6 +1,7 @@
 """How well do the students work on devices and people that they have not seen?
 
     python -m benchmarks.handheld --root PTBXL --data DIR
+    python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER   # also a student trained without distortions
 
 The packaged students of lead I are tested on three data sets. Nothing was chosen on these results.
 
@@ -8,9 +9,9 @@ The packaged students of lead I are tested on three data sets. Nothing was chose
   normal and other rhythms, and against everything; normal against the rest; with and without the quality check.
 - Lead I of twelve-lead recordings from another hospital (DIR/cpsc2018).
 - PTB-XL's fold 9 with the distortions of a handheld device: macro AUC, and the share of records in which any finding
-  changes.
+  changes; the macro AUC over the strength of a distortion; and the macro AUC by sex and age.
 
-Writes results/handheld.json and docs/handheld.png; `python docs/figures.py` writes the tables.
+Writes results/handheld*.json and docs/handheld*.png; `python docs/figures.py` writes the tables.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from ecgzoo.files import write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
 
+BEFORE = "ptbxl_super_i of 0.1.0"  # before it was trained with distortions
 STUDENTS = ("xresnet1d18.ptbxl_rhythm_i", "xresnet1d18.ptbxl_all_i", "xresnet1d18.ptbxl_super_i")
 FOLD = 9
 SEED = 0
@@ -44,20 +46,31 @@ Signals = np.ndarray  # millivolts [records, leads, samples] at 100 Hz
 RATE_HZ = 100.0
 
 
-def wander(x: Signals) -> Signals:
-    """Add a sine of 0.5 mV at 0.3 Hz, with a random phase for each record."""
-    phase = np.random.default_rng(SEED).uniform(0, 2 * np.pi, (len(x), 1, 1))
-    return np.asarray(x + 0.5 * np.sin(2 * np.pi * 0.3 * np.arange(x.shape[2]) / RATE_HZ + phase))
+def wander(amplitude_mv: float) -> Callable[[Signals], Signals]:
+    """Add a sine at 0.3 Hz, with a random phase for each record."""
+
+    def changed(x: Signals) -> Signals:
+        phase = np.random.default_rng(SEED).uniform(0, 2 * np.pi, (len(x), 1, 1))
+        return np.asarray(x + amplitude_mv * np.sin(2 * np.pi * 0.3 * np.arange(x.shape[2]) / RATE_HZ + phase))
+
+    return changed
 
 
-def noise(x: Signals) -> Signals:
-    """Add white noise with a tenth of the record's standard deviation."""
-    return np.asarray(x + 0.1 * x.std(2, keepdims=True) * np.random.default_rng(SEED).standard_normal(x.shape))
+def noise(share: float) -> Callable[[Signals], Signals]:
+    """Add white noise, in proportion to the record's standard deviation."""
+    return lambda x: np.asarray(
+        x + share * x.std(2, keepdims=True) * np.random.default_rng(SEED).standard_normal(x.shape)
+    )
 
 
-def band(x: Signals) -> Signals:
-    """Keep the frequency band of a handheld device, 0.5 to 40 Hz, with a zero-phase filter."""
-    return np.asarray(sosfiltfilt(butter(2, (0.5, 40), "bandpass", fs=RATE_HZ, output="sos"), x))
+def band(highest_hz: float) -> Callable[[Signals], Signals]:
+    """Keep 0.5 Hz to `highest_hz`, the frequency band of a handheld device, with a zero-phase filter."""
+    return lambda x: np.asarray(sosfiltfilt(butter(2, (0.5, highest_hz), "bandpass", fs=RATE_HZ, output="sos"), x))
+
+
+def offset(millivolts: float) -> Callable[[Signals], Signals]:
+    """Add a constant."""
+    return lambda x: x + millivolts
 
 
 def clock(share: float) -> Callable[[Signals], Signals]:
@@ -70,17 +83,27 @@ def gain(factor: float) -> Callable[[Signals], Signals]:
     return lambda x: factor * x
 
 
+AS_RECORDED = "as recorded"
 DISTORTIONS: dict[str, Callable[[Signals], Signals]] = {
-    "as recorded": lambda x: x,
-    "offset of 1 mV": lambda x: x + 1.0,
-    "offset of -1 mV": lambda x: x - 1.0,
-    "wander of 0.5 mV at 0.3 Hz": wander,
-    "noise of 10 %": noise,
-    "0.5 to 40 Hz": band,
-    "inverted": lambda x: -x,
+    AS_RECORDED: gain(1.0),
+    "offset of 1 mV": offset(1.0),
+    "offset of -1 mV": offset(-1.0),
+    "wander of 0.5 mV at 0.3 Hz": wander(0.5),
+    "noise of 10 %": noise(0.1),
+    "0.5 to 40 Hz": band(40),
+    "inverted": gain(-1.0),
     **{f"gain {factor:g}": gain(factor) for factor in (0.5, 0.7, 1.4, 2.0)},
     "clock 3 % slow": clock(0.03),
     "clock 3 % fast": clock(-0.03),
+}
+# of the curves: the distortion as a function of its strength, and the strengths
+STRENGTHS: dict[str, tuple[Callable[[float], Callable[[Signals], Signals]], tuple[float, ...]]] = {
+    "gain (negative: inverted)": (gain, (-2, -1, -0.5, 0.25, 0.5, 1, 2, 4)),
+    "offset, mV": (offset, (-1, -0.5, -0.2, 0, 0.2, 0.5, 1)),
+    "wander at 0.3 Hz, mV": (wander, (0, 0.1, 0.25, 0.5, 1)),
+    "white noise, share of deviation": (noise, (0, 0.1, 0.2, 0.4, 0.8)),
+    "upper end of the band, Hz": (band, (10, 15, 20, 30, 40)),
+    "clock error": (clock, (-0.1, -0.05, -0.03, 0, 0.03, 0.05, 0.1)),
 }
 
 
@@ -166,33 +189,50 @@ def cpsc2018(models: Mapping[str, EcgModel], folder: Path) -> list[dict[str, Any
     return rows
 
 
-def distorted(models: Mapping[str, EcgModel], root: Path) -> list[dict[str, Any]]:
-    """Macro AUC on the fold, and the share of records in which any finding differs from the undistorted record."""
-    rows = []
+def on_the_fold(models: Mapping[str, EcgModel], root: Path) -> tuple[list[dict[str, Any]], ...]:
+    """Rows for fold 9: for the distortions, for their strengths, and by sex and age.
+
+    A changed finding is one that differs from the finding in the undistorted record.
+    """
+    distorted: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    groups: list[dict[str, Any]] = []
     for tag, model in models.items():
         cohort = ecgzoo.load_cohort("ptbxl", root, model.config.task)
-        those = cohort.rows([FOLD])
-        signals = cohort.signals(those)[:, model.lead_positions(cohort.leads, cohort.title)] / 1000.0
-        findings: list[tuple[Any, ...]] = []
+        rows = cohort.rows([FOLD])
+        signals = cohort.signals(rows)[:, model.lead_positions(cohort.leads, cohort.title)] / 1000.0
+
+        def probabilities(change: Callable[[Signals], Signals], model: EcgModel = model, x: Signals = signals) -> Any:
+            changed = torch.from_numpy(change(x).astype(np.float32))
+            return torch.cat([model.score(some) for some in changed.split(AT_ONCE)]).double().numpy()
+
+        about = {"data": f"ptbxl, fold {FOLD}", "student": tag}
+        found: list[tuple[Any, ...]] = []
         for name, change in track(DISTORTIONS.items(), tag):
-            changed = torch.from_numpy(change(signals).astype(np.float32))
-            probabilities = torch.cat([model.score(some) for some in changed.split(AT_ONCE)]).double().numpy()
+            scores = probabilities(change)
             now = [
                 tuple(model.findings(row).values())
-                for row in with_aggregates(probabilities, model.config.classes, model.config.aggregates)
+                for row in with_aggregates(scores, model.config.classes, model.config.aggregates)
             ]
-            findings = findings or now
-            rows.append(
+            found = found or now
+            distorted.append(
                 {
-                    "data": f"ptbxl, fold {FOLD}",
-                    "student": tag,
+                    **about,
                     "distortion": name,
-                    "macro AUC": macro_auc(cohort.labels[those], probabilities),
-                    "finding changed": float(np.mean([a != b for a, b in zip(findings, now, strict=True)])),
-                    "records": len(those),
+                    "macro AUC": macro_auc(cohort.labels[rows], scores),
+                    "finding changed": float(np.mean([a != b for a, b in zip(found, now, strict=True)])),
+                    "records": len(rows),
                 }
             )
-    return rows
+        for name, (distortion, strengths) in track(STRENGTHS.items(), f"{tag}, curves"):
+            for strength in strengths:
+                scores = probabilities(distortion(strength))
+                lost = {"strength": strength, "macro AUC": macro_auc(cohort.labels[rows], scores)}
+                curves.append({**about, "distortion": name, **lost})
+        evaluation = ecgzoo.evaluate(model, cohort, folds=[FOLD]).evaluation(SEED)
+        for name, group in evaluation.subgroups.items():
+            groups.append({**about, "group": name, **group})
+    return distorted, curves, groups
 
 
 def main() -> None:
@@ -200,13 +240,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="PTB-XL's folder")
     parser.add_argument("--data", type=Path, required=True, help="folder that contains af2017 and cpsc2018")
+    parser.add_argument("--before", type=Path, help="folder of weights to show next to the packaged students")
     given = parser.parse_args()
     models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in STUDENTS if tag in ecgzoo.list_pretrained()}
-    rows = distorted(models, given.root)
-    report("handheld_distorted", "macro AUC of PTB-XL's fold 9, on which thresholds were chosen", rows)
+    shown = {**models, **({BEFORE: ecgzoo.load_pretrained(given.before).eval()} if given.before else {})}
+    limit = "macro AUC of PTB-XL's fold 9, on which thresholds were chosen"
+    rows, curves, groups = on_the_fold(shown, given.root)
+    report("handheld_distorted", limit, rows)
+    report("handheld_curves", limit, curves)
+    report("handheld_groups", limit, groups)
     write_atomic(CHECKOUT / "docs" / "handheld.png", lambda path: plot(rows, path))
+    write_atomic(CHECKOUT / "docs" / "handheld_curves.png", lambda path: plot_curves(curves, path))
     outside = af2017(models, given.data / "af2017") + cpsc2018(models, given.data / "cpsc2018")
     report("handheld", "lead I; 95 % intervals over recordings; nothing was chosen on these", outside)
+
+
+def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Plot the change of macro AUC over the strength of each distortion, a line per student."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    panels = figure.subplots(2, 3, sharey=True)
+    whole = {  # a gain of 1 changes nothing
+        row["student"]: row["macro AUC"]
+        for row in rows
+        if row["distortion"].startswith("gain") and row["strength"] == 1
+    }
+    for axes, name in zip(panels.flat, STRENGTHS, strict=True):
+        for student, undistorted in whole.items():
+            own = [row for row in rows if (row["distortion"], row["student"]) == (name, student)]
+            change = [row["macro AUC"] - undistorted for row in own]
+            axes.plot([row["strength"] for row in own], change, marker=".", label=_short(student))
+        axes.axhline(0, color="grey", linewidth=0.5)
+        axes.set_xlabel(name)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("change of macro AUC")
+    panels[0, 0].legend(fontsize=7)
+    figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+
+
+def _short(student: str) -> str:
+    return student.removeprefix("xresnet1d18.")
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -221,7 +295,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         own = {row["distortion"]: row for row in rows if row["student"] == student}
         place = np.arange(len(names)) + 0.25 * (number - (len(students) - 1) / 2)
         lost = [own[names[0]]["macro AUC"] - own[name]["macro AUC"] for name in names]
-        cost.barh(place, lost, height=0.22, label=student.removeprefix("xresnet1d18."))
+        cost.barh(place, lost, height=0.22, label=_short(student))
         flips.barh(place, [100 * own[name]["finding changed"] for name in names], height=0.22)
     cost.set_yticks(range(len(names)), names)
     cost.invert_yaxis()

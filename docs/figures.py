@@ -111,6 +111,24 @@ def handheld_distorted() -> str:
     return table(("distortion", *(f"`{student.partition('.')[2]}`" for student in students)), *lines) + f"\n{made}\n"
 
 
+def handheld_groups() -> str:
+    """Macro AUC by sex and age."""
+    rows, made = results("handheld_groups")
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    found = {(row["group"], row["student"]): row for row in rows}
+    lines = (
+        (
+            group,
+            *(
+                f"{row['macro_auc']:.3f} ({row['ci'][0]:.3f} to {row['ci'][1]:.3f}), {row['records']}" if row else ""
+                for row in (found.get((group, student)) for student in students)
+            ),
+        )
+        for group in dict.fromkeys(row["group"] for row in rows)
+    )
+    return table(("group", *(f"`{student.partition('.')[2]}`" for student in students)), *lines) + f"\n{made}\n"
+
+
 def explain() -> str:
     """Where attributions lie."""
     rows, made = results("explain")
@@ -139,6 +157,7 @@ FIGURES = {
     "faults": faults,
     "handheld": handheld,
     "handheld_distorted": handheld_distorted,
+    "handheld_groups": handheld_groups,
     "quality": quality,
     "speed": speed,
 }
