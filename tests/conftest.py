@@ -11,6 +11,14 @@ from ecgzoo import registry
 from ecgzoo.plugins import load_plugins
 
 
+LONGEST = ("test_wheels.py", "test_trust.py", "test_run.py", "test_cli.py", "test_distributed.py", "test_recipes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, so that at the end no worker waits for another (``--no-loadscope-reorder``)."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def test_data() -> Path:
     """The folder of real recordings that ECGZOO_TEST_DATA names; without it, the test is skipped."""
