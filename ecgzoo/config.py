@@ -26,6 +26,10 @@ INTENDED_USE = (
     "any decision about a patient."
 )
 
+# a label gives no finding
+LEAST_POSITIVES = 20  # if fewer positive records chose its threshold, which would be mostly chance
+LEAST_AUC = 0.6  # if the 95 % interval of its AUC includes this
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:

@@ -10,7 +10,6 @@ import pytest
 from ecgzoo import registry
 from ecgzoo.plugins import load_plugins
 
-
 LONGEST = ("test_wheels.py", "test_trust.py", "test_run.py", "test_cli.py", "test_distributed.py", "test_recipes.py")
 
 

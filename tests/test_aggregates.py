@@ -9,10 +9,11 @@ from sklearn.metrics import roc_auc_score
 
 import ecgzoo
 from ecgzoo.aggregates import with_aggregates
+from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES
 from ecgzoo.data import check_cohort
 from ecgzoo.errors import DataError, WeightsError
 from ecgzoo.evaluation import evaluate_scores
-from ecgzoo.evaluation.calibrate import LEAST_POSITIVES, calibrate
+from ecgzoo.evaluation.calibrate import calibrate
 from ecgzoo.evaluation.cohort import CohortScores
 
 CLASSES, ANY = ("A", "B", "C"), {"A_B": ("A", "B")}
@@ -72,6 +73,7 @@ def test_a_finding_needs_twenty_positives_to_choose_its_threshold(tmp_path: Path
     calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=0)
     assert set(model.config.thresholds) == {"A", "B_C"}
     assert model.config.metrics["aggregates"]["B_C"]["positives"] == LEAST_POSITIVES + 2
+    assert model.config.metrics["per_class_ci"]["A"][0] > LEAST_AUC
     saved = ecgzoo.load_pretrained(ecgzoo.save_pretrained(model, tmp_path))
     assert saved.config.aggregates == {"B_C": ("B", "C")}
     assert "| B_C | 22 |" in (tmp_path / "README.md").read_text()
@@ -95,3 +97,25 @@ def test_a_cohorts_aggregate_too(aggregates: dict[str, tuple[str, ...]]) -> None
     cohort = dataclasses.replace(ecgzoo.load_cohort("synthetic"), aggregates=aggregates)
     with pytest.raises(DataError, match="aggregate"):
         check_cohort(cohort)
+
+
+def test_a_label_that_the_leads_do_not_show_gives_no_finding(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((400, 2)) < 0.2).astype(np.uint8)
+    scores = np.clip(0.2 + np.array([0.4, 0.05]) * labels + 0.2 * random.random((400, 2)), 0, 1)
+    given = CohortScores(
+        folds=(9,), y_true=labels, y_score=scores, patients=np.arange(400), classes=("A", "B"), subgroups={}
+    )
+    model = model_of(("A", "B"), {})
+    calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=0)
+    low, high = model.config.metrics["per_class_ci"]["B"]
+    assert low < roc_auc_score(labels[:, 1], scores[:, 1]) < high
+    assert "B" in model.config.thresholds
+    assert low > LEAST_AUC
+    weaker = dataclasses.replace(given, y_score=np.where([True, False], scores, random.random((400, 2))))
+    calibrate(model, lambda _: weaker, "some records", {"data": "some"}, seed=0)
+    assert set(model.config.thresholds) == {"A"}
+    ecgzoo.save_pretrained(model, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "**Labels with findings: 1 of 2.** A." in card
+    assert "These do not work on I (the 95 % interval of their AUC reaches 0.6 or less)" in card

@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES
 from ecgzoo.evaluation.calibration import fit_temperature
 from ecgzoo.evaluation.cohort import CohortScores
 from ecgzoo.evaluation.thresholds import decision_points, sensitivity_specificity
 from ecgzoo.model import EcgModel
-
-LEAST_POSITIVES = 20  # a threshold chosen on fewer is mostly chance, so the model gives no finding
 
 
 def calibrate(
@@ -27,17 +26,20 @@ def calibrate(
     raw = score(model)
     model.config = dataclasses.replace(model.config, temperature=fit_temperature(raw.y_true, raw.y_score))
     scores = score(model)
+    figures = scores.evaluation(seed).to_dict()
+    intervals = figures["per_class_ci"] | {name: found["ci"] for name, found in figures["aggregates"].items()}
     columns = scores.columns()
     thresholds = {
         name: decision_points(*column)
         for name, column in columns.items()
         if LEAST_POSITIVES <= column[0].sum() < len(column[0])
+        and (interval := intervals[name]) is not None
+        and interval[0] > LEAST_AUC
     }
     at_thresholds = {
         name: {point: sensitivity_specificity(*columns[name], value) for point, value in points.items()}
         for name, points in thresholds.items()
     }
-    figures = scores.evaluation(seed).to_dict()
     model.config = dataclasses.replace(
         model.config,
         thresholds=thresholds,

@@ -41,6 +41,7 @@ class Evaluation:
         subgroups: number of records, macro AUC and its interval for each subgroup, by name.
         aggregates: number of positive records, AUC and its interval for each aggregate, by name. The macro AUC does not
             include aggregates.
+        per_class_ci: 95 % bootstrap interval of each AUC, by name; None if too few resamples have positives.
     """
 
     records: int
@@ -55,6 +56,7 @@ class Evaluation:
     reliability: list[list[float]]
     subgroups: dict[str, dict[str, Any]]
     aggregates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    per_class_ci: dict[str, list[float] | None] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The metrics as JSON values: lists for tuples, None for what is undefined."""
@@ -122,7 +124,20 @@ def evaluate_scores(
             for true, score in [[with_aggregates(x, classes, {name: of})[:, -1:] for x in (labels, scores)]]
             if 0 < true.mean() < 1
         },
+        per_class_ci={
+            name: _interval(labels[:, [k]], scores[:, [k]], groups, num_resamples, seed)
+            for k, name in enumerate(classes)
+        },
     )
+
+
+def _interval(
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
+) -> list[float] | None:
+    try:
+        return list(bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed))
+    except DataError:  # too few positives
+        return None
 
 
 def _aggregate(

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ecgzoo.config import THRESHOLDS, ModelConfig
+from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES, THRESHOLDS, ModelConfig
 from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
@@ -154,18 +154,23 @@ def _measured(config: ModelConfig) -> list[str]:
     of_any = metrics.get("aggregates", {})
     positives = metrics["positives"] | {name: figures["positives"] for name, figures in of_any.items()}
     aucs = metrics["per_class"] | {name: figures["auc"] for name, figures in of_any.items()}
-    for label, auc in aucs.items():
+    intervals = metrics.get("per_class_ci", {}) | {name: figures["ci"] for name, figures in of_any.items()}
+    # labels that the leads show best come first
+    for label, auc in sorted(aucs.items(), key=lambda item: -(intervals.get(item[0]) or [0])[0]):
         at = metrics.get("at_thresholds", {}).get(label)
         points = (
             [f"{at[name][what]:.3f}" for name in ("f1", "screening") for what in ("sensitivity", "specificity")]
             if at
             else []
         )
-        rows.append([label, positives[label], "—" if auc is None else f"{auc:.4f}", *(points or ["—"] * 4)])
+        interval = intervals.get(label)
+        shown = "{:.3f} to {:.3f}".format(*interval) if interval else "—"
+        rows.append([label, positives[label], "—" if auc is None else f"{auc:.4f}", shown, *(points or ["—"] * 4)])
     columns = [
         "label",
         "positives",
         "AUC",
+        "95 % interval",
         "sensitivity (flag)",
         "specificity (flag)",
         "sensitivity (screening)",
@@ -178,6 +183,7 @@ def _measured(config: ModelConfig) -> list[str]:
         f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
         f"{_plain(_folds(metrics))}.{chosen}",
         "",
+        *_usable(config, positives, intervals),
         *_table(columns, rows),
         "",
         f"Macro average precision {metrics['macro_average_precision']:.4f}, Fmax {metrics['fmax']:.4f}, Brier score "
@@ -193,6 +199,27 @@ def _measured(config: ModelConfig) -> list[str]:
     if metrics.get("reliability"):
         lines += [f"![Predicted against observed frequency]({CALIBRATION_PLOT})", ""]
     return lines
+
+
+def _usable(config: ModelConfig, positives: Mapping[str, int], intervals: Mapping[str, Any]) -> list[str]:
+    """Which labels give findings, and why the others do not."""
+    if not config.metrics.get("per_class_ci"):
+        return []
+    found = [label for label in config.labels if label in config.thresholds]
+    few = [label for label in config.labels if label not in found and positives.get(label, 0) < LEAST_POSITIVES]
+    weak = [label for label in config.labels if label not in found and label not in few]
+    lines = [f"**Labels with findings: {len(found)} of {len(config.labels)}.** {_plain(', '.join(found) or 'none')}."]
+    if weak:
+        lines.append(
+            f"These do not work on {', '.join(config.leads)} (the 95 % interval of their AUC reaches {LEAST_AUC:g} or "
+            f"less), and give no finding: {_plain(', '.join(weak))}."
+        )
+    if few:
+        lines.append(
+            f"These had fewer than {LEAST_POSITIVES} positive records, too few to say, and give no finding: "
+            f"{_plain(', '.join(few))}."
+        )
+    return [part for line in lines for part in (line, "")]
 
 
 def _training(training: Mapping[str, Any]) -> list[str]:

@@ -17,11 +17,11 @@ import torch
 
 import ecgzoo
 from ecgzoo import LossTerm, Network, Recipe, Run
+from ecgzoo.config import LEAST_POSITIVES
 from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluation import decision_points, evaluate, fit_temperature, macro_auc
-from ecgzoo.evaluation.calibrate import LEAST_POSITIVES
 from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.checkpoint import load_state

@@ -100,6 +100,7 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
         "records": 297,
         "positives": {"AF": 41, "SR": 43},
         "per_class": {"AF": 0.61, "SR": None},
+        "per_class_ci": {"AF": [0.55, 0.65], "SR": None},
         "at_thresholds": {"AF": points},
         "macro_auc": 0.62,
         "ci": [0.51, 0.73],
@@ -115,8 +116,8 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
     for line in (
         "| AF | atrial fibrillation | AFIB | 49436004 | 0.400 | 0.200 | 0.100 | 0.500 |",
         "| SR | — | — | — | — | — | — | — |",
-        "| AF | 41 | 0.6100 | 0.910 | 0.920 | 0.930 | 0.940 |",
-        "| SR | 43 | — | — | — | — | — |",
+        "| AF | 41 | 0.6100 | 0.550 to 0.650 | 0.910 | 0.920 | 0.930 | 0.940 |",
+        "| SR | 43 | — | — | — | — | — | — |",
         "| female | 101 | 0.6300 | 0.5200 to 0.7400 |",
         "Macro average precision 0.3100, Fmax 0.3200, Brier score 0.3300, calibration error 0.3400.",
     ):
@@ -126,9 +127,10 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
         "folds 9, 10. The epoch, the temperature" in line
         for line in lines
     )
-    columns = lines[lines.index("## Measured") + 4]
+    (columns,) = (line for line in lines if line.startswith("| label | positives"))
     assert [name.strip() for name in columns.strip("|").split("|")][3:] == [
-        f"{what} ({point})" for point in ("flag", "screening") for what in ("sensitivity", "specificity")
+        "95 % interval",
+        *(f"{what} ({point})" for point in ("flag", "screening") for what in ("sensitivity", "specificity")),
     ]
     assert "# xresnet1d18 on lead I" in lines
     assert "- windows of 2.5 s every 1.25 s, aggregated by mean" in lines

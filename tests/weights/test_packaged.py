@@ -13,7 +13,7 @@ import pytest
 
 import ecgzoo
 from ecgzoo import registry
-from ecgzoo.evaluation.calibrate import LEAST_POSITIVES
+from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 TAGS = [name for name in registry.names("weights") if registry.lookup("weights", name).built_in]
@@ -60,10 +60,15 @@ def test_it_says_all_that_is_needed_to_use_it(name: str) -> None:
     assert set(config.class_info) == set(config.labels)
     positives = config.metrics["positives"]
     positives |= {name: figures["positives"] for name, figures in config.metrics.get("aggregates", {}).items()}
-    assert set(config.thresholds) == {name for name in config.labels if positives[name] >= LEAST_POSITIVES}
+    intervals = config.metrics.get("per_class_ci", {})
+    assert set(config.thresholds) == {
+        name
+        for name in config.labels
+        if positives[name] >= LEAST_POSITIVES and (name not in intervals or intervals[name][0] > LEAST_AUC)
+    }
     if config.task == "superdiagnostic":
         assert config.classes == tuple(config.thresholds) == ("CD", "HYP", "MI", "NORM", "STTC")
-    else:
+    elif config.task in ("rhythm", "all"):
         assert config.aggregates == {"AFIB_AFLT": ("AFIB", "AFLT")}
     assert config.calibrated_on == f"ptbxl/{config.task}, folds 9"
     assert (config.training["train_folds"], config.training["val_folds"]) == ("1-8", "9")
