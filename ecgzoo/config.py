@@ -40,7 +40,7 @@ class Normalization:
             amplitude. ``window_z`` uses those of each window, which removes it; a deviation is at least 0.01 mV.
         mean_mv: mean in mV, for ``mv_global``.
         std_mv: standard deviation in mV, for ``mv_global``.
-        highpass_hz: cosines below this frequency, including the window's mean, are removed first
+        highpass_hz: drift below this frequency, including the window's mean, is removed first
             (`ecgzoo.normalization.without_baseline`); 0 to disable.
     """
 

@@ -1,7 +1,9 @@
 """Convert millivolts to a network's input: remove the baseline, then ``(x − mean) / deviation``."""
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,18 +23,25 @@ def normalized(x: Tensor, how: Normalization, rate_hz: float) -> Tensor:
 
 
 def without_baseline(x: Tensor, highpass_hz: float, rate_hz: float) -> Tensor:
-    """Windows ``[B, leads, T]`` without their mean and their cosines below `highpass_hz`, for each lead.
+    """Windows ``[B, leads, T]`` without their mean, line, parabola and cosines below `highpass_hz`, for each lead.
 
-        x ← x − Σ_k c_k ⟨c_k, x⟩,   c_k(n) ∝ cos(π k (n + ½) / T),   k · rate / 2T < highpass_hz
+        x ← x − S Sᵀ x,   S: orthonormal basis of 1, n, n² and cos(π k (n + ½) / T),   k · rate / 2T < highpass_hz
 
-    This projection is the discrete cosine set of functional MRI (Friston et al., NeuroImage 2:157, 1995). Unlike a
-    filter it has no phase and no edge effects; it needs no samples outside the window and removes a constant exactly.
+    The cosines are the set that functional MRI uses against drift (Friston et al., NeuroImage 2:157, 1995). They have
+    no slope at the ends of the window, a drift has one: with line and parabola, a tenth of it is left. Unlike a filter,
+    this projection has no phase, needs no samples outside the window and removes a constant exactly.
     """
     samples = x.shape[2]
-    slow = torch.arange(math.ceil(2 * samples * highpass_hz / rate_hz), device=x.device, dtype=x.dtype)
-    places = torch.arange(samples, device=x.device, dtype=x.dtype) + 0.5
-    cosines = torch.cos(math.pi / samples * slow[:, None] * places)  # [K, T]
-    cosines = cosines / torch.linalg.vector_norm(cosines, dim=1, keepdim=True)
+    slow = torch.from_numpy(_slow(samples, math.ceil(2 * samples * highpass_hz / rate_hz))).to(x)
     with torch.autocast(x.device.type, enabled=False):  # half precision would leave microvolts of an offset
-        baseline: Tensor = (x @ cosines.T) @ cosines
+        baseline: Tensor = (x @ slow) @ slow.T
     return x - baseline
+
+
+@lru_cache(maxsize=16)
+def _slow(samples: int, cosines: int) -> np.ndarray:
+    """The orthonormal basis ``[T, cosines + 2]`` of a window of T samples."""
+    places = (np.arange(samples) + 0.5) / samples
+    columns = [np.cos(np.pi * k * places) for k in range(cosines)] + [places - 0.5, (places - 0.5) ** 2]
+    basis: np.ndarray = np.linalg.qr(np.stack(columns, axis=1))[0]
+    return basis

@@ -22,12 +22,17 @@ def windows(samples: int, seed: int = 0) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(50, 1200), hertz=st.floats(0.05, 5))
-def test_it_is_scipys_cosine_transform_without_its_first_coefficients(samples: int, hertz: float) -> None:
+def test_it_is_what_least_squares_leaves(samples: int, hertz: float) -> None:
     x = windows(samples).double()
-    spectrum = scipy.fft.dct(x.numpy(), norm="ortho")
-    spectrum[..., np.arange(samples) * RATE_HZ / (2 * samples) < hertz] = 0
+    k = np.arange(samples)
+    k = k[k * RATE_HZ / (2 * samples) < hertz]
+    slow = np.concatenate(
+        [scipy.fft.idct(np.eye(samples)[k], norm="ortho").T, np.linspace(-1, 1, samples)[:, None] ** [1, 2]], axis=1
+    )
+    flat = x.numpy().reshape(-1, samples).T
+    left = flat - slow @ np.linalg.lstsq(slow, flat, rcond=None)[0]
     found = without_baseline(x, hertz, RATE_HZ)
-    np.testing.assert_allclose(found.numpy(), scipy.fft.idct(spectrum, norm="ortho"), atol=1e-9)
+    np.testing.assert_allclose(found.numpy().reshape(-1, samples).T, left, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["mv_global", "window_z"])
@@ -38,13 +43,13 @@ def test_a_constant_is_forgotten(kind: str) -> None:
     torch.testing.assert_close(normalized(x + 1.0, how, RATE_HZ), clean, atol=2e-5, rtol=0)
 
 
-def test_of_a_slow_swing_little_is_left_and_that_at_the_ends() -> None:
+def test_of_a_slow_swing_little_is_left() -> None:
     seconds = torch.arange(800) / RATE_HZ
     for phase in np.linspace(0, 2 * math.pi, 12, endpoint=False):
         swing = (2 * math.pi * 0.3 * seconds + phase).sin().expand(1, 1, -1)
         left = without_baseline(swing, 0.5, RATE_HZ)[0, 0]
-        assert left.square().mean().sqrt() < 0.2 * swing.square().mean().sqrt()
-        assert left[100:-100].abs().max() < 0.15
+        assert left.square().mean().sqrt() < 0.03 * swing.square().mean().sqrt()
+        assert left.abs().max() < 0.1
 
 
 def test_half_precision_around_it_does_not_reach_it() -> None:

@@ -103,7 +103,7 @@ class Recipe:
     highpass_hz: float = option(
         0.0,
         "data",
-        "remove cosines below this frequency (Hz) from each window; 0 to disable",
+        "remove drift below this frequency (Hz) from each window; 0 to disable",
         at_least=0,
         pretraining=True,
     )
@@ -138,6 +138,13 @@ class Recipe:
         "arguments of the backbone, such as drop_rate=0",
         convert=parse_arguments,
         metavar="NAME=VALUE",
+    )
+    student_weights: str | Path | None = option(
+        None,
+        "student",
+        "trained weights to start from, as for load_pretrained; a new classifier for other labels",
+        scope="run",
+        convert=_path,
     )
     losses: Sequence[LossTerm | Mapping[str, Any] | str] = option(
         (LossTerm("bce", 1), LossTerm("mkd", 1), LossTerm("clt", 0.8)),
@@ -232,6 +239,11 @@ class Recipe:
             raise RecipeError(
                 f"pretrain_epochs is {self.pretrain_epochs}, but pretraining needs a student with one lead; "
                 f"this one has {len(self.student_leads)}. Set pretrain_epochs to 0."
+            )
+        if self.pretrain_epochs and self.student_weights:
+            raise RecipeError(
+                f"pretrain_epochs is {self.pretrain_epochs}, but the student starts from {self.student_weights}; "
+                "set pretrain_epochs to 0 or leave out student_weights"
             )
         names = ("train_folds", "unlabelled_folds", "val_folds", "test_folds")
         may_be_empty = {"unlabelled_folds", "test_folds", *(["train_folds"] if self.unlabelled_folds else [])}

@@ -75,6 +75,7 @@ class Run:
         if "noise" in recipe.sched_arguments:
             self._tied = "the schedule's noise"
         self._given: EcgModel | None = None
+        self._start: EcgModel | None = None
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
@@ -163,6 +164,9 @@ class Run:
                 "processes; change --batch-size"
             )
         student, teacher = self._new_model(recipe.student_network), self._new_model(recipe.teacher_network)
+        if recipe.student_weights is not None:
+            self._start = self._loaded(recipe.student_weights)
+            self._start_from(self._start, student)
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary)
         rows = self.train_rows if len(self.train_rows) else self.unlabelled_rows
         data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[rows]), auxiliary)
@@ -257,20 +261,51 @@ class Run:
         pretrain(self.accelerator, student, self.cohort, np.sort(self.every_row), self.recipe, folder)
 
     def _given_teacher(self, folder: str | Path) -> EcgModel:
-        """The teacher in `folder`, refused if it has other labels or was trained on the test records of this run."""
-        recipe = self.recipe
-        teacher = load_pretrained(folder)
-        if teacher.config.classes != self.cohort.classes or teacher.config.rate_hz != self.cohort.rate_hz:
+        """The teacher in `folder`, refused if it has other labels; see `_loaded`."""
+        teacher = self._loaded(folder)
+        if teacher.config.classes != self.cohort.classes:
             raise RecipeError(
-                f"{folder} knows {', '.join(teacher.config.classes)} at {teacher.config.rate_hz:g} Hz; "
-                f"{self.cohort.title} has {', '.join(self.cohort.classes)} at {self.cohort.rate_hz:g} Hz. "
-                "Use a teacher of this task, or leave out --teacher-weights to train one."
+                f"{folder} knows {', '.join(teacher.config.classes)}; {self.cohort.title} has "
+                f"{', '.join(self.cohort.classes)}. Use a teacher of this task, or leave out --teacher-weights to "
+                "train one."
             )
-        trained, chosen = seen_folds(teacher.config, self.cohort)
+        return teacher
+
+    def _loaded(self, folder: str | Path) -> EcgModel:
+        """The model in `folder`, refused if it has another rate or was trained on the test records of this run."""
+        recipe = self.recipe
+        model = load_pretrained(folder)
+        if model.config.rate_hz != self.cohort.rate_hz:
+            raise RecipeError(
+                f"{folder} was trained at {model.config.rate_hz:g} Hz; {self.cohort.title} has "
+                f"{self.cohort.rate_hz:g} Hz. Use weights for this rate."
+            )
+        trained, chosen = seen_folds(model.config, self.cohort)
         seen = trained | chosen if recipe.test_folds else trained  # the validation folds are always used to choose
         if shared := seen & set(recipe.judged_folds):
             raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, which is a test fold of this run")
-        return teacher
+        return model
+
+    def _start_from(self, start: EcgModel, student: EcgModel) -> None:
+        """Give `student` the weights of `start`; with other labels, its classifier stays random."""
+        there, wanted = start.config, student.config
+        if (there.architecture, there.leads) != (wanted.architecture, wanted.leads):
+            raise RecipeError(
+                f"{self.recipe.student_weights} is {there.architecture} for {', '.join(there.leads)}; the student is "
+                f"{wanted.architecture} for {', '.join(wanted.leads)}. Change --student and --student-leads."
+            )
+        weights = start.backbone.state_dict()
+        if there.classes != wanted.classes:
+            classifier = student.get_classifier()
+            (place,) = (name for name, module in student.backbone.named_modules() if module is classifier)
+            weights |= {f"{place}.{name}": tensor for name, tensor in classifier.state_dict().items()}
+        try:
+            student.backbone.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RecipeError(
+                f"{self.recipe.student_weights} has the arguments {dict(there.arguments)}, the student "
+                f"{dict(wanted.arguments)}; give the same --student-arguments"
+            ) from error
 
     def train(
         self,
@@ -306,6 +341,7 @@ class Run:
             "data_fingerprint": self.cohort.fingerprint,
             "losses": list(map(str, losses)),
             "teacher": None if teacher is None else _named(teacher),
+            "started_from": None if self._start is None or is_teacher else _named(self._start),
             "optimizer": None if self._optimizer is None else _name(self._optimizer),
             "recipe": recipe.published(),
         }
@@ -321,6 +357,8 @@ class Run:
             # a teacher must not change after students have learned from it
             if found.config.training["recipe"]["epochs"] == recipe.epochs or (is_teacher and self.distills):
                 return found
+        if self._start is not None and not is_teacher:
+            self._start_from(self._start, student)
         if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # weights of losses must not depend on where the run was stopped

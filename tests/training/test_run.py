@@ -475,3 +475,26 @@ def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         hashes.add((tmp_path / name / "student" / "model.safetensors").read_bytes())
     assert len(hashes) == 1
+
+
+def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
+    options = {"losses": ("bce=1",), "compare": False, "epochs": 1}
+    ecgzoo.distill(recipe(tmp_path, **options, output=tmp_path / "first", test_folds=""))
+    first = tmp_path / "first" / "student"
+    start = ecgzoo.load_pretrained(first)
+    again = recipe(tmp_path, **options, student_weights=first, lr=1e-9)
+    for task, left_out in (("superdiagnostic", 0), ("diagnostic", 2)):  # other labels: all but the classifier
+        ecgzoo.distill(dataclasses.replace(again, task=task, output=tmp_path / task))
+        found = ecgzoo.load_pretrained(tmp_path / task / "student")
+        assert found.config.training["started_from"]["weights_sha256"] == start.weights_source.sha256
+        own = dict(found.backbone.named_parameters())
+        kept = {name: tensor for name, tensor in start.backbone.named_parameters() if own[name].shape == tensor.shape}
+        assert len(own) - len(kept) == left_out
+        assert all(torch.allclose(own[name], tensor, atol=1e-6) for name, tensor in kept.items())
+    for fields, said in (
+        ({"student_leads": ("II",)}, "is xresnet1d18 for I; the student is xresnet1d18 for II"),
+        ({"pretrain_epochs": 1}, "set pretrain_epochs to 0 or leave out student_weights"),
+        ({"train_folds": "1-7", "val_folds": "9", "test_folds": "8"}, "was trained or chosen on fold 8"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            Run(recipe(tmp_path, **{**options, **fields}, student_weights=first))
