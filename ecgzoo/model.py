@@ -252,7 +252,22 @@ class EcgModel(nn.Module):
             record = read_record(record)
         if per_window:
             return self._predict_windows(record, insist)
-        return self._conclude([self._prepare(record, insist)])[0]
+        return self.predict_with_quality(record, insist=insist)[0]
+
+    def predict_with_quality(self, record: Record, *, insist: bool = False) -> tuple[Prediction, Quality]:
+        """What `predict` says of a record, and the signal quality of each of its windows.
+
+        Args:
+            record: as for `predict`.
+            insist: as for `predict`.
+
+        Raises:
+            SignalError: as for `predict`.
+            WeightsError: the model was never trained.
+        """
+        self._refuse_untrained()
+        prepared = self._prepare(record, insist)
+        return self._conclude([prepared])[0], prepared.quality
 
     def predict_many(self, records: Sequence[Record], *, insist: bool = False) -> list[Prediction | EcgZooError]:
         """What `predict` says of each of `records`; an error takes the place of a record that it refuses.
