@@ -166,7 +166,7 @@ class Stream:
         if window.missing:
             notes.append(f"{window.missing} invalid samples filled")
         if values and why_not:
-            notes.append(f"unreadable, and read on demand: {why_not}")
+            notes.append(f"unreadable, but read as requested: {why_not}")
         begin_s = self._begin_s + window.start / config.rate_hz
         return Prediction(
             source=self._source,

@@ -15,8 +15,6 @@ from ecgzoo.signal.units import require_voltage
 
 if TYPE_CHECKING:
     import pandas
-
-if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ecgzoo.model import EcgModel
