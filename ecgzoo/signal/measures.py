@@ -7,6 +7,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 PIECE_S = 2.0  # contains a beat at 30 per minute
 MAINS_HZ = (50.0, 60.0)
@@ -53,8 +54,12 @@ class Stretches:
         """Each measure by name, float64 ``[W]``, in windows of `seen` samples: in which stretch, and from where."""
         from scipy.ndimage import uniform_filter1d
 
+        def windows(values: np.ndarray, first: np.ndarray, length: int) -> np.ndarray:
+            found: np.ndarray = sliding_window_view(values, length, axis=1)[rows, first]
+            return found
+
         def share(mask: np.ndarray) -> np.ndarray:
-            part: np.ndarray = _between(mask, rows, starts, seen) / seen
+            part: np.ndarray = windows(mask, starts, seen).mean(1)
             return part
 
         # stretches without change, and those of them at the end of the range
@@ -64,10 +69,9 @@ class Stretches:
         at_end &= np.abs(given) > span / 4  # not a baseline, below which there is nothing
 
         # height and kurtosis in 5-20 Hz, in two-second pieces, one second apart
-        n, piece = seen // self.step, min(seen // self.step, round(PIECE_S * self.rate))
-        row, first = rows[:, None], (starts // self.step)[:, None]
+        n, piece, first = seen // self.step, min(seen // self.step, round(PIECE_S * self.rate)), starts // self.step
         offsets = np.linspace(0, n - piece, math.ceil((n - piece) / self.rate) + 1).astype(np.int64)
-        pieces = self.band[row[..., None], (first + offsets)[..., None] + np.arange(piece)]
+        pieces = sliding_window_view(windows(self.band, first, n), piece, axis=1)[:, offsets]
         height = np.median(np.ptp(pieces, axis=2), axis=1)
         power = (pieces - pieces.mean(2, keepdims=True)) ** 2
         kurtosis = (power**2).mean(2) / np.maximum(power.mean(2) ** 2, 1e-30)
@@ -77,8 +81,10 @@ class Stretches:
         narrow = np.abs(slow - (np.roll(slow, 1, axis=1) + np.roll(slow, -1, axis=1)) / 2)
         narrow[:, [0, -1] if self.rate >= NARROW_HZ else slice(None)] = 0
         baseline = uniform_filter1d(slow, round(0.6 * self.rate), axis=1)
-        windows = first + np.arange(n)
-        hum = [_sine(given, hz / self.given_rate, rows, starts, seen) for hz in MAINS_HZ if self.given_rate > 2.2 * hz]
+        mains = np.array([hz / self.given_rate for hz in MAINS_HZ if self.given_rate > 2.2 * hz])
+        sines = np.exp(-2j * np.pi * np.arange(seen)[:, None] * mains)
+        real, imaginary = windows(given, starts, seen) @ np.stack([sines.real, sines.imag])
+        hum = np.hypot(real, imaginary).max(1, initial=0) * 2 / seen  # its amplitude
         beats = self.beats[rows]
         inside = (beats >= starts[:, None]) & (beats < starts[:, None] + seen)
         return {
@@ -86,9 +92,9 @@ class Stretches:
             "flat": share(_runs(still, round(0.2 * self.given_rate))),
             "height": height,
             "clipped": share(_runs(still & at_end, max(2, round(0.02 * self.given_rate)))),
-            "impulsive": narrow[row, windows].max(1) / np.maximum(np.minimum(height, self.usual[rows]), 1e-9),
-            "wander": np.ptp(baseline[row, windows], axis=1),
-            "mains": np.max([*hum, np.zeros(len(starts))], axis=0) / np.maximum(height, 1e-9),
+            "impulsive": windows(narrow, first, n).max(1) / np.maximum(np.minimum(height, self.usual[rows]), 1e-9),
+            "wander": np.ptp(windows(baseline, first, n), axis=1),
+            "mains": hum / np.maximum(height, 1e-9),
             "peaked": np.median(kurtosis, axis=1),
             "alike": (inside * self.alike[rows]).sum(1) / np.maximum(inside.sum(1), 1),
         }
@@ -143,7 +149,9 @@ def filled(signals: np.ndarray, missing: np.ndarray) -> np.ndarray:
         elif gaps.any():
             row[gaps] = np.interp(np.flatnonzero(gaps), np.flatnonzero(~gaps), row[~gaps])
     np.clip(whole, -1e9, 1e9, out=whole)  # so that fourth powers are finite
-    whole -= np.median(whole, axis=1, keepdims=True)
+    middle = (whole.shape[1] - 1) // 2, whole.shape[1] // 2
+    ordered = np.partition(whole, middle, axis=1)  # np.median would look for NaN first
+    whole -= (ordered[:, middle[:1]] + ordered[:, middle[1:]]) / 2
     return whole
 
 
@@ -202,26 +210,26 @@ def likeness(band: np.ndarray, peaks: np.ndarray, count: np.ndarray, rate: float
     if count.max(initial=0) < 2:
         return found
     half, lag = round(0.2 * rate), round(0.03 * rate)
-    around, padded = np.arange(2 * half + 1), np.pad(band, ((0, 0), (half + lag, half + lag)))
+    length = 2 * half + 1
+    around = sliding_window_view(np.pad(band, ((0, 0), (half + lag, half + lag))), length + 2 * lag, axis=1)
 
-    def cut(row: np.ndarray, at: np.ndarray) -> np.ndarray:
-        beats = padded[row[..., None], at[..., None] + lag + around]
-        unit: np.ndarray = beats / np.maximum(np.linalg.norm(beats, axis=-1, keepdims=True), 1e-12)
-        return unit
+    def unit(beats: np.ndarray) -> np.ndarray:
+        of_unit_length: np.ndarray = beats / np.maximum(np.linalg.norm(beats, axis=-1, keepdims=True), 1e-12)
+        return of_unit_length
 
     row, beat = np.nonzero(np.arange(peaks.shape[1]) < count[:, None])
-    beats = np.zeros((*peaks.shape, len(around)))
-    beats[row, beat] = cut(row, peaks[row, beat])
+    wide = around[row, peaks[row, beat]]
+    beats = np.zeros((*peaks.shape, length))
+    beats[row, beat] = unit(wide[:, lag : lag + length])
     every = np.maximum(-(-count // COMPARED), 1)
     compared = -(-count // every)  # how many of each row
     chosen = beat % every[row] == 0
     its_row, its_beat = row[chosen], beat[chosen]
     place = its_beat // every[its_row]
-    shifts = np.arange(-lag, lag + 1)
-    others = np.zeros((len(peaks), len(shifts), compared.max(), len(around)))
-    others[its_row, :, place] = cut(its_row[:, None], peaks[its_row, its_beat][:, None] + shifts)
-    products = beats @ others.reshape(len(peaks), -1, len(around)).transpose(0, 2, 1)
-    best = products.reshape(*peaks.shape, len(shifts), -1).max(2)
+    others = np.zeros((len(peaks), 2 * lag + 1, compared.max(), length))
+    others[its_row, :, place] = unit(sliding_window_view(wide[chosen], length, axis=1))
+    products = beats @ others.reshape(len(peaks), -1, length).transpose(0, 2, 1)
+    best = products.reshape(*peaks.shape, 2 * lag + 1, -1).max(2)
     best[its_row, its_beat, place] = -1  # itself
     np.copyto(best, -np.inf, where=(np.arange(best.shape[2]) >= compared[:, None])[:, None])
     best.sort(axis=2)
@@ -255,18 +263,3 @@ def _runs(mask: np.ndarray, least: int) -> np.ndarray:
     edges = np.append(np.flatnonzero(new), len(flat))
     lengths = np.diff(edges)
     return np.repeat(flat[edges[:-1]] & (lengths >= least), lengths).reshape(mask.shape)
-
-
-def _between(values: np.ndarray, rows: np.ndarray, starts: np.ndarray, seen: int) -> np.ndarray:
-    """Sums of `values` ``[N, samples]`` in windows."""
-    total = np.zeros((len(values), values.shape[1] + 1), complex if values.dtype == complex else np.int64)
-    np.cumsum(values, axis=1, out=total[:, 1:])
-    between: np.ndarray = total[rows, starts + seen] - total[rows, starts]
-    return between
-
-
-def _sine(signals: np.ndarray, frequency: float, rows: np.ndarray, starts: np.ndarray, seen: int) -> np.ndarray:
-    """Amplitude of the sine of `frequency` (cycles per sample) in each window."""
-    turned = signals * np.exp(-2j * np.pi * frequency * np.arange(signals.shape[1]))
-    peak: np.ndarray = np.abs(_between(turned, rows, starts, seen)) * 2 / seen
-    return peak
