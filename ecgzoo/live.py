@@ -11,7 +11,7 @@ from ecgzoo.aggregates import with_aggregates
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import SignalError
 from ecgzoo.prediction import Finding, Prediction
-from ecgzoo.signal.quality import Quality, assess
+from ecgzoo.signal.quality import Quality, assess_many
 from ecgzoo.signal.stream import Window, Windows
 
 WINDOWS_AT_ONCE = 128  # as many as a network is quick with
@@ -136,7 +136,7 @@ class Stream:
 
     def _of_some(self, windows: Sequence[Window]) -> list[Prediction]:
         config = self._model.config
-        judged = [self._judged(window) for window in windows]
+        judged = self._judged(windows)
         read = [at for at, quality in enumerate(judged) if self._insist or not self._why_not(quality)]
         values: dict[int, list[float]] = {}
         if read:
@@ -149,11 +149,22 @@ class Stream:
             for at, (window, quality) in enumerate(zip(windows, judged, strict=True))
         ]
 
-    def _judged(self, window: Window) -> Quality:
+    def _judged(self, windows: Sequence[Window]) -> list[Quality]:
         config = self._model.config
-        window_s = config.window / config.rate_hz
-        starts_s = [window.begins_s]
-        return assess(window.around, self._rate_hz, window_s=window_s, starts_s=starts_s, leads=config.leads)
+        alike: dict[int, list[int]] = {}  # by the length of what is around
+        for at, window in enumerate(windows):
+            alike.setdefault(window.around.shape[1], []).append(at)
+        judged: dict[int, Quality] = {}
+        for places in alike.values():
+            qualities = assess_many(
+                np.stack([windows[at].around for at in places]),
+                self._rate_hz,
+                window_s=config.window / config.rate_hz,
+                starts_s=np.array([[windows[at].begins_s] for at in places]),
+                leads=config.leads,
+            )
+            judged.update(zip(places, qualities, strict=True))
+        return [judged[at] for at in range(len(windows))]
 
     def _why_not(self, quality: Quality) -> str | None:
         if self._too_slow:
@@ -166,7 +177,7 @@ class Stream:
         if window.missing:
             notes.append(f"{window.missing} invalid samples filled")
         if values and why_not:
-            notes.append(f"unreadable, and read on demand: {why_not}")
+            notes.append(f"unreadable, but read as requested: {why_not}")
         begin_s = self._begin_s + window.start / config.rate_hz
         return Prediction(
             source=self._source,

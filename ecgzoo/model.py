@@ -1,10 +1,10 @@
 """EcgModel: a backbone with everything that is needed to apply it to a recording in millivolts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ecgzoo.normalization import normalized
 from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.recordings import read_record
 from ecgzoo.signal import Record, resolve_leads
-from ecgzoo.signal.quality import Quality, assess
+from ecgzoo.signal.quality import Quality, assess_many
 from ecgzoo.signal.windows import window_starts
 
 LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
@@ -38,6 +38,8 @@ BACKBONE_ATTRIBUTES = (
     "feature_info",
 )
 PROBE_SAMPLES = 250
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,23 @@ class EcgModel(nn.Module):
             record = read_record(record)
         if per_window:
             return self._predict_windows(record, insist)
-        return self._conclude([self._prepare(record, insist)])[0]
+        return self.predict_with_quality(record, insist=insist)[0]
+
+    def predict_with_quality(self, record: Record, *, insist: bool = False) -> tuple[Prediction, Quality]:
+        """What `predict` says of a record, and the signal quality of each of its windows.
+
+        Args:
+            record: as for `predict`.
+            insist: as for `predict`.
+
+        Raises:
+            SignalError: as for `predict`.
+            WeightsError: the model was never trained.
+        """
+        self._refuse_untrained()
+        chosen = self._chosen(record)
+        prepared = self._prepare(chosen, self._judge([chosen])[0], insist)
+        return self._conclude([prepared])[0], prepared.quality
 
     def predict_many(self, records: Sequence[Record], *, insist: bool = False) -> list[Prediction | EcgZooError]:
         """What `predict` says of each of `records`; an error takes the place of a record that it refuses.
@@ -267,22 +285,27 @@ class EcgModel(nn.Module):
             WeightsError: the model was never trained.
         """
         self._refuse_untrained()
-        found: list[Prediction | EcgZooError | None] = []
-        alike: dict[tuple[object, ...], list[tuple[int, _Prepared]]] = {}
+        found: dict[int, Prediction | EcgZooError] = {}
+        of_shape: dict[tuple[object, ...], list[tuple[int, _Chosen]]] = {}
         for at, record in enumerate(records):
-            found.append(None)
             try:
-                prepared = self._prepare(record, insist)
+                chosen = self._chosen(record)
             except EcgZooError as error:
                 found[at] = error
             else:
-                alike.setdefault((prepared.signal.shape, *prepared.read.tolist()), []).append((at, prepared))
-        for group in alike.values():
-            for begin in range(0, len(group), RECORDS_AT_ONCE):
-                some = group[begin : begin + RECORDS_AT_ONCE]
-                for (at, _), said in zip(some, self._each([prepared for _, prepared in some]), strict=True):
-                    found[at] = said
-        return [said for said in found if said is not None]
+                of_shape.setdefault((chosen.record.rate_hz, chosen.record.signal.shape), []).append((at, chosen))
+        alike: dict[tuple[object, ...], list[tuple[int, _Prepared]]] = {}
+        for places, some in _in_parts(of_shape):
+            for at, chosen, quality in zip(places, some, self._judge(some), strict=True):
+                try:
+                    prepared = self._prepare(chosen, quality, insist)
+                except EcgZooError as error:
+                    found[at] = error
+                else:
+                    alike.setdefault((prepared.signal.shape, *prepared.read.tolist()), []).append((at, prepared))
+        for places, ready in _in_parts(alike):
+            found.update(zip(places, self._each(ready), strict=True))
+        return [found[at] for at in range(len(records))]
 
     def stream(self, *, rate_hz: float, leads: str | Sequence[str], source: str = "stream") -> Stream:
         """Apply the model to a signal that arrives in pieces: a `Stream`, to `Stream.push` samples to.
@@ -334,23 +357,33 @@ class EcgModel(nn.Module):
         found = [said for at in pieces for said in stream.push(record.signal[:, at : at + step])]
         return found + stream.close()
 
-    def _prepare(self, record: Record, insist: bool) -> "_Prepared":
-        """Everything before the network."""
+    def _chosen(self, record: Record) -> "_Chosen":
+        """What the model reads of a record, and what is wrong with it."""
         config = self.config
         broken = record.einthoven_problem()  # of all limb leads: one alone does not show it
         record = record.select(config.leads)
         notes = [*record.problems(), *([broken] if broken else [])]
         samples = record.samples_at(config.rate_hz)
         starts = window_starts(samples, config.window, config.stride, record.source, config.rate_hz)
-        quality = assess(
-            record.signal,
-            record.rate_hz,
+        return _Chosen(record, starts, tuple(notes))
+
+    def _judge(self, chosen: Sequence["_Chosen"]) -> list[Quality]:
+        """Signal quality of records of one rate and shape."""
+        config = self.config
+        signals = [one.record.signal for one in chosen]
+        return assess_many(
+            np.stack(signals) if len(signals) > 1 else signals[0][None],  # a day's recording is not copied
+            chosen[0].record.rate_hz,
             window_s=config.window / config.rate_hz,
-            starts_s=starts / config.rate_hz,
+            starts_s=np.stack([one.starts for one in chosen]) / config.rate_hz,
             leads=config.leads,
         )
+
+    def _prepare(self, chosen: "_Chosen", quality: Quality, insist: bool) -> "_Prepared":
+        """Everything else before the network."""
+        config, record, starts = self.config, chosen.record, chosen.starts
         unreadable = self._too_slow(record.rate_hz) or quality.unreadable
-        notes += quality.notes
+        notes = [*chosen.notes, *quality.notes]
         read = np.zeros(0, np.int64)
         if insist or not unreadable:
             read = starts if unreadable else starts[quality.usable]
@@ -395,6 +428,23 @@ class EcgModel(nn.Module):
             return self._conclude(prepared)
         except EcgZooError as error:  # of one of them
             return [error] if len(prepared) == 1 else [said for one in prepared for said in self._each([one])]
+
+
+def _in_parts(groups: Mapping[Any, Sequence[tuple[int, _T]]]) -> Iterator[tuple[list[int], list[_T]]]:
+    """Each group in parts of at most `RECORDS_AT_ONCE`: the numbers, and what they belong to."""
+    for group in groups.values():
+        for begin in range(0, len(group), RECORDS_AT_ONCE):
+            some = group[begin : begin + RECORDS_AT_ONCE]
+            yield [at for at, _ in some], [one for _, one in some]
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The leads of a record that a model reads, its windows, and what is known of it before quality."""
+
+    record: Record
+    starts: np.ndarray
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

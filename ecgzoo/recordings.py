@@ -44,11 +44,9 @@ def read_record(
             head = file.read(HEAD_BYTES)
     except OSError as error:  # a WFDB record without its suffix may still be there
         head, problem = b"", error.strerror
-    names = sorted(registry.names("reader"), key=_rank)
-    # one after the other: a plugin's reader is not even imported for a file that ours knows
-    chosen = next((reader for reader in map(_built, names) if reader.sniff(head, path)), None)
-    if chosen is not None:
-        return chosen.read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+    reader = _reader_of(head, path)
+    if reader is not None:
+        return reader.read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
     if os.path.isdir(path):
         raise SignalError(f"{path}: is a folder; pass the path of a recording in it")
     if not os.path.exists(path):
@@ -58,6 +56,29 @@ def read_record(
     if not head:
         raise SignalError(f"{path}: is empty; fetch or export it again")
     raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a registered reader knows the file `path` by its content, whatever its name says."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return _reader_of(head, path.with_suffix("")) is not None
+
+
+def _reader_of(head: bytes, path: Path) -> Reader | None:
+    """The first reader that knows `path`, whose content begins with `head`."""
+    # one after the other: a plugin's reader is not even imported for a file that ours knows
+    for name in sorted(registry.names("reader"), key=_rank):
+        reader = registry.build_once("reader", name)
+        if not isinstance(reader, Reader):
+            found = registry.lookup("reader", name)
+            raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is not an ecgzoo Reader")
+        if reader.sniff(head, path):
+            return reader
+    return None
 
 
 def _rank(name: str) -> tuple[bool, bool]:
@@ -82,25 +103,4 @@ def _how_to_make_a_record(found: object) -> str:
         f"found an array of shape {tuple(shape)}, expected a Record: an array has no leads, rate or unit. "
         "For an array x in millivolts, with its rate in Hz and the names of its leads in order: "
         f"ecgzoo.Record.from_array({array}{reshaped}, {leads}, rate_hz=RATE)"
-    )
-
-
-def _built(name: str) -> Reader:
-    found = registry.lookup("reader", name)
-    reader = registry.build(found, (), {})
-    if not isinstance(reader, Reader):
-        raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is not an ecgzoo Reader")
-    return reader
-
-
-def is_recording(path: Path) -> bool:
-    """Whether a registered reader knows the file `path` by its content, whatever its name says."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(HEAD_BYTES)
-    except OSError:
-        return False
-    return any(
-        _built(name).sniff(head, path.with_suffix("") if registry.lookup("reader", name).spec.generic else path)
-        for name in registry.names("reader")
     )

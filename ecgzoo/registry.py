@@ -9,7 +9,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -60,6 +60,7 @@ class _Table:
     entries: dict[str, tuple[Registered, ...]]  # by name, alias and distribution::name
     names: tuple[str, ...]  # shown by `ecgzoo list`
     conflicts: tuple[Conflict, ...]
+    built: dict[str, Any] = field(default_factory=dict)  # by `build_once`
 
 
 @lru_cache(maxsize=len(KINDS))
@@ -193,6 +194,18 @@ def build(
             if not arguments:
                 raise
             raise refusal(f"{found} does not take {dict(arguments)}: {error}") from error
+
+
+def build_once(kind: str, name: str) -> Any:
+    """What the factory of `name` makes without arguments, built once per process: for objects without a state.
+
+    Raises:
+        RegistryError: as for `lookup` and `build`.
+    """
+    built = _table(kind).built
+    if name not in built:
+        built[name] = build(lookup(kind, name), (), {})
+    return built[name]
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def test_a_window_that_cannot_be_read_says_why(model: EcgModel) -> None:
     assert (found[0].probabilities, found[0].windows_left_out, found[0].heart_rate_bpm) == ((), 1, None)
     insisted = model.predict(flat, per_window=True, insist=True)
     assert len(insisted[0].probabilities) == 5
-    assert any("read on demand: lead I: flat" in note for note in insisted[0].notes)
+    assert any("read as requested: lead I: flat" in note for note in insisted[0].notes)
     slow = model.predict(record(10, 60), per_window=True)
     assert slow[0].unreadable == "60 Hz is too low for a model of 100 Hz"
 

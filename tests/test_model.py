@@ -327,7 +327,11 @@ def test_quality_and_heart_rate_are_those_of_the_signal() -> None:
     half.signal[:, :800] = 0
     starts = window_starts(2000, 250, 125, "half", 100)
     quality = assess(half.signal, 100, window_s=2.5, starts_s=starts / 100, leads=("II",))
-    found = trained().predict(half)
+    model = trained()
+    found, same = model.predict_with_quality(half)
+    assert found == model.predict(half)
+    np.testing.assert_array_equal(same.index, quality.index)
+    np.testing.assert_array_equal(same.starts_s, quality.starts_s)
     assert found.quality == np.median(quality.index) != np.mean(quality.index)
     assert found.heart_rate_bpm == quality.heart_rate_bpm == pytest.approx(60 / 0.83, abs=2)
     assert found.windows == quality.usable.sum()

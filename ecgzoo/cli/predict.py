@@ -127,8 +127,8 @@ def _many(given: Namespace) -> None:
 
     if given.workers < 1:
         raise DataError(f"--workers {given.workers}: expected 1 or more")
-    total = sum(1 for _ in find_records(given.record))
-    paths: Iterator[Path] = find_records(given.record)
+    names = [str(path) for path in find_records(given.record)]
+    paths: Iterator[Path] = map(Path, names)
     output, before, failed = None, 0, 0
     if given.output:
         predictor = Predictor(load_pretrained(given.model), reader(given))
@@ -139,7 +139,7 @@ def _many(given: Namespace) -> None:
     new = unreadable = 0
     answers = predict_files(given.model, paths, read=reader(given), insist=given.insist, workers=given.workers)
     with _progress() as progress:
-        task = progress.add_task("records", total=total, completed=before)
+        task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:
             new += len(some)
             failed += sum(bool(answer.row["error"]) for answer in some)

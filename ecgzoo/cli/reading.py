@@ -7,10 +7,12 @@ record = reading.read(path, given, model.config.leads)
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecgzoo.errors import EcgZooError, MissingLeadError, SignalError, printable
-from ecgzoo.recordings import read_record
-from ecgzoo.signal import LEAD_SETS, Record, canonical_lead, known_lead
+
+if TYPE_CHECKING:
+    from ecgzoo.signal import Record
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> Record:
+def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> "Record":
     """The recording at `path`, by the flags of `add_arguments`.
 
     Args:
@@ -43,6 +45,9 @@ def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> R
     Raises:
         SignalError: as `read_record`, or no channel has a name that ``--rename`` changes.
     """
+    from ecgzoo.recordings import read_record
+    from ecgzoo.signal import LEAD_SETS
+
     record = read_record(path, leads=given.leads, units=given.units, rate_hz=given.rate)
     if given.rename:
         record = record.rename(dict(given.rename))
@@ -53,6 +58,8 @@ def said(error: EcgZooError) -> str:
     """What a command prints of an error: one line, whose remedies are the command's flags, not Python's."""
     if not isinstance(error, MissingLeadError) or not error.missing:
         return str(error)
+    from ecgzoo.signal import LEAD_SETS, known_lead
+
     channel = next((name for name in error.channels if known_lead(name) is None), None)
     remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
     remedies += ["--leads with a name for each channel, in order, if they have other names"]
@@ -62,6 +69,8 @@ def said(error: EcgZooError) -> str:
 
 
 def _renaming(text: str) -> tuple[str, str]:
+    from ecgzoo.signal import canonical_lead
+
     channel, _, lead = text.rpartition("=")
     if not channel:
         raise ArgumentTypeError(f"expected CHANNEL=LEAD, such as ECG=I, got {text!r}")

@@ -10,7 +10,6 @@ from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.signal import LEADS_12, Record
 from ecgzoo.signal.quality import Quality, assess
-from ecgzoo.signal.windows import window_starts
 
 STRIP_S = 10.0
 MOST_STRIPS = 12  # on a sheet, of several leads or stretches
@@ -91,9 +90,6 @@ def look(record: Record, model: EcgModel | None = None, start_s: float = 0.0) ->
         return Reading(
             record, leads, start_s, end_s, replace(quality, starts_s=quality.starts_s + start_s), window_s=WINDOW_S
         )
-    prediction, config = model.predict(record), model.config
-    own = record.select(config.leads)
-    starts = window_starts(own.samples_at(config.rate_hz), config.window, config.stride, record.source, config.rate_hz)
-    window_s = config.window / config.rate_hz
-    quality = assess(own.signal, own.rate_hz, window_s=window_s, starts_s=starts / config.rate_hz, leads=config.leads)
-    return Reading(record, leads, start_s, end_s, quality, window_s, prediction, config)
+    prediction, quality = model.predict_with_quality(record)
+    window_s = model.config.window / model.config.rate_hz
+    return Reading(record, leads, start_s, end_s, quality, window_s, prediction, model.config)

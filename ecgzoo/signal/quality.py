@@ -13,11 +13,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
 from ecgzoo.errors import SignalError
-from ecgzoo.signal.measures import Stretch
+from ecgzoo.signal.measures import Stretches
 from ecgzoo.signal.windows import window_starts
 
 USABLE = 0.5
@@ -26,11 +27,12 @@ USABLE = 0.5
 LOWEST_RATE_HZ = 50.0  # a QRS complex has frequencies up to 20 Hz, which needs 40 Hz and a margin for the filter
 SHORTEST_S = 2.0  # of a recording; a shorter window is measured on the two seconds around it
 BLOCK_S = 60.0  # beats are compared within a minute, because electrodes and bodies move; this also limits memory
+STRETCHES_AT_ONCE = 1 << 17  # samples that are measured together, so that what is computed stays in the cache
 TYPICAL_MV = 0.66  # height in 5-20 Hz: the median
 _UNITS = {1e6: ("nanovolts", "nV"), 1e3: ("microvolts", "uV"), 1e-3: ("volts", "V")}
 
-# Whether a lead is inverted: logistic regression without intercept on `Stretch.beat_parts`, fitted on PTB-XL's folds 1
-# to 7, each beat as it is and inverted. A note is written below _INVERTED, which was chosen on fold 8: there for 0.8 %
+# Whether a lead is inverted: logistic regression without intercept on `Stretches.beat_parts`, fitted on PTB-XL's folds
+# 1 to 7, each beat as it is and inverted. A note is written below _INVERTED, chosen on fold 8: there for 0.8 %
 # (I) and 1.2 % (II) of the upright leads, and for 96 and 93 % of the inverted ones.
 _UPRIGHT = {"I": (2.8, -6.6, 7.8, -5.8, 1.6), "II": (4.3, -7.2, 4.5, -8.1, 3.0)}  # P, Q, R, S, T
 _INVERTED = -1.5
@@ -41,7 +43,7 @@ class Check:
     """How a measure becomes a score and, below `USABLE`, a reason.
 
     Attributes:
-        measure: its name in `Stretch.measures`.
+        measure: its name in `Stretches.measures`.
         limit: the measure that scores `USABLE`.
         usual: the measure that scores 1; better measures score 1 too.
         reason: makes a sentence from the measure.
@@ -159,53 +161,97 @@ def assess(
     Raises:
         SignalError: `signal_mv` is not two-dimensional, `leads` do not match it, or rate or window is not above 0.
     """
-    if signal_mv.ndim != 2 or len(leads or signal_mv) != len(signal_mv):
-        raise SignalError(f"Expected [leads, samples] and a name for each lead, got {signal_mv.shape} and {leads}.")
+    if signal_mv.ndim != 2:
+        raise SignalError(f"Expected a signal [leads, samples], got {signal_mv.shape}.")
+    starts = None if starts_s is None else np.asarray(starts_s)[None]
+    return assess_many(signal_mv[None], rate_hz, window_s=window_s, starts_s=starts, leads=leads)[0]
+
+
+def assess_many(
+    signals_mv: np.ndarray,
+    rate_hz: float,
+    *,
+    window_s: float,
+    starts_s: np.ndarray | None = None,
+    leads: Sequence[str] = (),
+) -> list[Quality]:
+    """What `assess` says of each of several recordings of one length, faster than one by one.
+
+    Args:
+        signals_mv: millivolts ``[B, leads, samples]``.
+        rate_hz: as for `assess`.
+        window_s: as for `assess`.
+        starts_s: ``[B, W]``, starts of the windows of each; by default every half window.
+        leads: as for `assess`.
+
+    Raises:
+        SignalError: as for `assess`.
+    """
+    if signals_mv.ndim != 3 or len(leads or signals_mv[0]) != signals_mv.shape[1]:
+        raise SignalError(
+            f"Expected [leads, samples] and a name for each lead, got {signals_mv.shape[1:]} and {leads}."
+        )
     if not (0 < rate_hz < math.inf and 0 < window_s < math.inf):
         raise SignalError(f"Expected a rate and a window above 0, got {rate_hz} Hz and {window_s} s.")
-    samples, window = signal_mv.shape[1], max(1, round(window_s * rate_hz))
+    several, samples, window = len(signals_mv), signals_mv.shape[2], max(1, round(window_s * rate_hz))
     if starts_s is None:
         fits = samples >= window
-        starts_s = window_starts(samples, window, max(1, window // 2), "signal", rate_hz) / rate_hz if fits else ()
+        every = window_starts(samples, window, max(1, window // 2), "signal", rate_hz) / rate_hz if fits else ()
+        starts_s = np.tile(every, (several, 1))
     starts_s = np.nan_to_num(np.asarray(starts_s, np.float64))
-    if problem := _unfit(signal_mv.shape, rate_hz, len(starts_s)):
-        none = np.zeros(len(starts_s))
-        return Quality(starts_s, none, ((problem,),) * len(none), {}, problem, (), np.zeros(0), None)
+    if problem := _unfit(signals_mv.shape[1:], rate_hz, starts_s.shape[1]):
+        none = np.zeros(starts_s.shape[1])
+        return [
+            Quality(starts, none, ((problem,),) * len(none), {}, problem, (), np.zeros(0), None) for starts in starts_s
+        ]
 
     seen = min(max(window, math.ceil(SHORTEST_S * rate_hz)), samples)  # samples that are measured for a window
     first = np.round(np.clip(starts_s, 0, samples / rate_hz) * rate_hz).astype(np.int64) - (seen - window) // 2
     first = np.clip(first, 0, samples - seen)
-    names = tuple(leads) or ("",) * len(signal_mv)
-    found = [_measure(row, rate_hz, first, seen, name) for row, name in zip(signal_mv, names, strict=True)]
-    scores = {
-        name: np.stack([check.score(lead.measures[check.measure]) for lead in found]) for name, check in CHECKS.items()
-    }
+    names = tuple(leads) or ("",) * signals_mv.shape[1]
+    found = _measure(signals_mv, rate_hz, first, seen, names)
+    scores = {name: check.score(found.measures[check.measure]) for name, check in CHECKS.items()}
     by_lead = np.min(list(scores.values()), axis=0)
-    index = np.sort(by_lead, axis=0)[len(found) // 4]
-    reasons = _reasons(found, scores, index)
-    unreadable = _unreadable(reasons, float(np.ptp(starts_s)) + window_s)
-
-    beats_s = found[int(by_lead.mean(1).argmax())].beats / rate_hz
-    good = np.zeros(len(beats_s), bool)
-    for start in starts_s[index >= USABLE]:
-        good[np.searchsorted(beats_s, start) : np.searchsorted(beats_s, start + window_s)] = True
-    gaps = np.diff(beats_s)[good[1:] & good[:-1]]
-    heart_rate_bpm = 60 / float(np.median(gaps)) if len(gaps) >= 2 and not unreadable else None
-    notes = tuple(note for lead, own in zip(found, by_lead, strict=True) for note in _notes(lead, own))
-    return Quality(starts_s, index, reasons, scores, unreadable, notes, beats_s[good], heart_rate_bpm)
+    index = np.sort(by_lead, axis=1)[:, len(names) // 4]
+    best, usable = by_lead.mean(2).argmax(1), index >= USABLE
+    usual, height = np.median(by_lead, axis=2), np.median(found.measures["height"], axis=2)
+    seconds = (np.ptp(starts_s, axis=1) + window_s).tolist()
+    qualities = []
+    for one in range(several):
+        starts = starts_s[one]
+        reasons = _reasons(found, scores, one, usable[one])
+        unreadable = _unreadable(reasons, seconds[one])
+        beats_s = found.beats[one][best[one]] / rate_hz
+        good = np.zeros(len(beats_s), bool)
+        for start in starts[usable[one]]:
+            good[beats_s.searchsorted(start) : beats_s.searchsorted(start + window_s)] = True
+        gaps = (beats_s[1:] - beats_s[:-1])[good[1:] & good[:-1]]
+        heart_rate_bpm = 60 / median(gaps.tolist()) if len(gaps) >= 2 and not unreadable else None
+        notes = tuple(
+            _said(name, note)
+            for name, *of_lead in zip(names, usual[one], height[one], found.upright[one], strict=True)
+            for note in _notes(*of_lead)
+        )
+        own = {name: score[one] for name, score in scores.items()}
+        qualities.append(Quality(starts, index[one], reasons, own, unreadable, notes, beats_s[good], heart_rate_bpm))
+    return qualities
 
 
 @dataclass(frozen=True)
-class _Lead:
-    """Measures ``[W]`` by name, beats in samples, and how upright the lead is (0 is undecided, NaN unknown)."""
+class _Measured:
+    """Of several recordings: measures ``[B, leads, W]`` by name, beats in samples, and how upright a lead is.
 
-    name: str
+    `beats` has an array for each lead of each recording. `upright` ``[B, leads]`` is 0 if undecided, NaN if unknown.
+    """
+
+    names: tuple[str, ...]
     measures: dict[str, np.ndarray]
-    beats: np.ndarray
-    upright: float
+    beats: list[list[np.ndarray]]
+    upright: np.ndarray
 
-    def says(self, what: str) -> str:
-        return f"lead {self.name}: {what}" if self.name else what
+
+def _said(name: str, what: str) -> str:
+    return f"lead {name}: {what}" if name else what
 
 
 def _unfit(shape: tuple[int, ...], rate_hz: float, windows: int) -> str | None:
@@ -217,35 +263,62 @@ def _unfit(shape: tuple[int, ...], rate_hz: float, windows: int) -> str | None:
     return None if shape[0] else "no lead"
 
 
-def _measure(signal: np.ndarray, rate_hz: float, starts: np.ndarray, seen: int, name: str) -> _Lead:
-    """Measure one lead, minute by minute."""
-    edges = np.linspace(0, len(signal), max(1, round(len(signal) / rate_hz / BLOCK_S)) + 1).astype(np.int64)
+def _measure(signals: np.ndarray, rate_hz: float, first: np.ndarray, seen: int, names: tuple[str, ...]) -> _Measured:
+    """Measure the windows that begin at `first` ``[B, W]`` minute by minute."""
+    several, leads, samples = signals.shape
+    edges = np.linspace(0, samples, max(1, round(samples / rate_hz / BLOCK_S)) + 1).astype(np.int64)
     measures: dict[str, np.ndarray] = {}
-    beats, upright = [np.zeros(0, np.int64)], []
+    beats: list[list[list[np.ndarray]]] = [[[np.zeros(0, np.int64)] for _ in names] for _ in signals]
+    upright: list[list[list[float]]] = [[[] for _ in names] for _ in signals]
     for low, high in pairwise(edges.tolist()):
-        here = np.flatnonzero((starts >= low) & (starts < high))
-        if not len(here):
-            continue
-        minute = Stretch(signal[low : high + seen], rate_hz)
-        at_once = max(1, (1 << 20) // seen)  # limits the memory for windows that overlap much
-        for some in np.split(here, range(at_once, len(here), at_once)):
-            for measure, values in minute.measures(starts[some] - low, seen).items():
-                measures.setdefault(measure, np.zeros(len(starts)))[some] = values
-        beats.append(low + minute.beats[minute.beats < high - low])
-        if name in _UPRIGHT and len(minute.peaks) > 2 and np.median(minute.alike) >= CHECKS["alike"].limit:
-            upright.append(float(minute.beat_parts() @ _UPRIGHT[name]))
-    return _Lead(name, measures, np.concatenate(beats), float(np.median(upright)) if upright else math.nan)
+        here = (first >= low) & (first < high)
+        chosen = np.flatnonzero(here.any(1))
+        at_once = max(1, STRETCHES_AT_ONCE // (leads * (min(high + seen, samples) - low)))
+        for begin in range(0, len(chosen), at_once):
+            some = chosen[begin : begin + at_once]
+            minutes = Stretches(signals[some, :, low : high + seen].reshape(len(some) * leads, -1), rate_hz)
+            of, window = np.nonzero(here[some])
+            lead = np.arange(leads)[:, None]
+            rows, starts = (of * leads + lead).ravel(), np.tile(first[some[of], window] - low, leads)
+            place = np.tile(some[of], leads), np.repeat(lead, len(of)), np.tile(window, leads)
+            windows_at_once = max(1, (1 << 20) // seen)  # limits the memory for windows that overlap much
+            for start in range(0, len(rows), windows_at_once):
+                part = slice(start, start + windows_at_once)
+                for measure, values in minutes.measures(rows[part], starts[part], seen).items():
+                    into = measures.setdefault(measure, np.zeros((several, leads, first.shape[1])))
+                    into[tuple(at[part] for at in place)] = values
+            for row, count in enumerate(minutes.count.tolist()):
+                own = minutes.beats[row, :count]
+                beats[some[row // leads]][row % leads].append(low + own[own < high - low])
+            known = (minutes.count > 2) & (minutes.usual_likeness() >= CHECKS["alike"].limit)
+            known &= np.tile([name in _UPRIGHT for name in names], len(some))
+            if known.any():
+                of_known = np.flatnonzero(known)
+                for row, parts in zip(of_known.tolist(), minutes.beat_parts(of_known), strict=True):
+                    upright[some[row // leads]][row % leads].append(float(parts @ _UPRIGHT[names[row % leads]]))
+    return _Measured(
+        names,
+        measures,
+        [[np.concatenate(minutes) for minutes in of_leads] for of_leads in beats],
+        np.array([[median(values) if values else math.nan for values in of_leads] for of_leads in upright]),
+    )
 
 
-def _reasons(found: Sequence[_Lead], scores: dict[str, np.ndarray], index: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """For each window, the sentences of the failed checks with the lowest rank."""
-    reasons: list[tuple[str, ...]] = [()] * len(index)
-    for w in np.flatnonzero(index < USABLE).tolist():
+def _reasons(
+    found: _Measured, scores: dict[str, np.ndarray], one: int, usable: np.ndarray
+) -> tuple[tuple[str, ...], ...]:
+    """For each window of recording `one`, the sentences of the failed checks with the lowest rank."""
+    reasons: list[tuple[str, ...]] = [()] * len(usable)
+    if usable.all():
+        return tuple(reasons)
+    for w in np.flatnonzero(~usable).tolist():
         said: list[str] = []
-        for row, lead in enumerate(found):
-            failed = [check for name, check in CHECKS.items() if scores[name][row, w] < USABLE]
+        for row, lead in enumerate(found.names):
+            failed = [check for name, check in CHECKS.items() if scores[name][one, row, w] < USABLE]
             rank = min((check.rank for check in failed), default=0)
-            said += [lead.says(c.reason(float(lead.measures[c.measure][w]))) for c in failed if c.rank == rank]
+            said += [
+                _said(lead, c.reason(float(found.measures[c.measure][one, row, w]))) for c in failed if c.rank == rank
+            ]
         reasons[w] = tuple(said)
     return tuple(reasons)
 
@@ -258,13 +331,13 @@ def _unreadable(reasons: Sequence[tuple[str, ...]], seconds: float) -> str | Non
     return f"{len(bad)} of {windows} windows cannot be read, the first of them: {'; '.join(bad[0])}"
 
 
-def _notes(lead: _Lead, index: np.ndarray) -> list[str]:
-    """Notes about a whole lead with index ``[W]``."""
-    notes, height = [], float(np.median(lead.measures["height"]))
-    if np.median(index) < USABLE:
-        notes.append(lead.says("most of it cannot be read"))
-    if 0 < height < CHECKS["small"].limit or height > CHECKS["large"].limit:
-        notes.append(lead.says(f"amplitudes are {_wrong_size(height)}"))
-    if lead.upright < _INVERTED:
-        notes.append(lead.says("likely inverted, judged by its P wave, QRS complex and T wave; not corrected"))
+def _notes(index: float, height_mv: float, upright: float) -> list[str]:
+    """Notes about a whole lead, by the medians of its index and its height."""
+    notes = []
+    if index < USABLE:
+        notes.append("most of it cannot be read")
+    if 0 < height_mv < CHECKS["small"].limit or height_mv > CHECKS["large"].limit:
+        notes.append(f"amplitudes are {_wrong_size(height_mv)}")
+    if upright < _INVERTED:
+        notes.append("likely inverted, judged by its P wave, QRS complex and T wave; not corrected")
     return notes

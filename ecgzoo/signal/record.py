@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from ecgzoo.signal.units import require_voltage
 
 if TYPE_CHECKING:
     import pandas
-
-if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ecgzoo.model import EcgModel
@@ -265,8 +264,9 @@ class Record:
         Raises:
             SignalError: one of the six limb leads is missing.
         """
-        limb = self.select(6)
-        breaches = np.stack([limb._row(name) - limb._derived(name, ("I", "II")) for name in _DERIVED])
+        if not set(LEAD_SETS[6]) <= set(self.leads):
+            self.select(6)  # raises
+        breaches = np.stack([self._row(name) - self._derived(name, ("I", "II")) for name in _DERIVED])
         return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
 
     def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
@@ -340,9 +340,18 @@ class Record:
 
     def _derived(self, name: str, recorded: Sequence[str]) -> np.ndarray:
         """Limb lead `name` from two others."""
-        weights = np.linalg.solve(np.array([_LIMB_LEADS[lead] for lead in recorded]).T, _LIMB_LEADS[name]).tolist()
+        weights = _weights(name, tuple(recorded))
         row: np.ndarray = weights[0] * self._row(recorded[0]) + weights[1] * self._row(recorded[1])
         return row
+
+
+@lru_cache(maxsize=64)
+def _weights(name: str, recorded: tuple[str, ...]) -> list[float]:
+    """Limb lead `name` as a sum of two others."""
+    weights: list[float] = np.linalg.solve(
+        np.array([_LIMB_LEADS[lead] for lead in recorded]).T, _LIMB_LEADS[name]
+    ).tolist()
+    return weights
 
 
 def _channel(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ FINEST = 10_000  # largest denominator of a ratio of rates
 ZERO_CROSSINGS = 10  # of the filter on each side, as in scipy.signal.resample_poly
 
 
+@lru_cache(maxsize=64)
 def ratio_of(rate_hz: float, new_rate_hz: float) -> tuple[int, int]:
     """``(up, down)``: `new_rate_hz` over `rate_hz` as the nearest fraction with a denominator of 10,000 at most."""
     ratio = Fraction(new_rate_hz / rate_hz).limit_denominator(FINEST)

@@ -211,8 +211,11 @@ def test_a_short_window_is_judged_by_what_is_around_it() -> None:
 
 def test_a_beat_is_not_its_own_company() -> None:
     noise = np.random.default_rng(3).normal(size=1000)
-    assert likeness(noise, np.array([200, 500]), 100).max() < 0.8
-    assert likeness(np.tile(noise[:300], 3), np.array([100, 400, 700]), 100).min() > 0.999
+    both = np.stack([noise, np.tile(noise[:300], 4)[:1000]])
+    alike = likeness(both, np.array([[200, 500, -1], [100, 400, 700]]), np.array([2, 3]), 100)
+    assert alike[0, :2].max() < 0.8
+    assert alike[0, 2] == 0
+    assert alike[1].min() > 0.999
 
 
 def test_units_are_a_note_and_the_reason() -> None:

@@ -1,5 +1,6 @@
 """Which reader reads a file, and the contract: against ours, and against readers that break it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import wfdb
 
 from ecgzoo import Reader, Record, SignalError, read_record, registry
+from ecgzoo.recordings import is_recording
 from ecgzoo.testing import assert_reader_conforms
 
 
@@ -62,3 +64,32 @@ def test_a_reader_that_breaks_the_contract_is_told_how(
     (tmp_path / "broken").mkdir()
     with pytest.raises(AssertionError, match=reason):
         assert_reader_conforms("wfdb", record, tmp_path / "broken")
+
+
+def test_readers_are_built_once_for_all_files(
+    record: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]
+) -> None:
+    built: list[str] = []
+    factory = registry.factory
+    monkeypatch.setattr(registry, "factory", lambda found: built.append(found.name) or factory(found))
+    forget_plugins()
+    read_record(record)
+    once = sorted(built)
+    assert "wfdb" in once
+    assert len(once) == len(set(once))
+    assert is_recording(record)
+    assert read_record(record.with_suffix("")).leads == ("ECG", "II")
+    assert sorted(built) == once
+    forget_plugins()
+    read_record(record)
+    assert sorted(built) == sorted(2 * once)
+
+
+def test_a_name_makes_no_recording(record: Path) -> None:
+    text = record.with_name("notes.csv")
+    text.write_text("made by hand\n" * 9)
+    assert not is_recording(text)
+    text.write_text("1\n2\n3\n")
+    assert is_recording(text)
+    assert is_recording(text.rename(text.with_name("strip")))
+    assert is_recording(record.with_suffix(".dat"))

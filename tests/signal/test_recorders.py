@@ -223,6 +223,38 @@ def test_edf_of_several_rates_asks_for_leads(tmp_path: Path) -> None:
     assert "fits no one rate" in refused(path, leads="I,II,V1")
 
 
+@pytest.mark.parametrize("kind", [b"BDF+C", b"BDF+D"])
+def test_samples_of_bdf_are_those_of_edfio(tmp_path: Path, kind: bytes) -> None:
+    import edfio
+
+    rng = np.random.default_rng(0)
+    signals = [
+        edfio.BdfSignal.from_digital(
+            rng.integers(-(2**23), 2**23, 10 * rate, dtype=np.int32), rate, label=label, physical_dimension="mV"
+        )
+        for label, rate in (("ECG I", 256), ("EMG", 64), ("ECG II", 256))
+    ]
+    file = edfio.Bdf(signals, annotations=[edfio.EdfAnnotation(3, None, "x")], data_record_duration=1)
+    record = read_record(write(tmp_path, file.to_bytes().replace(b"BDF+C", kind, 1)))
+    assert record.leads == ("I", "II")
+    expected = np.stack([signals[at].data for at in (0, 2)]).astype(np.float32)
+    np.testing.assert_allclose(record.signal, expected, rtol=1e-6)
+
+
+def test_bdf_takes_no_more_memory_than_its_samples(tmp_path: Path) -> None:
+    import edfio
+
+    signal = edfio.BdfSignal(np.sin(np.arange(250 * 3600)), 250, label="ECG I", physical_dimension="mV")
+    path = write(tmp_path, edfio.Bdf([signal]).to_bytes())
+    read_record(path)
+    tracemalloc.start()
+    try:
+        read_record(path)
+        assert tracemalloc.get_traced_memory()[1] < 4.5 * path.stat().st_size + 8 * 2**20  # edfio alone takes seven
+    finally:
+        tracemalloc.stop()
+
+
 def test_edf_without_a_unit_asks_for_it(tmp_path: Path) -> None:
     path = write(tmp_path, edf([("ECG", 100, ""), ("II", 100, "uV")]))
     assert "channel ECG has no unit. Say which: units='uV'" in refused(path)

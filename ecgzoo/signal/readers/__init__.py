@@ -1,4 +1,4 @@
-"""One file per format; the contract is in ``contract.py``, what they share in ``given.py`` and ``text.py``.
+"""One file per format. The contract is in ``contract.py``; ``common.py``, ``given.py`` and ``text.py`` are shared.
 
 Imports no wfdb.
 """

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import content_of, fail, millivolts_of, names_of, rate_of, scale_of
+from ecgzoo.signal.readers.given import names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, head_lines, table, with_points
 from ecgzoo.signal.record import Record
 from ecgzoo.signal.units import per_millivolt
@@ -61,7 +62,7 @@ class AppleReader(Reader):
             SignalError: the header is none, or a line below it no number; rate or lead cannot be recognised and are not
                 given; unit or rate are given otherwise than the file says them.
         """
-        content = as_utf8(content_of(path))
+        content = as_utf8(whole_file(path))
         header = None if content is None else _header(head_lines(content))
         if content is None or header is None:
             fail(path, "is no ECG of an Apple Health export; expected a header with unit and rate above the numbers")
@@ -69,7 +70,7 @@ class AppleReader(Reader):
         numbers = table(path, data, header.lines + 1, None, (0,))
         if not len(numbers):
             fail(path, "has a header and no samples; export it again")
-        millivolts = millivolts_of([numbers[:, 0]], [scale_of(path, header.units, units)])
+        millivolts = to_millivolts([numbers[:, 0]], [scale_of(path, header.units, units)])
         names = names_of(path, header.lead and [header.lead], leads, 1)
         return Record(millivolts, names, rate_of(path, header.rate_hz, rate_hz), str(path))
 

@@ -1,4 +1,4 @@
-"""What the readers of recorders' own formats share: whole files, channels, and how they become a `Record`."""
+"""What readers share: errors, whole files, and for the formats of recorders how channels become a `Record`."""
 
 import math
 import os
@@ -52,16 +52,16 @@ def whole_file(path: Path, at_most: int | None = None) -> bytes:
     """The content of `path`.
 
     Raises:
-        SignalError: it cannot be read, or has more than `at_most` bytes.
+        SignalError: it cannot be read, is empty, or has more than `at_most` bytes.
     """
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size  # before it is read: reading up to a limit takes the limit's memory
             if at_most is not None and size > at_most:
                 fail(path, f"has {size} bytes; expected {at_most} at most.")
-            return file.read()
+            return file.read() or fail(path, "is empty; fetch or export it again")
     except OSError as error:
-        fail(path, f"cannot be read ({error.strerror}).", error)
+        fail(path, f"cannot be read ({error.strerror}); pass the path of a recording", error)
 
 
 def refuse_stated(path: Path, units: str | None, rate_hz: float | None) -> None:

@@ -12,16 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import (
-    content_of,
-    fail,
-    millivolts_of,
-    names_of,
-    rate_of,
-    rate_of_times,
-    scale_of,
-)
+from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, head_lines, table, with_points
 from ecgzoo.signal.record import Record
 from ecgzoo.signal.units import per_millivolt
@@ -82,7 +75,7 @@ class CsvReader(Reader):
             SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
                 rows are not all numbers, or not evenly spaced in time.
         """
-        content = as_utf8(content_of(path))
+        content = as_utf8(whole_file(path))
         if content is None:
             fail(path, "is not text; pass a file that is")
         layout = _layout(path, content, None if leads is None else len(leads))
@@ -95,7 +88,7 @@ class CsvReader(Reader):
             names = names_of(path, None, leads, layout.columns)
             scale = scale_of(path, None, units)
             rate = rate_of(path, None, rate_hz)
-            millivolts = millivolts_of(list(numbers.T), [scale] * layout.columns)
+            millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
 
         said_rate: float | None = None
@@ -126,7 +119,7 @@ class CsvReader(Reader):
         said = [name for _, name, _ in kept]
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
-        millivolts = millivolts_of([numbers[:, number] for number, *_ in kept], scales)
+        millivolts = to_millivolts([numbers[:, number] for number, *_ in kept], scales)
         return Record(millivolts, names, rate_of(path, said_rate, rate_hz), str(path), tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""EDF, EDF+ and BDF, decoded by edfio.
+"""EDF, EDF+ and BDF, parsed by edfio.
 
 edfio rather than pyedflib: it is typed Python without an extension to build, and reads headers with a µ or a °, which
 pyedflib 0.1.42 refuses as "not compliant (Physical Dimension)".
@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import (
@@ -74,7 +76,11 @@ class EdfReader(Reader):
         for signal, _ in voltages:
             if signal not in chosen:
                 notes.append(f"Channel {_name(signal)} left out: {signal.sampling_frequency:g} Hz, or no lead.")
-        channels = [_channel(path, signal, unit_mv) for signal, unit_mv in voltages if signal in chosen]
+        channels = [
+            _channel(path, signal, _digital(content, recording, signal), unit_mv)
+            for signal, unit_mv in voltages
+            if signal in chosen
+        ]
         return to_record(path, channels, chosen[0].sampling_frequency if chosen else 0, leads, notes)
 
 
@@ -85,8 +91,7 @@ def _check_size(path: Path, content: bytes) -> list[str]:
         header_bytes, records, signals = (
             int(content[place]) for place in (slice(184, 192), slice(236, 244), slice(252, 256))
         )
-        start = 256 + 216 * signals
-        in_record = [int(content[start + 8 * k : start + 8 * k + 8]) for k in range(signals)]
+        in_record = _in_record(content, signals)
     except (KeyError, ValueError) as error:
         fail(path, f"is no whole EDF or BDF header. {_DAMAGED}", error)
     if header_bytes != 256 * (signals + 1) or min(in_record, default=0) < 1:
@@ -105,6 +110,17 @@ def _check_size(path: Path, content: bytes) -> list[str]:
     return []
 
 
+def _in_record(content: bytes, signals: int) -> list[int]:
+    """How many samples of each signal are in a data record."""
+    start = 256 + 216 * signals
+    return [int(content[start + 8 * k : start + 8 * k + 8]) for k in range(signals)]
+
+
+def _decoded_here(content: bytes) -> bool:
+    """Whether it is BDF, for which edfio takes seven times the file's memory, and its records follow one another."""
+    return content[:1] == b"\xff" and content[195:197] != b"+D"
+
+
 def _parse(path: Path, content: bytes) -> "Edf | Bdf":
     try:
         from edfio import read_bdf, read_edf
@@ -114,6 +130,8 @@ def _parse(path: Path, content: bytes) -> "Edf | Bdf":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the number of data records, which `_check_size` compared
             read = read_edf if content[:1] == b"0" else read_bdf
+            if _decoded_here(content):  # all but the samples is in the header and the first data record
+                content = content[: int(content[184:192]) + 3 * sum(_in_record(content, int(content[252:256])))]
             recording = read(content, header_encoding="latin-1")
             gaps = recording.reserved[3:5] == "+D" and not recording.is_continuous
             for signal in recording.signals:  # parsed when asked for
@@ -151,9 +169,25 @@ def _choose(path: Path, voltages: Sequence["Signal"], leads: tuple[str, ...] | N
     fail(path, f"{problem}: {said}. Name the channels of one rate: leads=('I', 'II')")
 
 
-def _channel(path: Path, signal: "Signal", unit_mv: float) -> Channel:
+def _digital(content: bytes, recording: "Edf | Bdf", signal: "Signal") -> np.ndarray:
+    """Stored samples ``[n]`` of one of the signals of a recording."""
+    if not _decoded_here(content):
+        return signal.digital
+    count = int(content[252:256])
+    in_record, labels = _in_record(content, count), [content[256 + 16 * k : 272 + 16 * k].strip() for k in range(count)]
+    own = [k for k, label in enumerate(labels) if label != b"BDF Annotations"][recording.signals.index(signal)]
+    records = np.frombuffer(content, np.uint8, offset=int(content[184:192])).reshape(-1, 3 * sum(in_record))
+    first = 3 * sum(in_record[:own])
+    wide = np.zeros((len(records), in_record[own], 4), np.uint8)  # 24 bits become the upper ones of 32
+    wide[..., 1:] = records[:, first : first + 3 * in_record[own]].reshape(len(records), -1, 3)
+    samples: np.ndarray = wide.view("<i4").ravel()
+    samples >>= 8
+    return samples
+
+
+def _channel(path: Path, signal: "Signal", digital: np.ndarray, unit_mv: float) -> Channel:
     (low, high), (digital_low, digital_high) = signal.physical_range, signal.digital_range
     if digital_high <= digital_low or low == high or not abs(high - low) < 1e30:
         fail(path, f"channel {_name(signal)} maps {digital_low}…{digital_high} to {low:g}…{high:g}. {_DAMAGED}")
     step = (high - low) / (digital_high - digital_low)
-    return Channel(_name(signal), signal.digital, step * unit_mv, (low - step * digital_low) * unit_mv)
+    return Channel(_name(signal), digital, step * unit_mv, (low - step * digital_low) * unit_mv)

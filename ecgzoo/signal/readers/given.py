@@ -2,31 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
-from ecgzoo.errors import SignalError
-from ecgzoo.files import read_bytes
+from ecgzoo.signal.readers.common import fail
 from ecgzoo.signal.units import require_voltage
-
-
-def fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
-    """Raise what is wrong with a file, in one sentence."""
-    raise SignalError(f"{path}: {problem}") from cause
-
-
-def content_of(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        SignalError: it cannot be read, or there are none.
-    """
-    try:
-        content = read_bytes(path)
-    except OSError as error:
-        fail(path, f"cannot be read ({error.strerror}); pass the path of a recording", error)
-    return content or fail(path, "is empty; fetch or export it again")
 
 
 def rate_of(path: Path, said: float | None, given: float | None) -> float:
@@ -109,7 +89,7 @@ def rate_of_times(path: Path, seconds: np.ndarray) -> float:
     return rate
 
 
-def millivolts_of(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:
+def to_millivolts(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:
     """float32 millivolts ``[leads, samples]`` of numbers in units of which `scales` make a millivolt."""
     out = np.empty((len(columns), len(columns[0])), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and Record refuses it

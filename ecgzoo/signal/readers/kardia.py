@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.leads import LEADS_12
+from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import content_of, fail, millivolts_of, names_of, rate_of, scale_of
+from ecgzoo.signal.readers.given import names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.record import Record
 
 _SIGNATURE = b"ALIVE\0\0\0"
@@ -39,7 +40,7 @@ class KardiaReader(Reader):
             SignalError: a block is cut off or its checksum fails; format or leads are missing, or the leads differ in
                 length; leads, unit or rate are given otherwise than the file says them.
         """
-        content = content_of(path)
+        content = whole_file(path)
         if not content.startswith(_SIGNATURE):
             fail(path, "is no ATC file of AliveCor's; expected the signature ALIVE")
         kind, rate, nanovolts, found = 0, 0, 0, {}
@@ -53,7 +54,7 @@ class KardiaReader(Reader):
         if not found or len({len(samples) for samples in found.values()}) > 1:
             fail(path, f"has {len(found)} leads, of different lengths or none; fetch it again")
         scale_of(path, "nV", "nV" if units is None else units)
-        millivolts = millivolts_of(list(found.values()), [1e6 / nanovolts] * len(found))
+        millivolts = to_millivolts(list(found.values()), [1e6 / nanovolts] * len(found))
         return Record(
             millivolts, names_of(path, list(found), leads, len(found)), rate_of(path, rate, rate_hz), str(path)
         )

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import content_of, fail, names_of, rate_of, scale_of
+from ecgzoo.signal.readers.given import names_of, rate_of, scale_of
 from ecgzoo.signal.record import Record
 
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -42,7 +43,7 @@ class NpyReader(Reader):
             SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
                 array is not of numbers, of another shape, or cut off.
         """
-        content = content_of(path)
+        content = whole_file(path)
         arrays = _members(path, content) if content.startswith(_ZIP) else {"signal": _array(path, content)}
         del content
         signal = arrays.get("signal")

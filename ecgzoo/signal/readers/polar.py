@@ -11,16 +11,9 @@ projects; no file of a real strap was at hand. Polar's own export of a training 
 
 from pathlib import Path
 
+from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import (
-    content_of,
-    fail,
-    millivolts_of,
-    names_of,
-    rate_of,
-    rate_of_times,
-    scale_of,
-)
+from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import as_utf8, body, head_lines, table
 from ecgzoo.signal.record import Record
 
@@ -45,14 +38,14 @@ class PolarReader(Reader):
             SignalError: a line is cut off or not of numbers; packets are missing; no lead is given; unit or rate are
                 given otherwise than the file says them.
         """
-        content = as_utf8(content_of(path))
+        content = as_utf8(whole_file(path))
         if content is None or not _is_header(head_lines(content)[0]):
             fail(path, f"is no ECG of Polar Sensor Logger; expected the columns {'; '.join(_HEADER)}")
         numbers = table(path, body(content, 1), 2, ";", (1, 3))
         if len(numbers) < 2:
             fail(path, "has fewer than two samples; export it again")
         rate = rate_of_times(path, (numbers[:, 0] - numbers[0, 0]) * 1e-9)
-        millivolts = millivolts_of([numbers[:, 1]], [scale_of(path, "uV", units)])
+        millivolts = to_millivolts([numbers[:, 1]], [scale_of(path, "uV", units)])
         return Record(millivolts, names_of(path, None, leads, 1), rate_of(path, rate, rate_hz), str(path))
 
 

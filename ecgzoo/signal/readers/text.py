@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgzoo.signal.readers.given import fail
+from ecgzoo.signal.readers.common import fail
 
 HEAD_CHARACTERS = 1 << 16  # within which the numbers must begin
 

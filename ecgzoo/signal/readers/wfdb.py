@@ -12,13 +12,13 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.readers.common import fail
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
@@ -135,7 +135,7 @@ def read_wfdb(path: str | Path) -> Record:
     channels = header.channels
     reference = next((channel for channel in channels if known_lead(channel.name)), channels[0])
     if not SLOWEST_HZ <= header.rate_hz * reference.frame <= FASTEST_HZ:
-        _fail(
+        fail(
             header.path,
             f"expected a sampling rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {header.rate_hz * reference.frame:g}. "
             "Correct the header.",
@@ -154,13 +154,13 @@ def read_wfdb(path: str | Path) -> Record:
                 f"{reference.name} at {header.rate_hz * reference.frame:g} Hz"
             )
         if problem and known_lead(channel.name):
-            _fail(header.path, f"lead {channel.name}: {problem}. Correct the header, or convert the record first.")
+            fail(header.path, f"lead {channel.name}: {problem}. Correct the header, or convert the record first.")
         if problem:
             notes.append(f"Channel {channel.name} left out: {problem}.")
             continue
         digital_per_millivolt = _digital_per_millivolt(channel)
         if not _GAINS[0] <= abs(digital_per_millivolt) <= _GAINS[1]:
-            _fail(
+            fail(
                 header.path,
                 f"channel {channel.name} has {digital_per_millivolt:g} digital units per mV; expected {_GAINS[0]:g} to "
                 f"{_GAINS[1]:g}. Correct its gain.",
@@ -169,19 +169,15 @@ def read_wfdb(path: str | Path) -> Record:
             notes.append(f"Channel {channel.name}: no gain in the header, using WFDB's default of 200 per mV.")
         kept.append((channel, samples))
     if not kept:
-        _fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
+        fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
     if len({len(samples) for _, samples in kept}) > 1:
-        _fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
+        fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
     millivolts = np.empty((len(kept), len(kept[0][1])), np.float32)
     for row, (channel, samples) in zip(millivolts, kept, strict=True):
         _to_millivolts(channel, samples, row)
     names = tuple(channel.name for channel, _ in kept)
     source = str(header.path.with_suffix(""))
     return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
-
-
-def _fail(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
-    raise SignalError(f"{path}: {problem}") from cause
 
 
 def _read_header(path: Path) -> _Header:
@@ -191,26 +187,26 @@ def _read_header(path: Path) -> _Header:
     try:
         content = read_bytes(path, _HEADER_BYTES)
     except OSError as error:
-        _fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header next to its samples.", error)
+        fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header next to its samples.", error)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # if it is not UTF-8, because of a byte such as the µ of µV
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if max(map(len, lines), default=0) > _LINE_CHARACTERS or len(lines) > _MOST_CHANNELS + 1:
-        _fail(path, f"is not a WFDB header; expected up to {_MOST_CHANNELS} signals of {_LINE_CHARACTERS} characters.")
+        fail(path, f"is not a WFDB header; expected up to {_MOST_CHANNELS} signals of {_LINE_CHARACTERS} characters.")
     match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
     if not match:
-        _fail(path, f"is not a WFDB header; its first line is {lines[0][:80] if lines else ''!r}.")
+        fail(path, f"is not a WFDB header; its first line is {lines[0][:80] if lines else ''!r}.")
     if match["segments"]:
-        _fail(path, f"has {match['segments']} segments. Read the segments one by one.")
+        fail(path, f"has {match['segments']} segments. Read the segments one by one.")
     if len(lines) - 1 != int(match["channels"]) or len(lines) == 1:
-        _fail(path, f"announces {match['channels']} signals and describes {len(lines) - 1}. Correct the header.")
+        fail(path, f"announces {match['channels']} signals and describes {len(lines) - 1}. Correct the header.")
     if match["rate"] is None:
-        _fail(path, "gives no sampling rate (WFDB would assume 250 Hz). Write it into the first line.")
+        fail(path, "gives no sampling rate (WFDB would assume 250 Hz). Write it into the first line.")
     rate_hz = _number(path, "sampling rate", match["rate"])
     if rate_hz <= 0:
-        _fail(path, f"expected a sampling rate above 0 Hz, got {match['rate']}. Correct the first line.")
+        fail(path, f"expected a sampling rate above 0 Hz, got {match['rate']}. Correct the first line.")
     channels = [_channel(path, number, line) for number, line in enumerate(lines[1:])]
     return _Header(path, rate_hz, int(match["samples"] or 0) or None, channels)
 
@@ -218,11 +214,11 @@ def _read_header(path: Path) -> _Header:
 def _channel(path: Path, number: int, line: str) -> _Channel:
     match = _SIGNAL_LINE.fullmatch(line)
     if not match:
-        _fail(path, f"signal line {number + 1} is not WFDB: {line[:120]!r}.")
+        fail(path, f"signal line {number + 1} is not WFDB: {line[:120]!r}.")
     if match["format"] not in _FORMATS:
-        _fail(path, f"unknown WFDB format {match['format']}; known are {', '.join(_FORMATS)}.")
+        fail(path, f"unknown WFDB format {match['format']}; known are {', '.join(_FORMATS)}.")
     if "/" in match["file"] or "\\" in match["file"]:
-        _fail(path, f"signal file {match['file']!r} is not next to the header. Name a file in the same folder.")
+        fail(path, f"signal file {match['file']!r} is not next to the header. Name a file in the same folder.")
     gain = _number(path, "gain", match["gain"] or "0")
     return _Channel(
         file=match["file"],
@@ -244,7 +240,7 @@ def _number(path: Path, what: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        _fail(path, f"expected a number as {what}, got {text!r}. Correct the header.")
+        fail(path, f"expected a number as {what}, got {text!r}. Correct the header.")
     return value
 
 
@@ -257,7 +253,7 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
         try:
             path = header.path.with_name(name)
         except ValueError as error:
-            _fail(header.path, f"signal file {name!r} is not a valid file name. Correct the header.", error)
+            fail(header.path, f"signal file {name!r} is not a valid file name. Correct the header.", error)
         _verify_size(header, path, channels)
     if any(channel.format not in _PLAIN_ARRAYS or channel.skew for channel in header.channels):
         return _read_with_wfdb(header)
@@ -269,9 +265,9 @@ def _read_samples(header: _Header) -> list[np.ndarray]:
             samples = np.frombuffer(content, _PLAIN_ARRAYS[channels[0].format], offset=channels[0].offset)
             frames = samples.reshape(-1, sum(channel.frame for channel in channels))
         except OSError as error:
-            _fail(path, f"cannot be read ({error.strerror}). Restore the file.", error)
+            fail(path, f"cannot be read ({error.strerror}). Restore the file.", error)
         except ValueError as error:  # its size was right a moment ago
-            _fail(path, f"changes while it is read ({error}). Try again.", error)
+            fail(path, f"changes while it is read ({error}). Try again.", error)
         start = 0
         for channel in channels:
             # a column is a view, not a copy
@@ -287,39 +283,39 @@ def _verify_size(header: _Header, path: Path, channels: list[_Channel]) -> None:
         status = path.stat()
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else error
-        _fail(path, f"cannot be read ({reason}); {header.path.name} names it. Restore the file.", error)
+        fail(path, f"cannot be read ({reason}); {header.path.name} names it. Restore the file.", error)
     if not stat.S_ISREG(status.st_mode):
-        _fail(path, f"is not a regular file; {header.path.name} names it. Restore the file.")
+        fail(path, f"is not a regular file; {header.path.name} names it. Restore the file.")
     found = status.st_size
     if len({channel.format for channel in channels}) > 1:
-        _fail(header.path, f"gives the signals of {path.name} different formats. Correct the header.")
+        fail(header.path, f"gives the signals of {path.name} different formats. Correct the header.")
     per_frame = sum(channel.frame for channel in channels)
     size = _FORMATS[channels[0].format][0]
     skew = max(channel.skew for channel in channels)
     if size is None:  # compressed: the decoder counts the samples, but takes memory for as many as are announced
         if header.frames is None:
-            _fail(header.path, f"gives no number of samples, which {path.name}, a compressed file, needs. Add it.")
+            fail(header.path, f"gives no number of samples, which {path.name}, a compressed file, needs. Add it.")
         if (header.frames + skew) * per_frame > max(_MOST_COMPRESSED[0], _MOST_COMPRESSED[1] * found):
-            _fail(
+            fail(
                 header.path,
                 f"announces {header.frames} samples of {len(channels)} signals, skewed by {skew}; the {found} bytes "
                 f"of {path.name} cannot hold them. Fetch both again.",
             )
         return
     if skew * per_frame * size > found:
-        _fail(header.path, f"skews a signal of {path.name} by {skew} samples, more than it holds. Correct the header.")
+        fail(header.path, f"skews a signal of {path.name} by {skew} samples, more than it holds. Correct the header.")
     offset = channels[0].offset
     if header.frames is None:
         whole, rest = divmod(found - offset, size * per_frame)
         if whole < 1 or (rest and channels[0].format in _PLAIN_ARRAYS):
-            _fail(path, f"{found} bytes do not hold whole samples of {len(channels)} signals. Restore the file.")
+            fail(path, f"{found} bytes do not hold whole samples of {len(channels)} signals. Restore the file.")
         return
     expected = offset + math.ceil(round(header.frames * per_frame * size, 3))
     # Packed formats end on a group of samples, and a skewed signal has samples before the first frame.
     slack = math.inf if any(channel.skew for channel in channels) else 0 if size == int(size) else 4
     if not expected <= found <= expected + slack:
         samples = int((found - offset) / (size * per_frame))
-        _fail(
+        fail(
             path,
             f"expected {expected} bytes for the {header.frames} samples that {header.path.name} announces, "
             f"found {found} ({samples} samples). The file or the header is damaged: fetch both again.",
@@ -331,11 +327,11 @@ def _read_with_wfdb(header: _Header) -> list[np.ndarray]:
 
     for channel in header.channels:
         if not channel.file.isascii():  # wfdb would drop what is not ASCII, and read another file
-            _fail(header.path, f"names {channel.file!r}; wfdb reads ASCII names only. Rename the file.")
+            fail(header.path, f"names {channel.file!r}; wfdb reads ASCII names only. Rename the file.")
     try:
         record = wfdb.rdrecord(str(header.path.with_suffix("")), physical=False, smooth_frames=False)
     except Exception as error:  # wfdb does not handle errors of its parser
-        _fail(header.path, f"wfdb cannot decode it ({type(error).__name__}: {error}).", error)
+        fail(header.path, f"wfdb cannot decode it ({type(error).__name__}: {error}).", error)
     return [np.asarray(samples) for samples in record.e_d_signal]
 
 
@@ -349,7 +345,7 @@ def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
     if failed and not any(channel.checksum for channel in header.channels):
         return ["The header's checksums are all zero and do not fit, so they were not verified."]
     if failed:
-        _fail(header.path, f"checksum of {failed[0]} fails. The file or the header is damaged: fetch both again.")
+        fail(header.path, f"checksum of {failed[0]} fails. The file or the header is damaged: fetch both again.")
     return []
 
 
