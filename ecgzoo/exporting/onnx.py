@@ -15,6 +15,7 @@ from ecgzoo.errors import ExportError
 from ecgzoo.exporting.contract import Format, Score, Tolerance
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
+from ecgzoo.exporting.torch_export import exported, not_exportable
 
 if TYPE_CHECKING:
     import onnx
@@ -55,14 +56,14 @@ def graph(scorer: Scorer) -> "onnx.ModelProto":
         raise ExportError('ONNX needs onnx, onnxscript and onnxruntime: pip install "ecgzoo[export]"') from error
     config = scorer.config
     # the exporter would take a dimension of 1 as fixed; at a length of one window, it would drop the choice of windows
-    example = torch.zeros(2, len(config.leads), 2 * config.window + 1)
+    # the graph of exactly one window would not have the choice of windows
     dimensions = {0: torch.export.Dim("batch"), 2: torch.export.Dim("samples", min=config.window + 1)}
+    program = exported(scorer, 2 * config.window + 1, dimensions, "ONNX")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            program = torch.export.export(scorer, (example,), dynamic_shapes={"signal": dimensions})
-            exported = torch.onnx.export(
+            made = torch.onnx.export(
                 program,
                 dynamo=True,
                 optimize=False,
@@ -71,13 +72,12 @@ def graph(scorer: Scorer) -> "onnx.ModelProto":
                 input_names=[INPUT],
                 output_names=[OUTPUT],
             )
-            assert exported is not None
+            assert made is not None
             model: onnx.ModelProto = onnxscript.optimizer.optimize(
-                exported.model_proto, input_size_limit=FOLDED_BYTES, output_size_limit=FOLDED_BYTES
+                made.model_proto, input_size_limit=FOLDED_BYTES, output_size_limit=FOLDED_BYTES
             )
     except Exception as error:  # whatever the exporter raises for an operation that it does not know
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"{config.architecture} cannot be exported to ONNX: {reason.strip()}") from error
+        raise not_exportable(scorer, "ONNX", error) from error
     _strip(model)
     return model
 

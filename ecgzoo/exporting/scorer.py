@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ecgzoo.backbones._blocks import Conv
 from ecgzoo.backbones.fold import folded
 from ecgzoo.model import EcgModel
 from ecgzoo.normalization import normalized
@@ -23,7 +24,7 @@ class Scorer(nn.Module):
     def __init__(self, model: EcgModel) -> None:
         super().__init__()
         self.config = model.config
-        self.backbone = folded(model.backbone).cpu()
+        self.backbone = _with_plain_convolutions(folded(model.backbone).cpu())
         self.eval()
 
     def forward(self, signal: Tensor) -> Tensor:
@@ -45,3 +46,24 @@ class Scorer(nn.Module):
             for members in config.aggregates.values()
         ]
         return torch.cat([p, *unions], dim=1)
+
+
+def _with_plain_convolutions(network: nn.Module) -> nn.Module:
+    """Replace each `Conv` by an ``nn.Conv2d``: converters expect a weight that is a parameter, not a view of one."""
+    for parent in list(network.modules()):
+        for name, conv in parent.named_children():
+            if isinstance(conv, Conv):
+                plain = nn.Conv2d(
+                    conv.in_channels,
+                    conv.out_channels,
+                    (1, conv.kernel_size[0]),
+                    (1, conv.stride[0]),
+                    (0, int(conv.padding[0])),
+                    (1, conv.dilation[0]),
+                    conv.groups,
+                    bias=conv.bias is not None,
+                )
+                plain.weight = nn.Parameter(conv.weight.detach().unsqueeze(2), requires_grad=False)
+                plain.bias = conv.bias
+                setattr(parent, name, plain)
+    return network
