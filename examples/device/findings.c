@@ -6,7 +6,9 @@
    strip.csv    a sample a line, in millivolts, with or without a header: `I`, `I (mV)`, or `time_s,I` and two columns
    RATE         sampling rate in Hz, if there is no column of times
 
-   The model cuts the windows and calibrates the probabilities. Signal quality is not checked: noise gets an answer, too.
+   The model cuts the windows and calibrates the probabilities. Signal quality is not checked: noise gets an answer,
+   too.
+
    Research use only. Not a medical device. */
 
 #include <errno.h>
@@ -38,7 +40,7 @@ static void *checked(void *memory) {
     return memory;
 }
 
-/* --- JSON: values are text that ends with `,`, `}` or `]` of what holds them; escapes in strings stay as they are --- */
+/* --- JSON: a value is a place in the text; escapes in strings stay as they are --- */
 
 static const char *blank(const char *p) { return p + strspn(p, " \t\r\n"); }
 

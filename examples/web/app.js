@@ -32,16 +32,27 @@ function questionsFor({ name, rate, channels }) {
   const asked = [];
   for (const lead of model.about.leads) {
     if (channels.some((channel) => leadOf(channel.name ?? "") === lead)) continue;
-    const free = channels.map((channel, at) => [at, channel]).filter(([, channel]) => !leadOf(channel.name ?? ""));
+    const isFree = ({ name, unit }) => !leadOf(name ?? "") && (unit === null || perMillivolt(unit));
+    const free = channels.map((channel, at) => [at, channel]).filter(([, channel]) => isFree(channel));
     if (!free.length) {
-      throw new Error(`${name}: has lead ${channels.map((channel) => channel.name).join(", ")}; the model reads ${lead}`);
+      throw new Error(
+        `${name}: has lead ${channels.map((channel) => channel.name).join(", ")}; the model reads ${lead}`,
+      );
     }
     const choices = free.map(([at, channel]) => [at, channel.name ?? "the only column"]);
     asked.push([`lead ${lead}`, `Which one is lead ${lead}?`, choices]);
   }
   if (rate === null) asked.push(["rate", "Samples per second (Hz)", null]);
   if (channels.some((channel) => channel.unit === null)) {
-    asked.push(["unit", "Unit of the samples", [["mV", "mV"], ["uV", "µV"], ["V", "V"]]]);
+    asked.push([
+      "unit",
+      "Unit of the samples",
+      [
+        ["mV", "mV"],
+        ["uV", "µV"],
+        ["V", "V"],
+      ],
+    ]);
   }
   return asked;
 }
@@ -65,7 +76,9 @@ function ask(recording, asked) {
     event.preventDefault();
     part("error").hidden = true;
     const answers = Object.fromEntries(new FormData(form));
-    show(recording, answers).then(() => (form.hidden = true)).catch(fail);
+    show(recording, answers)
+      .then(() => (form.hidden = true))
+      .catch(fail);
   };
   form.hidden = false;
 }
@@ -74,7 +87,9 @@ async function show(recording, answers) {
   const { leads, rate_hz: needed, window: samples } = model.about;
   const rate = recording.rate ?? Number(answers.rate);
   if (!(rate >= Math.max(SLOWEST_HZ, needed / LARGEST_RISE) && rate <= FASTEST_HZ)) {
-    throw new Error(`${recording.name}: ${recording.rate ?? answers.rate} is not a rate in Hz that the model can be given`);
+    throw new Error(
+      `${recording.name}: ${recording.rate ?? answers.rate} is not a rate in Hz that the model can be given`,
+    );
   }
   const millivolts = leads.map((lead) => {
     const chosen = recording.channels[answers[`lead ${lead}`]];
@@ -83,20 +98,26 @@ async function show(recording, answers) {
     const what = `${recording.name}: ${channel.name ?? "its column"}`;
     if (!scale) throw new Error(`${what} is in ${channel.unit}, which is not a voltage`);
     const missing = channel.samples.findIndex((value) => !Number.isFinite(value));
-    if (missing >= 0) throw new Error(`${what} has no sample at ${(missing / rate).toFixed(2)} s; fill the gap or cut there`);
+    if (missing >= 0)
+      throw new Error(`${what} has no sample at ${(missing / rate).toFixed(2)} s; fill the gap or cut there`);
     return Float32Array.from(channel.samples, (value) => value / scale);
   });
   const seconds = millivolts[0].length / rate;
-  if (seconds > LONGEST_S) throw new Error(`${recording.name}: is longer than ${LONGEST_S / 60} minutes; cut it into parts`);
+  if (seconds > LONGEST_S)
+    throw new Error(`${recording.name}: is longer than ${LONGEST_S / 60} minutes; cut it into parts`);
   if (Math.ceil(seconds * needed - 1e-9) < samples) {
     throw new Error(`${recording.name}: has ${seconds.toFixed(1)} s; the model needs ${samples / needed} s at least`);
   }
-  const rows = await score(model, millivolts.map((lead) => resample(lead, rate, needed)));
+  const rows = await score(
+    model,
+    millivolts.map((lead) => resample(lead, rate, needed)),
+  );
   if (!rows.every(({ probability }) => Number.isFinite(probability))) {
     throw new Error(`${recording.name}: the model gives no probabilities for it; are its samples in the right unit?`);
   }
   const resampled = rate === needed ? "" : `, resampled to ${needed} Hz`;
-  part("recording").textContent = `${recording.name}: lead ${leads.join(", ")}, ${+rate.toFixed(3)} Hz${resampled}, ${seconds.toFixed(1)} s`;
+  part("recording").textContent =
+    `${recording.name}: lead ${leads.join(", ")}, ${+rate.toFixed(3)} Hz${resampled}, ${seconds.toFixed(1)} s`;
   part("findings").replaceChildren(...rows.sort((a, b) => b.probability - a.probability).map(rowOf));
   part("result").hidden = false;
   drawn = [millivolts[0], rate];
@@ -105,7 +126,7 @@ async function show(recording, answers) {
 
 function rowOf({ label, name, probability, thresholds, finding }) {
   const row = document.createElement("tr");
-  const between = thresholds ? `${thresholds.lower.toFixed(3)} and ${thresholds.upper.toFixed(3)}` : "no thresholds";
+  const between = thresholds ? `${thresholds.lower.toFixed(3)} to ${thresholds.upper.toFixed(3)}` : "no thresholds";
   const texts = [name === label ? label : `${name} (${label})`, probability.toFixed(3), finding ?? "", between];
   row.dataset.label = label;
   row.dataset.probability = probability;

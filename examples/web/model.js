@@ -9,7 +9,9 @@ export async function loadModel(url) {
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const about = metadataOf(bytes);
   if (about.contract !== CONTRACT) {
-    throw new Error(`${url} is of contract ${about.contract ?? "none"}, and this page reads ${CONTRACT}; export it again`);
+    throw new Error(
+      `${url} is of contract ${about.contract ?? "none"}, and this page reads ${CONTRACT}; export it again`,
+    );
   }
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };

@@ -44,7 +44,10 @@ export function draw(canvas, millivolts, rate) {
 function grid(context, width, height) {
   context.fillStyle = PAPER;
   context.fillRect(0, 0, width + 1, height + 1);
-  for (const [step, colour] of [[MM, FINE], [BOX, COARSE]]) {
+  for (const [step, colour] of [
+    [MM, FINE],
+    [BOX, COARSE],
+  ]) {
     context.beginPath();
     for (let x = 0; x < width + 0.5; x += step) line(context, x, 0, x, height);
     for (let y = 0; y < height + 0.5; y += step) line(context, 0, y, width, y);

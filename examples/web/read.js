@@ -27,16 +27,25 @@ export async function read(files) {
   try {
     if (header) {
       const samples = files.findIndex((file) => file !== header);
-      const text = new TextDecoder().decode(contents[files.indexOf(header)]);
+      const text = decoded(contents[files.indexOf(header)]);
       return { name: header.name, ...wfdb(text, files[samples]?.name, contents[samples]) };
     }
     const head = new TextDecoder("latin1").decode(contents[0].slice(0, 8));
     if (head === "0       ") return { name, ...edf(contents[0]) };
-    const text = new TextDecoder().decode(contents[0]);
+    const text = decoded(contents[0]);
     if (text.includes("\0")) throw new Error("is not text, EDF or a WFDB record (.hea and .dat together)");
     return { name, ...csv(text) };
   } catch (error) {
     throw new Error(`${(header ?? files[0]).name}: ${error.message}`, { cause: error });
+  }
+}
+
+/** UTF-8, or else Latin-1, whose lone byte is the µ of µV. */
+function decoded(content) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(content);
+  } catch {
+    return new TextDecoder("latin1").decode(content);
   }
 }
 
@@ -50,7 +59,7 @@ export function csv(text) {
   const columns = fieldsOf(lines[first], delimiter).length;
   const header = first ? namesIn(lines[first - 1], delimiter, columns) : null;
   if (header && header.length !== columns) {
-    throw new Error(`line ${first} names ${header.length} columns, and line ${first + 1} has ${columns}`);
+    throw new Error(`line ${first + 1} has ${columns} numbers; line ${first} above it must name as many columns`);
   }
   if (!header && columns > 1) throw new Error(`has ${columns} columns; name them in a line above the numbers`);
   const samples = Array.from({ length: columns }, () => new Float64Array(lines.length - first));
@@ -75,10 +84,19 @@ export function csv(text) {
 }
 
 const delimiterOf = (line) => ["\t", ";", "|", ","].find((sign) => line.includes(sign)) ?? /\s+/;
-const isRow = (fields) => fields.some(Boolean) && fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
+const isRow = (fields) =>
+  fields.some(Boolean) && fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
 
 function fieldsOf(line, delimiter) {
-  const fields = line.trim().split(delimiter).map((field) => field.trim().replace(/^["']|["']$/g, "").trim());
+  const fields = line
+    .trim()
+    .split(delimiter)
+    .map((field) =>
+      field
+        .trim()
+        .replace(/^["']|["']$/g, "")
+        .trim(),
+    );
   if (delimiter === "," || fields.some((field) => field.includes("."))) return fields;
   return fields.map((field) => (/^[+-]?\d*,\d+$/.test(field) ? field.replace(",", ".") : field));
 }
@@ -106,14 +124,18 @@ export function wfdb(text, given, content) {
   const [, count, rate, length] = /^\S+\s+(\d+)\s+([\d.]+)\S*(?:\s+(\d+))?/.exec(lines[0] ?? "") ?? [];
   if (!rate) throw new Error("is not the header of a WFDB record with a rate");
   const signals = lines.slice(1).map((line) => {
-    const found = /^(\S+)\s+16(?:\+(\d+))?\s+(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(\S+))?\s+\d+\s+(-?\d+)\s+-?\d+\s+(-?\d+)\s+\d+\s*(.*)$/.exec(line);
+    const found =
+      /^(\S+)\s+16(?:x1)?(?:\+(\d+))?\s+(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(\S+))?\s+\d+\s+(-?\d+)\s+-?\d+\s+(-?\d+)\s+\d+\s*(.*)$/.exec(
+        line,
+      );
     if (!found) throw new Error(`cannot be read by this page: ${line.slice(0, 60)}; expected format 16 with a gain`);
     const [, file, offset = "0", gain, baseline, unit = "mV", zero, sum, name] = found;
     return { file, offset: +offset, gain: +gain, baseline: +(baseline ?? zero), unit, sum: +sum, name };
   });
   if (signals.length !== +count || !signals.length) throw new Error(`describes ${signals.length} of ${count} signals`);
   const { file, offset } = signals[0];
-  if (signals.some((signal) => signal.file !== file)) throw new Error("names several files of samples; this page reads one");
+  if (signals.some((signal) => signal.file !== file))
+    throw new Error("names several files of samples; this page reads one");
   if (given !== file) throw new Error(`has its samples in ${file}; give both files together`);
   const frames = Math.floor((content.byteLength - offset) / (2 * signals.length));
   if (length && +length !== frames) throw new Error(`announces ${length} samples, and ${file} has ${frames}`);
@@ -158,15 +180,17 @@ export function edf(content) {
   if (!kept.length) throw new Error("has no signal whose unit is a voltage");
   const ecg = kept.find((signal) => leadOf(labels[signal])) ?? kept[0];
   const view = new DataView(content, bytes);
-  const channels = kept.filter((signal) => lengths[signal] === lengths[ecg]).map((signal) => {
-    const gain = (high[signal] - low[signal]) / (highest[signal] - lowest[signal]);
-    if (!gain || !Number.isFinite(gain)) throw new Error(`gives no range for ${labels[signal]}`);
-    const samples = Float64Array.from({ length: records * lengths[signal] }, (_, sample) => {
-      const record = Math.floor(sample / lengths[signal]);
-      const value = view.getInt16(2 * (record * perRecord + starts[signal] + (sample % lengths[signal])), true);
-      return low[signal] + (value - lowest[signal]) * gain;
+  const channels = kept
+    .filter((signal) => lengths[signal] === lengths[ecg])
+    .map((signal) => {
+      const gain = (high[signal] - low[signal]) / (highest[signal] - lowest[signal]);
+      if (!gain || !Number.isFinite(gain)) throw new Error(`gives no range for ${labels[signal]}`);
+      const samples = Float64Array.from({ length: records * lengths[signal] }, (_, sample) => {
+        const record = Math.floor(sample / lengths[signal]);
+        const value = view.getInt16(2 * (record * perRecord + starts[signal] + (sample % lengths[signal])), true);
+        return low[signal] + (value - lowest[signal]) * gain;
+      });
+      return { name: labels[signal], unit: units[signal], samples };
     });
-    return { name: labels[signal], unit: units[signal], samples };
-  });
   return { rate: lengths[ecg] / seconds, channels };
 }

@@ -53,7 +53,7 @@ function besselI0(x) {
 /** The nearest fraction with a denominator of FINEST at most, as Python's Fraction.limit_denominator. */
 function ratioOf(value) {
   let [p0, q0, p1, q1] = [0, 1, 1, 0];
-  for (let rest = value; ; ) {
+  for (let rest = value; ;) {
     const whole = Math.floor(rest);
     if (q0 + whole * q1 > FINEST) break;
     [p0, q0, p1, q1] = [p1, q1, p0 + whole * p1, q0 + whole * q1];
