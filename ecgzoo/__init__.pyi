@@ -17,6 +17,7 @@ from .errors import AmbiguousNameError as AmbiguousNameError
 from .errors import DataError as DataError
 from .errors import EcgZooError as EcgZooError
 from .errors import EcgZooWarning as EcgZooWarning
+from .errors import ExportError as ExportError
 from .errors import MissingLeadError as MissingLeadError
 from .errors import RecipeError as RecipeError
 from .errors import RegistryError as RegistryError
@@ -26,6 +27,7 @@ from .evaluation.cohort import evaluate as evaluate
 from .events import Event as Event
 from .events import find_events as find_events
 from .events import summarize_hours as summarize_hours
+from .exporting.run import export as export
 from .hookspecs import hookimpl as hookimpl
 from .live import Stream as Stream
 from .losses.contract import Batch as Batch

@@ -78,6 +78,10 @@ class WeightsError(EcgZooError):
     """A weights folder or checkpoint that is missing, damaged or of another shape."""
 
 
+class ExportError(EcgZooError):
+    """A model that cannot be exported, or a file that does not give its probabilities."""
+
+
 class WriteError(EcgZooError, OSError):
     """A file that cannot be written, for lack of space or permission. An OSError: (number, reason, path)."""
 

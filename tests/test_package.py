@@ -49,6 +49,10 @@ LAYERS = {
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
     "training": {*TRAINING, "registry", "signal", "transforms", "weights"},
+    "exporting": {
+        *("aggregates", "backbones", "config", "data", "errors", "evaluation", "files", "model", "normalization"),
+        "signal",
+    },
     "show": {"prediction", "config", "errors", "files", "model", "signal"},
     "testing": {
         "errors",

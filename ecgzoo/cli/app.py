@@ -11,7 +11,21 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, new_plugin, plot, plugins, predict, pull, push, reading, recipes, report
+from ecgzoo.cli import (
+    evaluate,
+    export,
+    info,
+    listing,
+    new_plugin,
+    plot,
+    plugins,
+    predict,
+    pull,
+    push,
+    reading,
+    recipes,
+    report,
+)
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -24,6 +38,7 @@ COMMANDS = {
     "predict": predict,
     "plot": plot,
     "report": report,
+    "export": export,
     "push": push,
     "pull": pull,
     "recipe": recipes,

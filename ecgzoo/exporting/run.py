@@ -1,0 +1,106 @@
+"""export: write a model to a file that runs without Python, if the file gives the same probabilities."""
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from importlib import import_module
+from pathlib import Path
+
+from ecgzoo.data import Cohort
+from ecgzoo.errors import DataError, ExportError, SignalError, WeightsError, did_you_mean
+from ecgzoo.exporting import SPECS, records
+from ecgzoo.exporting.contract import Format
+from ecgzoo.exporting.metadata import metadata
+from ecgzoo.exporting.parity import Parity, ParityError, compare
+from ecgzoo.exporting.scorer import Scorer
+from ecgzoo.files import write_bytes, write_json
+from ecgzoo.model import EcgModel
+from ecgzoo.signal import Record
+
+
+def export(
+    model: EcgModel,
+    path: str | Path,
+    *,
+    format: str = "onnx",
+    data: Cohort | Sequence[Record] | None = None,
+    folds: Iterable[int] = (),
+    samples: int | None = None,
+    overwrite: bool = False,
+) -> Parity:
+    """Write `model` to a file that takes millivolts and gives calibrated probabilities (docs/export.md).
+
+    The file is run in its own runtime and compared with the model before it is written. If it is too far off, nothing
+    is written.
+
+    Args:
+        model: a trained one.
+        path: the file.
+        format: ``onnx``, ``onnx-fp16``, ``onnx-int8``, ``torch-export``, ``executorch`` or ``litert``.
+        data: recordings to compare on, and to calibrate int8 on: a cohort, of which `folds` are used, or recordings
+            with the model's leads and rate. Simulated hearts if not given, which int8 does not accept.
+        folds: of a cohort.
+        samples: length of the recordings that the file takes, where a format has a fixed length; one window if not
+            given.
+        overwrite: replace the file if it exists.
+
+    Raises:
+        ExportError: the format is unknown, a package is missing, the model cannot be exported in this format, the file
+            exists, or (its subclass `ecgzoo.exporting.parity.ParityError`) its probabilities are not the model's.
+        DataError: int8 without records, or a fold has none.
+        SignalError: the records have other leads or another rate than the model, or are too short.
+        WeightsError: the model was never trained.
+        WriteError: the file cannot be written.
+    """
+    target, into = Path(path), load_format(format)
+    beside = None if into.has_metadata else target.with_name(f"{target.name}.json")
+    for file in (target, *([beside] if beside else [])):
+        if file.exists() and not overwrite:
+            raise _exists(file)
+    config = model.config
+    if not config.classes:
+        raise WeightsError(f"{config.architecture} names no classes: it was never trained; train it, then export it")
+    if samples is not None and (into.any_length or samples < config.window):
+        why = "takes any length" if into.any_length else f"needs at least a window of {config.window} samples"
+        raise SignalError(f"samples is {samples}, but {format} {why}; leave it out")
+    if data is None:
+        if into.calibrated:
+            raise DataError(f"{format} needs records to calibrate on; give folds of a data set, or recordings")
+        on = records.simulated(config)
+    elif isinstance(data, Cohort):
+        on = records.from_cohort(data, folds, config)
+    else:
+        on = records.from_recordings(data, config)
+    length = samples or config.window
+    if not into.any_length:
+        on = on.first(length)
+    model = deepcopy(model).cpu().eval()
+    described = metadata(model, None if into.any_length else length)
+    content = into.convert(Scorer(model), described, length, on)
+    lengths = (config.window, config.window + 1, config.window + config.stride) if into.any_length else ()
+    found = compare(model, into.load(content), on, into.tolerance, size=len(content), lengths=lengths)
+    if found.problems:
+        raise ParityError(f"{target} was not written: {'; '.join(found.problems)}", found)
+    try:
+        if beside:
+            write_json(beside, described, new=not overwrite)
+        write_bytes(target, content, new=not overwrite)
+    except FileExistsError as error:
+        raise _exists(target) from error
+    return found
+
+
+def load_format(name: str) -> Format:
+    """The format that is called `name`.
+
+    Raises:
+        ExportError: there is none.
+    """
+    if name not in SPECS:
+        raise ExportError(f"format {name!r} is unknown. {did_you_mean(name, SPECS)}")
+    module, _, attribute = SPECS[name].partition(":")
+    made: Format = getattr(import_module(module), attribute)()
+    return made
+
+
+def _exists(path: Path) -> ExportError:
+    return ExportError(f"{path} exists; choose another name, or overwrite it (--overwrite, overwrite=True)")

@@ -1,0 +1,196 @@
+// Files to { name, rate, channels: [{ name, unit, samples }] }. What a file does not say is null: the page asks for it.
+
+const LARGEST = 64e6; // bytes
+const PER_MILLIVOLT = { mv: 1, uv: 1000, µv: 1000, μv: 1000, v: 0.001 };
+const SECONDS = { s: 1, sec: 1, seconds: 1, ms: 1e-3 };
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const INVALID = -32768; // a sample of WFDB's format 16 that was not recorded
+
+/** Units in a millivolt, or undefined if the unit is not a voltage. */
+export const perMillivolt = (unit) => PER_MILLIVOLT[unit.trim().toLowerCase()];
+
+/** The lead that a channel's name means, such as II for `MLII` or `ECG ii`; undefined for none of the twelve. */
+export function leadOf(name) {
+  const key = name.toLowerCase().replace(/[\s_]/g, "");
+  const found = /^(?:lead|ecg|ekg|ecglead|mdcecglead|d(?=i)|ml(?=i))?(i{1,3}|av[rlf]|v[1-6])$/.exec(key)?.[1];
+  return found && (found.startsWith("av") ? `aV${found[2].toUpperCase()}` : found.toUpperCase());
+}
+
+/** The recording in one file, or in the two files of a WFDB record. */
+export async function read(files) {
+  const header = files.find((file) => file.name.endsWith(".hea"));
+  if (files.length > (header ? 2 : 1)) throw new Error(`${files.length} files were given; give one recording`);
+  const large = files.find((file) => file.size > LARGEST);
+  if (large) throw new Error(`${large.name} has more than ${LARGEST / 1e6} MB; cut it into parts`);
+  const contents = await Promise.all(files.map((file) => file.arrayBuffer()));
+  const [{ name }] = files;
+  try {
+    if (header) {
+      const samples = files.findIndex((file) => file !== header);
+      const text = decoded(contents[files.indexOf(header)]);
+      return { name: header.name, ...wfdb(text, files[samples]?.name, contents[samples]) };
+    }
+    const head = new TextDecoder("latin1").decode(contents[0].slice(0, 8));
+    if (head === "0       ") return { name, ...edf(contents[0]) };
+    const text = decoded(contents[0]);
+    if (text.includes("\0")) throw new Error("is not text, EDF or a WFDB record (.hea and .dat together)");
+    return { name, ...csv(text) };
+  } catch (error) {
+    throw new Error(`${(header ?? files[0]).name}: ${error.message}`, { cause: error });
+  }
+}
+
+/** UTF-8, or else Latin-1, whose lone byte is the µ of µV. */
+function decoded(content) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(content);
+  } catch {
+    return new TextDecoder("latin1").decode(content);
+  }
+}
+
+/** Text: a line a sample; the line above the numbers names the columns: `I`, `I (mV)`, `time_s`, `time (ms)`. */
+export function csv(text) {
+  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
+  while (lines.length && !lines.at(-1).trim()) lines.pop();
+  const first = lines.findIndex((line) => isRow(fieldsOf(line, delimiterOf(line))));
+  if (first < 0) throw new Error("has no line of numbers");
+  const delimiter = delimiterOf(lines[first]);
+  const columns = fieldsOf(lines[first], delimiter).length;
+  const header = first ? namesIn(lines[first - 1], delimiter, columns) : null;
+  if (header && header.length !== columns) {
+    throw new Error(`line ${first + 1} has ${columns} numbers; line ${first} above it must name as many columns`);
+  }
+  if (!header && columns > 1) throw new Error(`has ${columns} columns; name them in a line above the numbers`);
+  const samples = Array.from({ length: columns }, () => new Float64Array(lines.length - first));
+  for (let row = 0; row < lines.length - first; row++) {
+    const fields = fieldsOf(lines[first + row], delimiter);
+    if (fields.length !== columns || !isRow(fields)) {
+      throw new Error(`line ${first + row + 1} is not a row of ${columns} numbers`);
+    }
+    fields.forEach((field, column) => (samples[column][row] = NUMBER.test(field) ? Number(field) : NaN));
+  }
+  const channels = [];
+  let rate = null;
+  samples.forEach((column, at) => {
+    const [, name, unit] = /^(.*?)\s*(?:[([]([^()[\]]*)[)\]])?$/.exec(header?.[at] ?? "");
+    const times = /^(?:elapsed[ _])?time(?:_(.*))?$/i.exec(name);
+    const seconds = times && SECONDS[(unit ?? times[1] ?? "").toLowerCase()];
+    if (seconds) rate = rateOf(column, seconds, first + 1);
+    else if (!times) channels.push({ name: name || null, unit: unit ?? null, samples: column });
+  });
+  if (!channels.length) throw new Error("has a column of times and no other");
+  return { rate, channels };
+}
+
+const delimiterOf = (line) => ["\t", ";", "|", ","].find((sign) => line.includes(sign)) ?? /\s+/;
+const isRow = (fields) =>
+  fields.some(Boolean) && fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
+
+function fieldsOf(line, delimiter) {
+  const fields = line
+    .trim()
+    .split(delimiter)
+    .map((field) =>
+      field
+        .trim()
+        .replace(/^["']|["']$/g, "")
+        .trim(),
+    );
+  if (delimiter === "," || fields.some((field) => field.includes("."))) return fields;
+  return fields.map((field) => (/^[+-]?\d*,\d+$/.test(field) ? field.replace(",", ".") : field));
+}
+
+function namesIn(line, delimiter, columns) {
+  if (columns === 1) return [line.trim()];
+  return fieldsOf(delimiter instanceof RegExp ? line.replace(/\s+(?=[([])/g, "") : line, delimiter);
+}
+
+/** The rate of evenly spaced times: a whole number of Hz where it is within half a sample of each of them. */
+function rateOf(times, seconds, line) {
+  const steps = Float64Array.from(times.subarray(1), (time, at) => (time - times[at]) * seconds);
+  const usual = Float64Array.from(steps).sort()[steps.length >> 1];
+  if (!(usual > 0)) throw new Error("its times do not tell a rate; leave out their column");
+  const odd = steps.findIndex((step) => !(step > 0.5 * usual && step < 1.5 * usual));
+  if (odd >= 0) throw new Error(`the time in line ${line + odd + 1} does not fit; a sample is missing or doubled`);
+  const rate = steps.length / ((times.at(-1) - times[0]) * seconds);
+  const whole = Math.round(rate);
+  return times.every((time, at) => Math.abs((time - times[0]) * seconds - at / whole) < 0.5 / whole) ? whole : rate;
+}
+
+/** A WFDB record whose samples are 16-bit integers in one file. */
+export function wfdb(text, given, content) {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() && !line.startsWith("#"));
+  const [, count, rate, length] = /^\S+\s+(\d+)\s+([\d.]+)\S*(?:\s+(\d+))?/.exec(lines[0] ?? "") ?? [];
+  if (!rate) throw new Error("is not the header of a WFDB record with a rate");
+  const signals = lines.slice(1).map((line) => {
+    const found =
+      /^(\S+)\s+16(?:x1)?(?:\+(\d+))?\s+(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(\S+))?\s+\d+\s+(-?\d+)\s+-?\d+\s+(-?\d+)\s+\d+\s*(.*)$/.exec(
+        line,
+      );
+    if (!found) throw new Error(`cannot be read by this page: ${line.slice(0, 60)}; expected format 16 with a gain`);
+    const [, file, offset = "0", gain, baseline, unit = "mV", zero, sum, name] = found;
+    return { file, offset: +offset, gain: +gain, baseline: +(baseline ?? zero), unit, sum: +sum, name };
+  });
+  if (signals.length !== +count || !signals.length) throw new Error(`describes ${signals.length} of ${count} signals`);
+  const { file, offset } = signals[0];
+  if (signals.some((signal) => signal.file !== file))
+    throw new Error("names several files of samples; this page reads one");
+  if (given !== file) throw new Error(`has its samples in ${file}; give both files together`);
+  const frames = Math.floor((content.byteLength - offset) / (2 * signals.length));
+  if (length && +length !== frames) throw new Error(`announces ${length} samples, and ${file} has ${frames}`);
+  const view = new DataView(content, offset);
+  const verified = signals.some((signal) => signal.sum); // where all are zero, they were not computed
+  const channels = signals.map(({ gain, baseline, unit, sum, name }, at) => {
+    let found = 0;
+    const samples = Float64Array.from({ length: frames }, (_, frame) => {
+      const value = view.getInt16(2 * (frame * signals.length + at), true);
+      found += value;
+      return value === INVALID ? NaN : (value - baseline) / gain;
+    });
+    if (verified && (found - sum) % 65536) throw new Error(`the checksum of ${name} fails; fetch ${file} again`);
+    if (!gain) throw new Error(`gives no gain for ${name}`);
+    return { name, unit, samples };
+  });
+  return { rate: +rate, channels };
+}
+
+/** EDF and continuous EDF+. */
+export function edf(content) {
+  const text = new TextDecoder("latin1").decode(content);
+  const field = (at, length) => text.slice(at, at + length).trim();
+  if (field(192, 44).startsWith("EDF+D")) throw new Error("has interruptions (EDF+D); this page reads continuous EDF");
+  const [bytes, records, seconds, count] = [+field(184, 8), +field(236, 8), +field(244, 8), +field(252, 4)];
+  let at = 256;
+  const column = (length) => {
+    const found = Array.from({ length: count }, (_, signal) => field(at + signal * length, length));
+    at += count * length;
+    return found;
+  };
+  const [labels, , units] = [column(16), column(80), column(8)];
+  const [low, high, lowest, highest] = [column(8), column(8), column(8), column(8)].map((found) => found.map(Number));
+  column(80);
+  const lengths = column(8).map(Number);
+  const starts = lengths.map((_, signal) => lengths.slice(0, signal).reduce((sum, length) => sum + length, 0));
+  const perRecord = lengths.reduce((sum, length) => sum + length, 0);
+  if (!(seconds > 0 && records > 0 && count > 0) || content.byteLength < bytes + 2 * records * perRecord) {
+    throw new Error("is shorter than its header says, or its header is damaged");
+  }
+  const kept = labels.map((_, signal) => signal).filter((signal) => perMillivolt(units[signal]));
+  if (!kept.length) throw new Error("has no signal whose unit is a voltage");
+  const ecg = kept.find((signal) => leadOf(labels[signal])) ?? kept[0];
+  const view = new DataView(content, bytes);
+  const channels = kept
+    .filter((signal) => lengths[signal] === lengths[ecg])
+    .map((signal) => {
+      const gain = (high[signal] - low[signal]) / (highest[signal] - lowest[signal]);
+      if (!gain || !Number.isFinite(gain)) throw new Error(`gives no range for ${labels[signal]}`);
+      const samples = Float64Array.from({ length: records * lengths[signal] }, (_, sample) => {
+        const record = Math.floor(sample / lengths[signal]);
+        const value = view.getInt16(2 * (record * perRecord + starts[signal] + (sample % lengths[signal])), true);
+        return low[signal] + (value - lowest[signal]) * gain;
+      });
+      return { name: labels[signal], unit: units[signal], samples };
+    });
+  return { rate: lengths[ecg] / seconds, channels };
+}
