@@ -11,7 +11,21 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 from inspect import cleandoc
 
-from ecgzoo.cli import evaluate, info, listing, new_plugin, plot, plugins, predict, pull, push, reading, recipes, report
+from ecgzoo.cli import (
+    data,
+    evaluate,
+    info,
+    listing,
+    new_plugin,
+    plot,
+    plugins,
+    predict,
+    pull,
+    push,
+    reading,
+    recipes,
+    report,
+)
 from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
@@ -22,6 +36,7 @@ COMMANDS = {
     "info": info,
     "evaluate": evaluate,
     "predict": predict,
+    "data": data,
     "plot": plot,
     "report": report,
     "push": push,

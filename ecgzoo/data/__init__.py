@@ -29,6 +29,12 @@ SPECS = (
         summary="PhysioNet/CinC Challenge 2021, any of its folders, 26 classes (doi:10.23919/CinC53138.2021.9662687)",
         tasks=("scored",),
     ),
+    DatasetSpec(
+        name="folder",
+        factory="ecgzoo.data.folder:load_folder",
+        summary="recordings of your own, imported with `ecgzoo data import`",
+        tasks=("labels",),
+    ),
 )
 
 __all__ = ["SPECS", "Cohort", "check_cohort", "parse_folds"]
