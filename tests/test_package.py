@@ -45,6 +45,7 @@ LAYERS = {
         "signal",
     },
     "batch": {"errors", "files", "model", "prediction", "recordings", "signal", "weights"},
+    "ingest": {"data", "errors", "files", "signal", "training"},
     "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},

@@ -55,6 +55,7 @@ WRITERS = {
     "ecgzoo/batch.py": "appends rows to a table as they come, so that a run that is stopped goes on",
     "ecgzoo/show/paper.py": "draws into the temporary file that write_atomic hands it, or into memory",
     "ecgzoo/data/store.py": "gigabytes, record by record, into a folder that takes its place in one rename",
+    "ecgzoo/data/folder.py": "gigabytes, record by record; they count when info.json is replaced",
     "ecgzoo/testing/readers.py": "broken files for a reader's conformance, in the caller's empty folder",
     "ecgzoo/training/checkpoint.py": "fills the temporary file that write_atomic hands it",
     "ecgzoo/training/folder.py": "the lock, an empty file that is never written to",

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from inspect import cleandoc
 
 from ecgzoo.cli import (
+    data,
     evaluate,
     export,
     info,
@@ -36,6 +37,7 @@ COMMANDS = {
     "info": info,
     "evaluate": evaluate,
     "predict": predict,
+    "data": data,
     "plot": plot,
     "report": report,
     "export": export,

@@ -138,7 +138,7 @@ def _many(given: Namespace) -> None:
         before, failed = len(held), output.failed
     new = unreadable = 0
     answers = predict_files(given.model, paths, read=reader(given), insist=given.insist, workers=given.workers)
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:
             new += len(some)
@@ -165,7 +165,8 @@ def _print(answers: "list[Answer]", as_json: bool) -> None:
             print(f"error: {answer.text}" if answer.row["error"] else answer.text, flush=True)
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """A bar on stderr for work on many records; nothing if stderr is no terminal."""
     return Progress(
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
         console=Console(stderr=True),

@@ -1,5 +1,6 @@
-"""Cohort: labelled records of one length. Every data set gives a cohort, and training and evaluation read it."""
+"""Cohort: labelled records of one rate. Every data set gives a cohort, and training and evaluation read it."""
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,21 +21,24 @@ _LONGEST_FOLDS = 1000  # characters
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort:
-    """Labelled records with the same rate and length. `check_cohort` checks what is described here.
+    """Labelled records with the same rate. `check_cohort` checks what is described here.
 
     Attributes:
-        name: the data set, as registered.
+        name: the data set, as registered; for one of several of a kind, ``kind/name``.
         task: the label set.
         classes: the ``C`` class names, in alphabetical order.
         leads: the ``L`` lead names, in channel order and in the spelling of ``ecgzoo.signal``.
         rate_hz: samples per second.
-        store: int16 microvolts ``[M, L, T]``, possibly a read-only memory map; it may hold further records.
+        store: int16 microvolts ``[M, L, T]``, possibly a read-only memory map; it may hold further records. A record
+            that is shorter than ``T`` is followed by zeros.
         positions: int64 ``[N]``, the row of each record in `store`.
         labels: uint8 multi-hot ``[N, C]``.
         folds: int16 ``[N]``.
         patients: int64 ``[N]``; no patient and no recording is in two folds.
         record_ids: int64 ``[N]``, ascending.
         fingerprint: hash of what the cohort was made from.
+        lengths: int64 ``[N]``, the samples of each record, from 1 to ``T``; None if all have ``T``. What follows a
+            shorter record in the store is neither trained on nor scored.
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
         class_info: for each class, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
@@ -56,6 +60,7 @@ class Cohort:
     patients: np.ndarray
     record_ids: np.ndarray
     fingerprint: str
+    lengths: np.ndarray | None = None
     sexes: np.ndarray | None = None
     ages: np.ndarray | None = None
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -68,9 +73,16 @@ class Cohort:
         return len(self.positions)
 
     def signals(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """int16 microvolts ``[len(rows), L, T]`` of the records at `rows`, in memory."""
+        """int16 microvolts ``[len(rows), L, T]`` of the records at `rows`, in memory; see `lengths`."""
         signals: np.ndarray = self.store[self.positions[rows]]
         return signals
+
+    def samples(self, rows: np.ndarray) -> np.ndarray:
+        """The samples int64 ``[len(rows)]`` of each of the records at `rows`."""
+        if self.lengths is None:
+            return np.full(len(rows), self.store.shape[2])
+        samples: np.ndarray = self.lengths[rows]
+        return samples
 
     def mean_and_deviation_mv(self, rows: np.ndarray) -> tuple[float, float]:
         """One scalar mean and standard deviation in mV over all leads of the records at `rows`."""
@@ -78,8 +90,8 @@ class Cohort:
         for chunk in np.array_split(rows, max(1, len(rows) // 256)):
             values = self.signals(chunk).astype(np.float64)
             total += values.sum()
-            squares += np.square(values).sum()
-        count = len(rows) * self.store.shape[1] * self.store.shape[2]
+            squares += np.square(values).sum()  # what follows a shorter record is 0, and adds nothing
+        count = self.store.shape[1] * int(self.samples(rows).sum())
         mean = float(total / count)
         deviation = float(np.sqrt(squares / count - (total / count) ** 2))
         return mean / MICROVOLTS_PER_MILLIVOLT, deviation / MICROVOLTS_PER_MILLIVOLT
@@ -104,6 +116,14 @@ class Cohort:
                 f"this copy has folds {', '.join(map(str, present))}. Choose some of these."
             )
         return np.flatnonzero(np.isin(self.folds, wanted))
+
+
+def made_fold(patient: str) -> int:
+    """A fold from 1 to 10 for a patient of a data set without folds: the same wherever it is asked for.
+
+    It is the remainder by 10, plus 1, of the first 8 bytes of sha256 of the patient's id, as a big-endian number.
+    """
+    return int.from_bytes(hashlib.sha256(patient.encode(errors="surrogatepass")).digest()[:8], "big") % 10 + 1
 
 
 def parse_folds(text: str) -> tuple[int, ...]:
@@ -164,7 +184,14 @@ def _faults(cohort: Any) -> Iterator[str]:
         )
     yield from _columns_at_fault(cohort)
     rows = np.linspace(0, len(cohort) - 1, min(len(cohort), _RECORDS_LOOKED_AT)).astype(np.int64)
-    span = float(np.median(np.ptp(cohort.signals(rows).astype(np.int32), axis=2)))
+    span = float(
+        np.median(
+            [
+                np.ptp(cohort.store[cohort.positions[row], :, :samples].astype(np.int32), axis=1)
+                for row, samples in zip(rows, cohort.samples(rows), strict=True)
+            ]
+        )
+    )
     least, most = _USUAL_SPAN_UV
     if not least < span < most:
         yield (
@@ -203,7 +230,7 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
     if not isinstance(positions, np.ndarray) or not positions.size:
         yield f"no records: positions are {positions!r}. Give a 1-D array with the row of each record in the store."
     columns = {"positions": (), "labels": (len(cohort.classes),), "folds": (), "patients": (), "record_ids": ()}
-    optional = {name: () for name in ("sexes", "ages") if getattr(cohort, name) is not None}
+    optional = {name: () for name in ("lengths", "sexes", "ages") if getattr(cohort, name) is not None}
     for name, one in {**columns, **optional}.items():
         column, shape = getattr(cohort, name), (len(positions), *one)
         if not isinstance(column, np.ndarray) or column.shape != shape:
@@ -217,6 +244,12 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
         yield (
             f"positions from {positions.min()} to {positions.max()} are outside the store, which has "
             f"{len(cohort.store)} records. Count its records from 0."
+        )
+    lengths, longest = cohort.lengths, cohort.store.shape[2]
+    if lengths is not None and (lengths.min() < 1 or lengths.max() > longest):
+        yield (
+            f"lengths from {lengths.min()} to {lengths.max()} do not fit the store, which has {longest} samples per "
+            "record. Give the samples of each record."
         )
     if not (ids[1:] > ids[:-1]).all():
         yield "record_ids are not ascending. Sort the records by id, each id once."

@@ -26,7 +26,7 @@ _FORMAT = "ecgzoo store 2"  # part of every key: increase it when the layout or 
 _UNFINISHED = ".ecgzoo-unfinished-"
 _DEAD_AFTER_S = 3600  # a build writes every few milliseconds; one that has not written for this long was killed
 _OTHERS_MAY_WRITE = 0o022
-_HEADER_BYTES = 128
+HEADER_BYTES = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def to_microvolts(millivolts: np.ndarray) -> np.ndarray:
 def write_signals(folder: Path, records: Iterable[np.ndarray], shape: tuple[int, int, int]) -> None:
     """Write int16 `records`, each of shape ``shape[1:]``, one by one into the store that is being built in `folder`."""
     with open(folder / "signals.npy", "wb") as file:
-        file.write(_header(np.dtype(("<i2", shape[1:])), shape[0]))
+        file.write(npy_header(np.dtype(("<i2", shape[1:])), shape[0]))
         for record in records:
             file.write(record.astype("<i2", order="C", copy=False).tobytes())
 
@@ -105,14 +105,14 @@ def write_signals(folder: Path, records: Iterable[np.ndarray], shape: tuple[int,
 def write_table(folder: Path, table: Mapping[str, np.ndarray]) -> None:
     """Write the per-record arrays into the store that is being built in `folder`."""
     for name, column in table.items():
-        header = _header(np.dtype((column.dtype, column.shape[1:])), len(column))
+        header = npy_header(np.dtype((column.dtype, column.shape[1:])), len(column))
         (folder / f"{name}.npy").write_bytes(header + column.tobytes())
 
 
-def _header(kind: np.dtype, rows: int) -> bytes:
+def npy_header(kind: np.dtype, rows: int) -> bytes:
     """The header of an npy file with this many rows, always 128 bytes, so that it can be compared without parsing."""
     text = f"{{'descr': {kind.base.str!r}, 'fortran_order': False, 'shape': {(rows, *kind.shape)}, }}"
-    return b"\x93NUMPY\x01\x00v\x00" + text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00v\x00" + text.ljust(HEADER_BYTES - 11).encode() + b"\n"
 
 
 def open_store(key: str, build: Callable[[Path], Iterable[str]], record: np.dtype) -> Store:
@@ -134,7 +134,7 @@ def open_store(key: str, build: Callable[[Path], Iterable[str]], record: np.dtyp
     if not folder.is_dir():
         _build(folder, build)
     try:
-        _warn_of_others(folder)
+        warn_of_others(folder)
         return _read(folder, record)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
@@ -154,14 +154,14 @@ def _read(folder: Path, record: np.dtype) -> Store:
         raise ValueError("info.json holds no notes")
 
     path = folder / "signals.npy"
-    state = _state(path)
-    if _verified_state(folder) != state:
+    state = file_state(path)
+    if verified_state(folder) != state:
         if file_digest(path) != digests["signals"]:
             raise ValueError("signals.npy is not what was built")
-        _remember_verified(folder, state)
+        remember_verified(folder, state)
     with open_regular(path) as file:
-        rows = _rows("signals", kinds["signals"], file.read(_HEADER_BYTES), state[0])
-    signals = np.memmap(path, kinds["signals"].base, "r", _HEADER_BYTES, (rows, *kinds["signals"].shape))
+        rows = npy_rows("signals", kinds["signals"], file.read(HEADER_BYTES), state[0])
+    signals = np.memmap(path, kinds["signals"].base, "r", HEADER_BYTES, (rows, *kinds["signals"].shape))
     table: dict[str, np.ndarray] = {}
     for name in kinds.keys() - {"signals"}:
         kind = kinds[name]
@@ -169,41 +169,42 @@ def _read(folder: Path, record: np.dtype) -> Store:
             content = file.read()
         if hashlib.sha256(content).hexdigest() != digests[name]:
             raise ValueError(f"{name}.npy is not what was built")
-        if _rows(name, kind, content[:_HEADER_BYTES], len(content)) != rows:
+        if npy_rows(name, kind, content[:HEADER_BYTES], len(content)) != rows:
             raise ValueError(f"{name}.npy has another number of records than signals.npy")
-        table[name] = np.frombuffer(content, kind.base, offset=_HEADER_BYTES).reshape(rows, *kind.shape)
+        table[name] = np.frombuffer(content, kind.base, offset=HEADER_BYTES).reshape(rows, *kind.shape)
     digest = store_key(*(f"{name} {digests[name]}" for name in sorted(digests)))
     return Store(signals, table, tuple(notes), digest)
 
 
-def _rows(name: str, kind: np.dtype, header: bytes, size: int) -> int:
+def npy_rows(name: str, kind: np.dtype, header: bytes, size: int) -> int:
     """How many rows of `kind` a file of `size` bytes holds; its size and its header must agree."""
-    rows, rest = divmod(size - _HEADER_BYTES, kind.itemsize)
-    if rest or rows < 1 or header != _header(kind, rows):
+    rows, rest = divmod(size - HEADER_BYTES, kind.itemsize)
+    if rest or rows < 1 or header != npy_header(kind, rows):
         raise ValueError(f"{name}.npy, {size} bytes, is not an array of {kind.base} {list(kind.shape)} per record")
     return rows
 
 
-def _state(path: Path) -> list[int]:
+def file_state(path: Path) -> list[int]:
     """File attributes that change when the file changes; the third one cannot be set back."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def _verified_state(folder: Path) -> object:
+def verified_state(folder: Path) -> object:
     """The state of the signals when they were last verified; None if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         return read_json(folder / "verified.json")
     return None
 
 
-def _remember_verified(folder: Path, state: list[int]) -> None:
+def remember_verified(folder: Path, state: list[int]) -> None:
+    """Note in `folder` that its signals were verified in this state."""
     with contextlib.suppress(OSError):  # a read-only cache is verified each time
         write_json(folder / "verified.json", state)
         (folder / "verified.json").chmod(0o644)  # anyone who can write this file can make a changed store look verified
 
 
-def _warn_of_others(folder: Path) -> None:
+def warn_of_others(folder: Path) -> None:
     """Warn if other users can change the store, because they can change its digests too."""
     for path in (folder.parent, folder):
         mode = path.stat().st_mode
@@ -234,7 +235,7 @@ def _build(folder: Path, build: Callable[[Path], Iterable[str]]) -> None:
             path.chmod(0o644)
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
-        _remember_verified(unfinished, _state(unfinished / "signals.npy"))
+        remember_verified(unfinished, file_state(unfinished / "signals.npy"))
         try:
             os.rename(unfinished, folder)
         except OSError:

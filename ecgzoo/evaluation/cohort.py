@@ -68,7 +68,8 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     """Probabilities ``[len(rows), C]`` of the cohort's records at `rows`; the model is left in eval mode.
 
     Raises:
-        SignalError: the cohort does not have all of the model's leads, or has another rate.
+        SignalError: the cohort does not have all of the model's leads, or has another rate, or a record is shorter than
+            the model's window.
         WeightsError: the model gives probabilities that are not finite.
     """
     if cohort.rate_hz != model.config.rate_hz:
@@ -79,12 +80,18 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
     positions = model.lead_positions(cohort.leads, cohort.title)
     device = model.device
     model.eval()
-    chunks = [rows[i : i + RECORDS_AT_ONCE] for i in range(0, len(rows), RECORDS_AT_ONCE)]
-    scores = [
-        model.score(torch.from_numpy(cohort.signals(chunk)[:, positions]).to(device) / MICROVOLTS_PER_MILLIVOLT).cpu()
-        for chunk in track(chunks, f"score {escape(printable(cohort.title))}", transient=True, disable=not progress)
+    samples, scores = cohort.samples(rows), np.empty((len(rows), model.num_classes))
+    chunks = [  # of records of the same length, never from two blocks: so they are the same for any number of processes
+        (i + np.flatnonzero(samples[i : i + RECORDS_AT_ONCE] == length), length)
+        for i in range(0, len(rows), RECORDS_AT_ONCE)
+        for length in np.unique(samples[i : i + RECORDS_AT_ONCE])
     ]
-    return torch.cat(scores).double().numpy() if scores else np.empty((0, model.num_classes))
+    for chunk, length in track(
+        chunks, f"score {escape(printable(cohort.title))}", transient=True, disable=not progress
+    ):
+        signals = torch.from_numpy(cohort.signals(rows[chunk])[:, positions, :length]).to(device)
+        scores[chunk] = model.score(signals / MICROVOLTS_PER_MILLIVOLT).cpu().double().numpy()
+    return scores
 
 
 def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bool = False) -> CohortScores:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ecgzoo.errors import SignalError, did_you_mean
 
@@ -29,6 +30,7 @@ _ALIASES = {
 }
 
 
+@lru_cache(maxsize=1024)  # asked for every channel of every file
 def known_lead(name: str) -> str | None:
     """The canonical spelling of a lead name, or None if it is not one of the twelve leads."""
     return _ALIASES.get("".join(name.casefold().replace("_", " ").split()))

@@ -1,5 +1,7 @@
 """Units of voltage: every reader's way to millivolts."""
 
+from functools import lru_cache
+
 from ecgzoo.errors import SignalError
 
 # Keys are casefolded; casefold() turns both micro signs into μ.
@@ -11,6 +13,7 @@ _PER_MILLIVOLT = {
 }
 
 
+@lru_cache(maxsize=256)  # asked for every channel of every file
 def per_millivolt(units: str) -> float | None:
     """How many of a unit make a millivolt (1000 for ``uV`` or ``µV``); None when it is no voltage."""
     return _PER_MILLIVOLT.get(units.strip().casefold())

@@ -61,7 +61,10 @@ class TrainingRecords:
         self.labelled = labelled
         self.auxiliary = None if auxiliary is None else torch.from_numpy(auxiliary).to(device).float()
         samples = cohort.store.shape[2]
-        self.starts = samples - window + 1
+        # of the crops of a record: one number if all are of the same length
+        self.starts: int | np.ndarray = samples - window + 1
+        if cohort.lengths is not None:
+            self.starts = cohort.lengths[rows] - window + 1
         self.crops: Tensor | None = None
         if len(rows) * len(leads) * samples * cohort.store.itemsize <= resident_bytes:
             signals = cohort.store[cohort.positions[rows][:, None], leads]  # only the leads in use
@@ -138,7 +141,7 @@ def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int
         SignalError: the records are shorter than a crop.
         RecipeError: there are fewer records than a step takes.
     """
-    samples, rate_hz = cohort.store.shape[2], cohort.rate_hz
+    samples, rate_hz = int(cohort.samples(rows).min(initial=cohort.store.shape[2])), cohort.rate_hz
     if samples < window:
         raise SignalError(
             f"{cohort.title}: records of {duration(samples, rate_hz)} are shorter than a crop of "

@@ -20,9 +20,14 @@ def test_ptbxl_conforms(test_data: Path) -> None:
     assert_dataset_conforms("ptbxl", test_data / "ptbxl-small")
 
 
+@pytest.mark.parametrize("name", ["cpsc2018", "cinc2021"])
+def test_the_challenges_conform(test_data: Path, name: str) -> None:
+    assert_dataset_conforms(name, test_data / name)
+
+
 def test_every_built_in_is_tested_here() -> None:
     built_in = {name for name in registry.names("dataset") if registry.lookup("dataset", name).built_in}
-    assert built_in == {"synthetic", "ptbxl"}
+    assert built_in == {"synthetic", "ptbxl", "cpsc2018", "cinc2021"}
 
 
 @pytest.mark.parametrize(

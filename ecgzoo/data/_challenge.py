@@ -1,0 +1,219 @@
+"""Recordings as the PhysioNet/CinC Challenges of 2020 and 2021 ship them: WFDB, with the diagnoses in comments.
+
+The sets name no patients, so each recording counts as a patient, and folds are made from the names of the recordings
+(`ecgzoo.data.cohort.made_fold`).
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgzoo.data.cohort import Cohort, made_fold
+from ecgzoo.data.prepare import Layout, is_cropped, prepare
+from ecgzoo.data.store import open_store, store_key, tree_digest, write_signals, write_table
+from ecgzoo.errors import DataError, SignalError
+from ecgzoo.files import read_bytes
+from ecgzoo.signal.readers.wfdb import read_wfdb
+
+_HEADER_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}")  # such a name is a number to base 36, which fits into int64
+_SEXES = {"male": 0, "m": 0, "female": 1, "f": 1}
+_NAMED = 10  # in a note
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What is special about one of the data sets.
+
+    Attributes:
+        name: as registered.
+        task: its only task.
+        layout: of its store; records from `shortest` to `samples`, longer ones are cropped.
+        codes: the class of each code that the comment ``Dx`` may give.
+        meaning: for each class, its plain name and the SNOMED CT concept to write into a card.
+        strict: whether another code is an error; otherwise it is not a label of the task.
+        where: what to download, for messages.
+    """
+
+    name: str
+    task: str
+    layout: Layout
+    codes: Mapping[str, str]
+    meaning: Mapping[str, tuple[str, str]]
+    strict: bool
+    where: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In alphabetical order."""
+        return tuple(sorted(self.meaning))
+
+
+@dataclass(frozen=True)
+class _Header:
+    path: Path
+    record_id: int
+    sex: int
+    age: float
+    codes: tuple[str, ...]
+
+
+def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
+    """The cohort of the records below `root`, which may be any folder of the data set.
+
+    The first call reads the records into a store (see ``ecgzoo.data.store``); later calls map it into memory. Records
+    that cannot be used, and records without a label of the task, are left out; ``Cohort.notes`` counts them.
+
+    Raises:
+        DataError: the task is unknown, there are no records, two have the same name, or a header names a code that the
+            data set does not have.
+    """
+    if task != challenge.task:
+        raise DataError(f"{challenge.name} has no task {task!r}. Did you mean {challenge.task}?")
+    if root is None or not Path(root).is_dir():
+        raise DataError(f"{root}: no such folder. {challenge.name} is read from files. {challenge.where}")
+    root = Path(root)
+    layout, classes = challenge.layout, challenge.classes
+    try:
+        key = store_key(challenge.name, repr(layout), repr(sorted(challenge.codes.items())), tree_digest(root))
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error}). {challenge.where}") from error
+    kind = np.dtype(
+        [
+            ("signals", np.int16, (len(layout.leads), layout.samples)),
+            *(("record_ids", np.int64), ("lengths", np.int64), ("sexes", np.int8), ("ages", np.float32)),
+            ("classes", np.uint8, (len(classes),)),
+        ]
+    )
+    store = open_store(key, lambda folder: _build(folder, root, challenge, kind), kind)
+    read, labelled = store.table["lengths"] > 0, store.table["classes"].any(axis=1)
+    kept = np.flatnonzero(read & labelled)
+    if not len(kept):
+        raise DataError(f"{root}: none of {len(read)} records has a label of task {task}. {challenge.where}")
+    without = int((read & ~labelled).sum())
+    ids = store.table["record_ids"][kept]
+    info: dict[str, dict[str, Any]] = {
+        name: {"name": plain, "snomed": concept} for name, (plain, concept) in challenge.meaning.items()
+    }
+    return Cohort(
+        name=challenge.name,
+        task=task,
+        classes=classes,
+        leads=layout.leads,
+        rate_hz=layout.rate_hz,
+        store=store.signals,
+        positions=kept,
+        labels=store.table["classes"][kept],
+        folds=np.array([made_fold(np.base_repr(number, 36)) for number in ids.tolist()], np.int16),
+        patients=ids,
+        record_ids=ids,
+        lengths=store.table["lengths"][kept],
+        fingerprint=store_key(task, store.digest),
+        sexes=store.table["sexes"][kept],
+        ages=store.table["ages"][kept],
+        class_info=info,
+        license="CC-BY-4.0",
+        notes=(
+            "The data set names no patients: each recording counts as one. Folds are made from the recordings' names.",
+            *store.notes,
+            *([f"Records left out because they have no label of task {task}: {without}."] if without else []),
+        ),
+    )
+
+
+def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> list[str]:
+    """Fill the store with all records; one that cannot be used has the length 0. Return notes."""
+    headers = _headers(root, challenge)
+    layout, classes = challenge.layout, challenge.classes
+    lengths: list[int] = []
+    cropped: list[str] = []
+    refused: dict[str, str] = {}
+
+    def signals() -> Iterator[np.ndarray]:
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        for header in track(headers, f"Reading {challenge.name}", console=console, disable=not console.is_terminal):
+            row, length = np.zeros((len(layout.leads), layout.samples), np.int16), 0
+            try:
+                record = read_wfdb(header.path)
+                samples = prepare(record, layout)
+                length = samples.shape[1]
+                row[:, :length] = samples
+                if is_cropped(record, layout):
+                    cropped.append(header.path.stem)
+            except (DataError, SignalError) as error:
+                refused[header.path.stem] = str(error)
+            lengths.append(length)
+            yield row
+
+    write_signals(folder, signals(), (len(headers), len(layout.leads), layout.samples))
+    columns: dict[str, list[Any]] = {
+        "record_ids": [header.record_id for header in headers],
+        "lengths": lengths,
+        "sexes": [header.sex for header in headers],
+        "ages": [header.age for header in headers],
+        "classes": [
+            [name in {challenge.codes.get(code) for code in header.codes} for name in classes] for header in headers
+        ],
+    }
+    write_table(folder, {name: np.array(column, kind[name].base) for name, column in columns.items()})
+    seconds, notes = layout.samples / layout.rate_hz, []
+    if cropped:
+        notes.append(f"Records longer than {seconds:g} s, of which the first {seconds:g} s are kept: {_some(cropped)}.")
+    if refused:
+        first = next(iter(refused.values()))
+        notes.append(f"Records left out because they cannot be used: {_some(list(refused))}. The first: {first}")
+    return notes
+
+
+def _some(names: list[str]) -> str:
+    return f"{len(names)}, namely {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
+
+
+def _headers(root: Path, challenge: Challenge) -> list[_Header]:
+    """All headers below `root`, sorted by record id."""
+    found: dict[int, _Header] = {}
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for path in (Path(folder, name) for name in sorted(names) if name.endswith(".hea")):
+            header = _read_header(path, challenge)
+            if other := found.get(header.record_id):
+                raise DataError(f"{path}: {other.path} has the same name. Keep one of them below {root}.")
+            found[header.record_id] = header
+    if not found:
+        raise DataError(f"{root}: no WFDB headers (.hea) are there. {challenge.where}")
+    return [found[number] for number in sorted(found)]
+
+
+def _read_header(path: Path, challenge: Challenge) -> _Header:
+    """Age, sex and codes from the comments; what is missing or no number is unknown."""
+    if not _NAME.fullmatch(path.stem):
+        raise DataError(f"{path}: expected a name of letters and digits, such as A0001. {challenge.where}")
+    try:
+        text = read_bytes(path, _HEADER_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). {challenge.where}") from error
+    comments: dict[str, str] = {}
+    for line in text.splitlines():
+        name, separator, value = line.lstrip("# ").partition(":")
+        if line.startswith("#") and separator:
+            comments.setdefault(name.strip().casefold(), value.strip())
+    codes = tuple(code.strip() for code in comments.get("dx", "").split(",") if code.strip())
+    unknown = [code for code in codes if code not in challenge.codes]
+    if unknown and (challenge.strict or not all(code.isdecimal() for code in unknown)):
+        raise DataError(f"{path}: {challenge.name} has no diagnosis {unknown[0]!r}. {challenge.where}")
+    age = comments.get("age", "")
+    return _Header(
+        path=path,
+        record_id=int(path.stem, 36),
+        sex=_SEXES.get(comments.get("sex", "").casefold(), -1),
+        age=float(age) if re.fullmatch(r"\d{1,3}(\.\d{1,3})?", age) else float("nan"),
+        codes=codes,
+    )

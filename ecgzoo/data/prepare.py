@@ -1,0 +1,61 @@
+"""prepare: from a recording of any rate and length to the int16 samples of a store."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgzoo.data.store import to_microvolts
+from ecgzoo.errors import SignalError
+from ecgzoo.signal import LEADS_12, Record
+from ecgzoo.signal.windows import duration
+
+_MARGIN_S = 2.0  # read behind the part that is kept, for the resampling filter; it reaches 1 s at the slowest rate
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The form of the records in a store.
+
+    Attributes:
+        leads: in channel order.
+        rate_hz: samples per second.
+        samples: of the longest record; of a longer one, the first are kept.
+        shortest: samples of the shortest record.
+    """
+
+    leads: tuple[str, ...] = LEADS_12
+    rate_hz: float = 100.0
+    samples: int = 1000
+    shortest: int = 250
+
+
+def prepare(record: Record, layout: Layout) -> np.ndarray:
+    """The record's first samples in the layout of a store: int16 microvolts ``[leads, at most layout.samples]``.
+
+    Leads are selected by name, invalid samples are interpolated, and the rate is changed behind an anti-alias filter.
+
+    Raises:
+        MissingLeadError: a lead is missing.
+        SignalError: it is shorter than ``layout.shortest``, all leads are flat, or a lead has no valid sample.
+        DataError: a sample is outside ±32.767 mV.
+    """
+    record = record.select(layout.leads)
+    kept = int((layout.samples / layout.rate_hz + _MARGIN_S) * record.rate_hz)
+    if record.signal.shape[1] > kept:
+        record = Record(record.signal[:, :kept], record.leads, record.rate_hz, record.source, record.notes)
+    record = record.interpolate_invalid()
+    samples = record.samples_at(layout.rate_hz)
+    if samples < layout.shortest:
+        raise SignalError(
+            f"{record.source}: {duration(samples, layout.rate_hz)} is shorter than "
+            f"{duration(layout.shortest, layout.rate_hz)}, the shortest record of this cohort"
+        )
+    signal = record.resample(layout.rate_hz).signal[:, : layout.samples]
+    if (signal.max(axis=1) == signal.min(axis=1)).all():
+        raise SignalError(f"{record.source}: every lead is flat, so nothing was recorded")
+    return to_microvolts(signal)
+
+
+def is_cropped(record: Record, layout: Layout) -> bool:
+    """Whether `prepare` leaves out the end of `record`."""
+    return record.samples_at(layout.rate_hz) > layout.samples

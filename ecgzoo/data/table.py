@@ -1,0 +1,211 @@
+"""Tables of recordings, as CSV or Parquet: the file, patient, fold and labels of each record."""
+
+import ast
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ecgzoo.data.cohort import LAST_FOLD, made_fold
+from ecgzoo.errors import DataError
+from ecgzoo.files import open_regular
+
+COLUMNS = ("path", "patient", "fold", "labels", "id")
+WITHOUT_LABELS = 11  # the fold of patients without labels, if a table gives no folds
+_REQUIRED = ("path", "patient")
+_WHOLE = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+
+
+class Row(NamedTuple):
+    """A record of a table.
+
+    Attributes:
+        path: its file, as the table names it.
+        record: its id; the path if the table has no ids.
+        patient: its patient's id.
+        fold: None if the table does not say.
+        labels: names of classes; None if the record has no labels, which is not the same as none of the classes.
+        number: of its line or row, from 1, for messages.
+    """
+
+    path: str
+    record: str
+    patient: str
+    fold: int | None
+    labels: tuple[str, ...] | None
+    number: int
+
+
+def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
+    """The rows of a table, in order.
+
+    Labels are a list of names: in CSV ``AFIB;SR``, or as Python and JSON write lists; in Parquet also a list of texts.
+    An empty cell means that the record has no labels, ``[]`` that it has none of the classes.
+
+    Args:
+        path: ``.csv``, ``.tsv`` or ``.parquet``.
+        columns: the table's names of some of `COLUMNS`; the others have their own names. Only path and patient must be
+            there. The columns that are named here must be there, too.
+
+    Raises:
+        DataError: the table cannot be read, a column is missing, or a cell cannot be understood; it names the row.
+    """
+    if unknown := [name for name in columns if name not in COLUMNS]:
+        raise DataError(f"there is no column {unknown[0]!r} to name; there are {', '.join(COLUMNS)}")
+    named = {name: columns.get(name, name) for name in COLUMNS}
+    required = [name for name in COLUMNS if name in columns or name in _REQUIRED]
+    if path.suffix == ".parquet":
+        cells = _read_parquet(path, named, required)
+    elif path.suffix in (".csv", ".tsv"):
+        cells = _read_csv(path, named, required)
+    else:
+        raise DataError(f"{path}: expected a name that ends with .csv, .tsv or .parquet")
+    rows: list[Row] = []
+    seen: dict[str, int] = {}
+    for number, row in cells:
+        try:
+            found = _row(row, number)
+        except ValueError as error:
+            raise DataError(f"{path}: row {number}: {error}") from error
+        if (before := seen.setdefault(found.record, number)) != number:
+            raise DataError(f"{path}: rows {before} and {number} are of the same record, {found.record}; keep one")
+        rows.append(found)
+    if not rows:
+        raise DataError(f"{path}: has no rows")
+    return rows
+
+
+def check_files(table: Path, rows: Iterable[Row], folder: Path) -> None:
+    """Check that all files are there.
+
+    Raises:
+        DataError: some are not.
+    """
+    missing = [row for row in rows if not _is_there(folder / row.path)]
+    if missing:
+        raise DataError(
+            f"{table}: {len(missing)} files are not there, the first is {folder / missing[0].path} of row "
+            f"{missing[0].number}; restore them or leave out their rows"
+        )
+
+
+def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[str, int]:
+    """The fold of each record, by its id.
+
+    All records of a patient are in one fold: the one that the cohort has (`known`) or that the table gives; else one
+    that is made from the patient's id (`made_fold`), or `WITHOUT_LABELS` if none of the patient's records has labels.
+
+    Args:
+        table: for messages.
+        rows: of the table.
+        known: folds of patients, by `whole_number` of their ids.
+
+    Raises:
+        DataError: a patient is in two folds.
+    """
+    rows, folds = list(rows), dict(known)
+    labelled = {row.patient for row in rows if row.labels is not None}
+    for row in rows:
+        if row.fold is None:
+            continue
+        if (other := folds.setdefault(whole_number(row.patient), row.fold)) != row.fold:
+            raise DataError(
+                f"{table}: row {row.number}: patient {row.patient} is in folds {other} and {row.fold}; put all records "
+                "of a patient in one fold"
+            )
+    for row in rows:
+        made = made_fold(row.patient) if row.patient in labelled else WITHOUT_LABELS
+        folds.setdefault(whole_number(row.patient), made)
+    return {row.record: folds[whole_number(row.patient)] for row in rows}
+
+
+def whole_number(text: str) -> int:
+    """The int64 by which a cohort knows a patient or a record: the number that `text` is, or 63 bits of its sha256."""
+    if match := _WHOLE.fullmatch(text):
+        return int(match[1])
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") >> 1
+
+
+def _row(cells: Mapping[str, Any], number: int) -> Row:
+    path, patient = _text(cells["path"]), _text(cells["patient"])
+    if not path or not patient:
+        raise ValueError(f"no {'patient' if path else 'path'}")
+    fold = _text(cells.get("fold"))
+    match = _WHOLE.fullmatch(fold)
+    if fold and not (match and 0 <= int(match[1]) <= LAST_FOLD):
+        raise ValueError(f"fold {fold!r}, expected a number from 0 to {LAST_FOLD}")
+    labels = _labels(cells.get("labels"))
+    return Row(path, _text(cells.get("id")) or path, patient, int(match[1]) if match else None, labels, number)
+
+
+def _text(cell: Any) -> str:
+    if cell is None or cell != cell:  # NaN
+        return ""
+    match = _WHOLE.fullmatch(text := str(cell).strip())
+    return match[1] if match else text  # numbers that were read as floats
+
+
+def _labels(cell: Any) -> tuple[str, ...] | None:
+    if cell is None or cell == "" or cell != cell:
+        return None
+    names: Any = cell
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text[:1] in ("[", "{", "("):
+            try:
+                names = ast.literal_eval(text)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                names = None
+        else:
+            names = [name.strip() for name in text.split(";") if name.strip()]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
+    return tuple(names)
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or Path(f"{path}.hea").exists()
+
+
+def _read_csv(path: Path, named: Mapping[str, str], required: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with open_regular(path) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            there = _there(path, named, required, list(reader.fieldnames or ()))
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(f"{path}: row {reader.line_num} does not have {len(reader.fieldnames or ())} cells")
+                yield reader.line_num, {name: row[column] for name, column in there.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def _read_parquet(path: Path, named: Mapping[str, str], required: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    if find_spec("pyarrow") is None:
+        raise DataError(f"{path}: Parquet needs pyarrow; pip install 'ecgzoo[parquet]', or give a .csv")
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as table:
+            there = _there(path, named, required, table.schema_arrow.names)
+            number = 0
+            for batch in table.iter_batches(columns=list(there.values())):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, {name: row[column] for name, column in there.items()}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
+
+
+def _there(path: Path, named: Mapping[str, str], required: list[str], found: list[str]) -> dict[str, str]:
+    for name in required:
+        if named[name] not in found:
+            raise DataError(
+                f"{path}: has no column {named[name]!r}, it has {', '.join(found[:30])}; name the column with "
+                f"--columns {name}=COLUMN"
+            )
+    return {name: column for name, column in named.items() if column in found}

@@ -1,0 +1,380 @@
+"""Import recordings that a table names into a cohort: several processes, and an import that was stopped goes on."""
+
+import csv
+import io
+import os
+import signal
+import threading
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, digest_of
+from ecgzoo.data.prepare import Layout, prepare
+from ecgzoo.data.table import Row, check_files, place, read_table, whole_number
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
+from ecgzoo.files import write_text
+from ecgzoo.signal import Record
+from ecgzoo.training.folder import RunFolder
+
+FILES_AT_ONCE = 64  # a task of a process
+LEFT_OUT = "left-out.csv"
+
+ReadFile = Callable[[Path], Record]
+OnMissing = Literal["error", "skip"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """What an import did.
+
+    Attributes:
+        records: how many records the cohort has now.
+        before: how many of them it had before.
+        classes: of the cohort.
+        folds: the number of records by fold.
+        without_labels: folds whose records have no labels.
+        left_out: path and reason of each record of the table that is not in the cohort.
+    """
+
+    records: int
+    before: int
+    classes: tuple[str, ...]
+    folds: Mapping[int, int]
+    without_labels: tuple[int, ...]
+    left_out: Sequence[tuple[str, str]]
+
+
+def import_records(
+    folder: Path,
+    table: Path,
+    output: Path,
+    *,
+    read: ReadFile,
+    columns: Mapping[str, str] | None = None,
+    layout: Layout | None = None,
+    classes: Sequence[str] = (),
+    name: str | None = None,
+    missing_leads: OnMissing = "error",
+    workers: int = 1,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Import:
+    """Add the records of `table` to the cohort in `output`, which is made if it is not there.
+
+    A record that `output` holds is not read again. A recording that cannot be used is left out, and so is one with the
+    samples of another. After an error, or if the process is killed, the same call goes on where it stopped; the cohort
+    has the new records when the call has returned, and until then it is what it was.
+
+    Args:
+        folder: the paths of the table begin there.
+        table: see `read_table`.
+        output: a new folder, or that of an earlier import.
+        read: reads a file; processes import it by its name.
+        columns: see `read_table`.
+        layout: of the records; that of the cohort in `output` must be the same.
+        classes: all classes; those of the table if there are none. A cohort keeps those that it was made with.
+        name: of the cohort; the name of `output` if it is not given.
+        missing_leads: whether a recording without one of the leads is an error or left out.
+        workers: processes; with 1, this one.
+        advance: called with the number of records that are done, and of all.
+
+    Raises:
+        DataError: the table, its labels or its folds contradict each other or the cohort, or no record could be used.
+        MissingLeadError: a recording lacks a lead, and `missing_leads` is ``error``.
+        RecipeError: another import uses `output`.
+        WriteError: `output` cannot be written.
+    """
+    layout = layout or Layout()
+    rows = read_table(table, columns or {})
+    check_files(table, rows, folder)
+    check_free(output)
+    lock = RunFolder(output)
+    lock.lock()
+    try:
+        writer = Writer(output, layout)
+        try:
+            return _import(
+                _Job(folder, table, rows, read, layout), writer, classes, name, missing_leads, workers, advance
+            )
+        finally:
+            writer.close()
+    finally:
+        lock.unlock()
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    table: Path
+    rows: list[Row]
+    read: ReadFile
+    layout: Layout
+
+
+def _import(
+    job: _Job,
+    writer: Writer,
+    wanted: Sequence[str],
+    name: str | None,
+    missing_leads: OnMissing,
+    workers: int,
+    advance: Callable[[int, int], None],
+) -> Import:
+    before = writer.columns
+    held = {int(number): row for row, number in enumerate(before.get("record_ids", ()))}
+    known = dict(zip(map(int, before.get("patients", ())), map(int, before.get("folds", ())), strict=True))
+    folds = place(job.table, job.rows, known)
+    classes = _classes(job, writer, wanted)
+    new: list[Row] = []
+    for row in job.rows:
+        place_there = held.get(whole_number(row.record))
+        if place_there is None:
+            new.append(row)
+        else:
+            _check_same(job.table, row, before, place_there, writer.info.classes if writer.info else ())
+    left_out = _in_folds_with_labels(job, new, folds, before)
+    usable = [row for row in new if row.record not in left_out]
+    _read_all(job, usable, writer, missing_leads, workers, advance)
+
+    accepted = [row for row in usable if (found := writer.read.get(row.record)) and found.length]
+    left_out |= {row.record: found.reason for row in new if (found := writer.read.get(row.record)) and found.reason}
+    # the samples are in the order in which they were read
+    order = {record: number for number, record in enumerate(writer.read)}
+    accepted.sort(key=lambda row: order[row.record])
+    unknown = sum(read.length > 0 for read in writer.read.values()) - len(accepted)
+    if unknown:
+        raise DataError(
+            f"{job.table}: {unknown} records that an import into {writer.root} has begun with are not in this table; "
+            "finish it with the table that it had, or choose another --output"
+        )
+    total = len(held) + len(accepted)
+    if not total:
+        raise DataError(f"{job.table}: no record can be used, {_first(job, left_out)}")
+    _write_left_out(job, writer.root, left_out)
+    added = _columns(accepted, folds, classes, writer.read)
+    whole = {key: np.concatenate([before[key], values]) if before else values for key, values in added.items()}
+    writer.finish(name or (writer.info.name if writer.info else writer.root.resolve().name), classes, whole)
+    return Import(
+        records=total,
+        before=len(held),
+        classes=classes,
+        folds=dict(sorted(Counter(whole["folds"].tolist()).items())),
+        without_labels=tuple(sorted({int(fold) for fold in whole["folds"][whole["labelled"] == 0]})),
+        left_out=[(row.path, left_out[row.record]) for row in new if row.record in left_out],
+    )
+
+
+def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...]:
+    """All classes, sorted; labels and flags must not name others than those of a cohort that is there."""
+    named = {label: row for row in reversed(job.rows) for label in row.labels or ()}
+    there = writer.info.classes if writer.info else None
+    if there is not None and wanted and sorted(set(wanted)) != list(there):
+        raise DataError(f"{writer.root}: has the classes {', '.join(there)}; leave out --classes, or name the same")
+    classes = there or tuple(sorted(set(wanted) or set(named)))
+    for label in sorted(named.keys() - set(classes)):
+        raise DataError(
+            f"{job.table}: row {named[label].number}: {label!r} is none of the classes {', '.join(classes)}; correct "
+            f"it, or {'import into another --output' if there else 'name all classes with --classes'}"
+        )
+    if not classes:
+        raise DataError(
+            f"{job.table}: no record has labels; name the classes, those of a teacher, with --classes A,B,C"
+        )
+    return classes
+
+
+def _check_same(
+    table: Path, row: Row, there: Mapping[str, np.ndarray], place_there: int, classes: Sequence[str]
+) -> None:
+    """Refuse a row that says something else than the cohort does of the same record."""
+    labels = {name for name, one in zip(classes, there["labels"][place_there], strict=True) if one}
+    mine = None if row.labels is None else set(row.labels)
+    differs = None
+    if int(there["patients"][place_there]) != whole_number(row.patient):
+        differs = "another patient"
+    elif mine != (labels if there["labelled"][place_there] else None):
+        differs = "other labels"
+    if differs:
+        raise DataError(
+            f"{table}: row {row.number}: record {row.record} is in the cohort with {differs}; leave it out, or import "
+            "into another --output"
+        )
+
+
+def _in_folds_with_labels(
+    job: _Job, new: Sequence[Row], folds: Mapping[str, int], before: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """Reasons to leave out records without labels from folds with labels, where they would count as negative."""
+    there, labelled = before.get("folds", np.zeros(0)), before.get("labelled", np.zeros(0))
+    without = set(there[labelled == 0].tolist())
+    for row in new:
+        if row.labels is not None and folds[row.record] in without:
+            raise DataError(
+                f"{job.table}: row {row.number}: patient {row.patient} is in fold {folds[row.record]}, whose records "
+                "in the cohort have no labels; leave out the labels, or put the patient in another fold"
+            )
+    with_labels = set(there[labelled == 1].tolist()) | {folds[row.record] for row in new if row.labels is not None}
+    return {
+        row.record: f"no labels, but its fold, {folds[row.record]}, has records with labels"
+        for row in new
+        if row.labels is None and folds[row.record] in with_labels
+    }
+
+
+def _read_all(
+    job: _Job,
+    rows: Sequence[Row],
+    writer: Writer,
+    missing_leads: OnMissing,
+    workers: int,
+    advance: Callable[[int, int], None],
+) -> None:
+    """Read all `rows` that were not read, and add them in their order."""
+    digests: dict[str, str] = {}  # whose samples have it
+    for number, digest in zip(writer.columns.get("record_ids", ()), writer.columns.get("digests", ()), strict=True):
+        digests[bytes(digest).hex()] = f"record {number} of the cohort"
+    paths = {row.record: row.path for row in rows}
+    for read in writer.read.values():
+        if read.length:
+            digests[read.digest] = paths.get(read.record, read.record)
+    waiting = [row for row in rows if row.record not in writer.read]
+    done = len(rows) - len(waiting)
+    advance(done, len(rows))
+    tasks = [waiting[start : start + FILES_AT_ONCE] for start in range(0, len(waiting), FILES_AT_ONCE)]
+    for task, answers in zip(tasks, _answers(job, tasks, workers), strict=True):
+        added: list[tuple[Read, bytes]] = []
+        for row, (length, samples, digest, reason, missing) in zip(task, answers, strict=True):
+            if missing and missing_leads == "error":
+                writer.add(added)
+                problem, leads, channels = missing
+                problem = f"{problem} To leave out such recordings, pass --missing-leads skip."
+                raise MissingLeadError(problem, missing=leads, channels=channels)
+            if length and (other := digests.setdefault(digest, row.path)) != row.path:
+                length, samples, digest, reason = 0, b"", "", f"has the same samples as {other}"
+            added.append((Read(row.record, length, digest, reason), samples))
+        writer.add(added)
+        done += len(task)
+        advance(done, len(rows))
+
+
+# length, samples of the row, digest, reason, and of a missing lead: what is said, the leads and the channels
+_Answer = tuple[int, bytes, str, str, tuple[str, tuple[str, ...], tuple[str, ...]] | None]
+
+
+def _answers(job: _Job, tasks: Sequence[Sequence[Row]], workers: int) -> Iterator[list[_Answer]]:
+    """What was read of each task's files, in order."""
+    waiting = ([job.folder / row.path for row in task] for task in tasks)
+    if workers == 1:
+        reader = _Reader(job.read, job.layout)
+        yield from map(reader.answers, waiting)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job.read, job.layout)) as pool:
+        running: deque[Future[list[_Answer]]] = deque()
+        try:
+            for paths in waiting:
+                running.append(pool.submit(_answers_there, paths))
+                if len(running) > 2 * workers:  # memory does not grow with the number of files
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process of --workers was ended from outside, perhaps because memory ran out; run the same command "
+                "again, with fewer workers: what was read is not read again"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    read: ReadFile
+    layout: Layout
+
+    def answers(self, paths: Sequence[Path]) -> list[_Answer]:
+        return [self._answer(path) for path in paths]
+
+    def _answer(self, path: Path) -> _Answer:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", EcgZooWarning)
+                samples = prepare(self.read(path), self.layout)
+        except MissingLeadError as error:
+            return 0, b"", "", str(error), (error.problem, error.missing, error.channels)
+        except EcgZooError as error:
+            return 0, b"", "", str(error), None
+        except Exception as error:  # others wrote the file, and maybe its reader
+            return 0, b"", "", printable(f"{type(error).__name__}: {error}"), None
+        row = np.zeros((len(self.layout.leads), self.layout.samples), "<i2")
+        row[:, : samples.shape[1]] = samples
+        content = row.tobytes()
+        return samples.shape[1], content, digest_of(content).hex(), "", None
+
+
+_reader: _Reader | None = None  # of a worker
+
+
+def _begin(read: ReadFile, layout: Layout) -> None:
+    """What a worker does first. It ends with its parent, however that ends."""
+
+    def end_with_parent() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    global _reader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    _reader = _Reader(read, layout)
+
+
+def _answers_there(paths: list[Path]) -> list[_Answer]:
+    assert _reader is not None
+    return _reader.answers(paths)
+
+
+def _columns(
+    rows: Sequence[Row], folds: Mapping[str, int], classes: Sequence[str], read: Mapping[str, Read]
+) -> dict[str, np.ndarray]:
+    """The columns of new records, in the order of their samples."""
+    number = {name: column for column, name in enumerate(classes)}
+    labels = np.zeros((len(rows), len(classes)), np.uint8)
+    for one, row in zip(labels, rows, strict=True):
+        one[[number[name] for name in row.labels or ()]] = 1
+    digests = b"".join(bytes.fromhex(read[row.record].digest) for row in rows)
+    columns: dict[str, Any] = {
+        "record_ids": np.array([whole_number(row.record) for row in rows], np.int64),
+        "patients": np.array([whole_number(row.patient) for row in rows], np.int64),
+        "folds": np.array([folds[row.record] for row in rows], np.int16),
+        "lengths": np.array([read[row.record].length for row in rows], np.int64),
+        "labelled": np.array([row.labels is not None for row in rows], np.uint8),
+        "digests": np.frombuffer(digests, np.uint8).reshape(len(rows), DIGEST_BYTES),
+        "labels": labels,
+    }
+    return columns
+
+
+def _first(job: _Job, left_out: Mapping[str, str]) -> str:
+    first = next(row for row in job.rows if row.record in left_out)
+    return f"the first, {first.path}, because: {left_out[first.record]}"
+
+
+def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
+    path = root / LEFT_OUT
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("path", "reason"))
+    lines.writerows((printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out)
+    write_text(path, text.getvalue())

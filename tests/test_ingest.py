@@ -1,0 +1,559 @@
+"""Import: a table of recordings becomes a cohort, in one command that may be stopped at any time."""
+
+import csv
+import dataclasses
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ecgzoo
+from ecgzoo import ingest
+from ecgzoo.cli.app import main
+from ecgzoo.data import check_cohort
+from ecgzoo.data.cohort import made_fold
+from ecgzoo.data.folder import load_folder
+from ecgzoo.data.prepare import Layout
+from ecgzoo.data.synthetic import load_synthetic
+from ecgzoo.data.table import read_table, whole_number
+from ecgzoo.errors import DataError, EcgZooError, WriteError
+from ecgzoo.signal.leads import LEADS_12
+from ecgzoo.testing import assert_dataset_conforms
+
+SIMULATED = load_synthetic(num_records=24).store  # at 100 Hz
+COUNT = 24
+CLASSES = ("A", "B")
+Rows = list[dict[str, Any]]
+
+
+def write_record(path: Path, microvolts: np.ndarray, rate_hz: int = 100, leads: tuple[str, ...] = LEADS_12) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".dat").write_bytes(microvolts.T.astype("<i2").tobytes())
+    lines = [f"{path.name} {len(leads)} {rate_hz} {microvolts.shape[1]}"]
+    lines += [f"{path.name}.dat 16 1000/mV 16 0 0 0 0 {lead}" for lead in leads]
+    path.with_suffix(".hea").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of 10 s at 100 Hz; the first is 4 s long, the second 15 s, and the third is at 200 Hz."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for number, microvolts in enumerate(SIMULATED):
+        write_record(folder / "a" / f"r{number:02}", microvolts)
+    write_record(folder / "a" / "r00", SIMULATED[0, :, :400])
+    write_record(folder / "a" / "r01", np.tile(SIMULATED[1], 2)[:, :1500])
+    write_record(folder / "a" / "r02", SIMULATED[2].repeat(2, axis=1), rate_hz=200)
+    return folder
+
+
+def rows(count: int = COUNT) -> Rows:
+    return [
+        {"path": f"a/r{number:02}", "patient": f"p{number // 2}", "labels": "AB"[number % 2], "id": number + 1}
+        for number in range(count)
+    ]
+
+
+def write_table(path: Path, rows: Rows) -> Path:
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, sorted({name for row in rows for name in row}, reverse=True))
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_table(tmp_path / "t.csv", rows())
+
+
+def made(folder: Path, table: Path, output: Path, **given: Any) -> ingest.Import:
+    return ingest.import_records(folder, table, output, **{"read": ecgzoo.read_record, **given})
+
+
+def same(one: ecgzoo.Cohort, other: ecgzoo.Cohort) -> bool:
+    names = ("labels", "folds", "patients", "record_ids")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names) and np.array_equal(
+        one.signals(), other.signals()
+    )
+
+
+def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    store = tmp_path / "ward"
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, ("data", "import", folder, "--table", table, "-o", store))])
+    main()
+    said = capsys.readouterr().out
+    assert f"{store}: 24 records, 0 left out; 2 classes" in said
+    assert f"--data folder --root {store} --task labels" in said
+    cohort = ecgzoo.load_cohort("folder", store)
+    assert (cohort.title, cohort.classes, cohort.leads, cohort.rate_hz) == (
+        "folder/ward/labels",
+        CLASSES,
+        LEADS_12,
+        100,
+    )
+    assert cohort.record_ids.tolist() == list(range(1, 25))
+    assert cohort.labels.tolist() == [[1, 0], [0, 1]] * 12
+    assert cohort.patients.tolist() == [whole_number(f"p{number // 2}") for number in range(24)]
+    assert cohort.folds.tolist() == [made_fold(f"p{number // 2}") for number in range(24)]
+    assert cohort.lengths is not None
+    assert cohort.lengths.tolist() == [400, *[1000] * 23]
+    np.testing.assert_array_equal(cohort.signals(slice(3, None)), SIMULATED[3:])
+    np.testing.assert_array_equal(cohort.signals()[0, :, :400], SIMULATED[0, :, :400])
+    assert not cohort.signals()[0, :, 400:].any()
+    np.testing.assert_array_equal(cohort.signals()[1], SIMULATED[1])  # the first 10 s
+    assert np.abs(cohort.signals()[2].astype(int) - SIMULATED[2]).mean() < 10  # resampled
+    assert isinstance(cohort.store, np.memmap)
+    assert_dataset_conforms("folder", store)
+    np.testing.assert_array_equal(np.load(store / "signals.npy"), cohort.store)  # numpy reads it, too
+
+
+def test_the_columns_and_the_layout_are_as_asked(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text("file\tperson\tstrat\tcodes\n" + "a/r03.hea\t7\t3\t\"['A', 'B']\"\n" + "a/r04\t8.0\t9\t[]\n")
+    columns = ("--columns", "path=file", "patient=person", "fold=strat", "labels=codes")
+    layout = ("--store-leads", "V1,I", "--store-rate", "50", "--seconds", "4", "--shortest", "2", "--name", "mine")
+    given = ("data", "import", folder, "--table", table, "-o", tmp_path / "s", *columns, *layout)
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, given)])
+    main()
+    cohort = ecgzoo.load_cohort("folder", tmp_path / "s")
+    assert (cohort.name, cohort.leads, cohort.rate_hz, cohort.store.shape) == (
+        "folder/mine",
+        ("V1", "I"),
+        50,
+        (2, 2, 200),
+    )
+    by_patient = {patient: (fold, row.tolist()) for patient, fold, row in zip(*_three(cohort), strict=True)}
+    assert by_patient == {7: (3, [1, 1]), 8: (9, [0, 0])}
+
+
+def _three(cohort: ecgzoo.Cohort) -> tuple[list[int], list[int], np.ndarray]:
+    return cohort.patients.tolist(), cohort.folds.tolist(), cohort.labels
+
+
+def changed(number: int, **cells: Any) -> Rows:
+    found = rows()
+    found[number] |= cells
+    return found
+
+
+BAD_TABLES: dict[str, tuple[Rows, str]] = {
+    "a missing file": (
+        changed(5, path="a/none"),
+        r"1 files are not there, the first is .*a/none of row 7; restore them",
+    ),
+    "a patient in two folds": (
+        [{**row, "fold": 1 + number // 3} for number, row in enumerate(rows())],
+        "row 5: patient p1 is in folds 1 and 2; put all records of a patient in one fold",
+    ),
+    "labels that are a mapping": (
+        changed(5, labels="{'NORM': 100.0}"),
+        r"row 7: labels \"\{'NORM': 100.0\}\" are no list; write AFIB;SR",
+    ),
+    "labels that are half a list": (changed(5, labels="['A',"), "row 7: labels .* are no list"),
+    "labels of numbers": (changed(5, labels="[1, 2]"), "row 7: labels .* are no list"),
+    "an id twice": (changed(5, id=3), "rows 4 and 7 are of the same record, 3; keep one"),
+    "no patient": (changed(5, patient=" "), "row 7: no patient"),
+    "a fold that is none": (changed(5, fold="train"), "row 7: fold 'train', expected a number from 0 to"),
+    "no column of patients": (
+        [{"path": row["path"]} for row in rows()],
+        "has no column 'patient', it has path; name the column with --columns patient=COLUMN",
+    ),
+    "no labels, no classes": ([{**row, "labels": ""} for row in rows()], "no record has labels; name the classes"),
+    "no rows": ([], "has no column 'path'"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TABLES)
+def test_a_bad_table_is_one_sentence(kind: str, folder: Path, tmp_path: Path) -> None:
+    bad, said = BAD_TABLES[kind]
+    with pytest.raises(DataError, match=said) as caught:
+        made(folder, write_table(tmp_path / "t.csv", bad), tmp_path / "s")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", b"\xff\xfe", "cannot be read"),
+        ("t.csv", b"path,patient\na,b,c\n", "row 2 does not have 2 cells"),
+        ("t.csv", b"path,patient\n", "has no rows"),
+        ("t.xls", b"", "expected a name that ends with .csv, .tsv or .parquet"),
+        ("t.parquet", b"PAR1", "cannot be read as Parquet"),
+    ],
+)
+def test_a_file_that_is_no_table(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_table(tmp_path / name, {})
+    with pytest.raises(DataError, match="t.csv: cannot be read"):
+        read_table(tmp_path / "none" / "t.csv", {})
+
+
+def test_parquet_says_the_same_as_csv(table: Path, tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = [{**row, "labels": [row["labels"]]} for row in rows()]
+    columns[0]["labels"], columns[1]["labels"] = None, []
+    pq.write_table(pa.Table.from_pylist(columns), tmp_path / "t.parquet")
+    expected = [row._replace(number=row.number - 1) for row in read_table(table, {})]
+    expected[0], expected[1] = expected[0]._replace(labels=None), expected[1]._replace(labels=())
+    assert read_table(tmp_path / "t.parquet", {}) == expected
+
+
+def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    odd = tmp_path / "odd"
+    write_record(odd / "short", SIMULATED[0, :, :200])
+    write_record(odd / "copy", SIMULATED[5])
+    write_record(odd / "good", SIMULATED[5])
+    write_record(odd / "flat", np.zeros((12, 1000)))
+    write_record(odd / "loud", np.full((12, 1000), 1000) * np.arange(1000) % 32_000)
+    (odd / "loud.hea").write_text((odd / "loud.hea").read_text().replace("1000/mV", "100/mV"))
+    (odd / "text.csv").write_text("no recording")
+    names = ("good", "short", "copy", "flat", "loud", "text.csv")
+    table = write_table(tmp_path / "t.csv", [{"path": name, "patient": name, "labels": "A;B"} for name in names])
+    monkeypatch.setattr(
+        sys, "argv", ["ecgzoo", *map(str, ("data", "import", odd, "--table", table, "-o", tmp_path / "s"))]
+    )
+    main()
+    said = capsys.readouterr()
+    assert "1 records, 5 left out" in said.out
+    assert "left-out.csv" in said.out
+    assert "short" in said.err
+    with open(tmp_path / "s" / "left-out.csv", newline="") as file:
+        reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert reasons.keys() == set(names) - {"good"}
+    assert "2 s (200 samples at 100 Hz) is shorter than 2.5 s (250 samples at 100 Hz)" in reasons["short"]
+    assert reasons["copy"] == "has the same samples as good"
+    assert "every lead is flat" in reasons["flat"]
+    assert "expected samples within ±32.767 mV" in reasons["loud"]
+    assert "text.csv" in reasons["text.csv"]
+    write_record(odd / "flat", SIMULATED[6])  # it was repaired
+    found = made(odd, table, tmp_path / "s")
+    assert (found.records, found.before) == (2, 1)
+    assert [path for path, _ in found.left_out] == ["short", "copy", "loud", "text.csv"]
+    nothing = write_table(tmp_path / "t.csv", [{"path": "short", "patient": 1, "labels": "A"}])
+    with pytest.raises(DataError, match="no record can be used, the first, short, because: .* is shorter"):
+        made(odd, nothing, tmp_path / "other")
+
+
+def test_missing_leads_are_an_error_or_left_out(tmp_path: Path, capsys, monkeypatch) -> None:
+    for number in range(3):
+        write_record(tmp_path / "x" / f"r{number}", SIMULATED[number])
+    write_record(tmp_path / "x" / "r1", SIMULATED[1, :2], leads=("I", "ECG"))
+    table = write_table(tmp_path / "t.csv", [{"path": f"r{n}", "patient": n, "labels": "A"} for n in range(3)])
+    given = ["ecgzoo", *map(str, ("data", "import", tmp_path / "x", "--table", table, "-o", tmp_path / "s"))]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "r1: no lead II" in said
+    assert "--missing-leads skip" in said
+    assert "--rename ECG=II" in said
+    assert said.count("\n") == 1
+    with pytest.raises(DataError, match="its import has not ended: run the command again"):
+        load_folder(tmp_path / "s")
+    monkeypatch.setattr(sys, "argv", [*given, "--missing-leads", "skip"])
+    main()
+    assert "2 records, 1 left out" in capsys.readouterr().out
+    assert len(load_folder(tmp_path / "s")) == 2
+
+
+def test_records_are_added_and_none_is_read_twice(folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    made(folder, write_table(tmp_path / "a.csv", rows(10)), store)
+    first = load_folder(store)
+    read = []
+
+    def reading(path: Path) -> ecgzoo.Record:
+        read.append(path.name)
+        return ecgzoo.read_record(path)
+
+    found = made(folder, write_table(tmp_path / "b.csv", rows()), store, read=reading)
+    assert (found.records, found.before) == (24, 10)
+    assert read == [f"r{number:02}" for number in range(10, 24)]
+    whole = load_folder(store)
+    assert whole.fingerprint != first.fingerprint
+    np.testing.assert_array_equal(whole.signals(slice(10)), first.signals())
+    made(folder, write_table(tmp_path / "c.csv", rows()), tmp_path / "at once")
+    assert same(whole, load_folder(tmp_path / "at once"))
+    made(folder, tmp_path / "b.csv", store, read=reading)
+    assert len(read) == 14
+    assert load_folder(store).fingerprint == whole.fingerprint
+    # a copy under another id, of a record that was there
+    copy = [{"path": "a/r03", "patient": "new", "labels": "A", "id": 99}]
+    found = made(folder, write_table(tmp_path / "d.csv", copy), store)
+    assert found.left_out == [("a/r03", "has the same samples as record 4 of the cohort")]
+
+
+@pytest.mark.parametrize(
+    ("row", "given", "said"),
+    [
+        ({"patient": "q"}, {}, "row 2: record 4 is in the cohort with another patient"),
+        ({"labels": "A"}, {}, "row 2: record 4 is in the cohort with other labels"),
+        ({"labels": ""}, {}, "row 2: record 4 is in the cohort with other labels"),
+        ({"fold": 11}, {}, "row 2: patient p1 is in folds"),
+        ({"id": 50, "labels": "C"}, {}, "'C' is none of the classes A, B; correct it, or import into another --output"),
+        ({}, {"classes": ["A", "B", "C"]}, "has the classes A, B; leave out --classes"),
+        ({}, {"layout": Layout(rate_hz=50.0)}, "holds records with leads .* at 100 Hz, from 2.5 to 10 s; import with"),
+    ],
+)
+def test_a_table_that_contradicts_the_cohort(
+    row: dict[str, Any], given: dict[str, Any], said: str, folder: Path, table: Path, tmp_path: Path
+) -> None:
+    made(folder, write_table(tmp_path / "a.csv", rows(6)), tmp_path / "s")
+    before = load_folder(tmp_path / "s")
+    other = write_table(tmp_path / "b.csv", [{**rows()[3], **row}])
+    with pytest.raises(DataError, match=said):
+        made(folder, other, tmp_path / "s", **given)
+    assert same(load_folder(tmp_path / "s"), before)
+
+
+def test_records_without_labels_have_folds_of_their_own(folder: Path, tmp_path: Path) -> None:
+    some = rows()
+    for number in (*range(12, 24), 3):  # of patient 1, who has labels, one record
+        some[number]["labels"] = ""
+    found = made(folder, write_table(tmp_path / "t.csv", some), tmp_path / "s")
+    assert found.without_labels == (11,)
+    assert found.left_out == [("a/r03", f"no labels, but its fold, {made_fold('p1')}, has records with labels")]
+    cohort = load_folder(tmp_path / "s")
+    assert (cohort.folds == 11).sum() == 12
+    assert not cohort.labels[cohort.folds == 11].any()
+    assert cohort.labels[cohort.folds != 11].any(axis=1).all()
+    assert any("The 12 records of fold 11 have no labels" in note for note in cohort.notes)
+    late = write_table(tmp_path / "late.csv", [{"path": "a/r03", "patient": "p6", "labels": "A", "id": 90}])
+    with pytest.raises(DataError, match="patient p6 is in fold 11, whose records in the cohort have no labels"):
+        made(folder, late, tmp_path / "s")
+
+
+def test_a_cohort_without_any_labels_takes_the_classes_of_a_teacher(folder: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", [{"path": row["path"], "patient": row["patient"]} for row in rows()])
+    made(folder, table, tmp_path / "s", classes=["STTC", "CD"])
+    cohort = ecgzoo.load_cohort("folder", tmp_path / "s")
+    assert cohort.classes == ("CD", "STTC")
+    assert set(cohort.folds.tolist()) == {11}
+    with pytest.raises(DataError, match="'A' is none of the classes C, D; correct it, or name all classes"):
+        made(folder, write_table(tmp_path / "u.csv", rows()), tmp_path / "v", classes=["C", "D"])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import ecgzoo
+from ecgzoo import ingest
+
+ingest.FILES_AT_ONCE = 4
+count = 0
+
+def read(path):
+    global count
+    count += 1
+    if count > int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ecgzoo.read_record(path)
+
+ingest.import_records(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), read=read)
+"""
+
+
+def test_an_import_that_was_killed_goes_on(folder: Path, table: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), str(table), str(store), "18"], capture_output=True, timeout=120
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    left = []
+
+    def reading(path: Path) -> ecgzoo.Record:
+        left.append(path.name)
+        return ecgzoo.read_record(path)
+
+    found = made(folder, table, store, read=reading)
+    assert (found.records, len(left)) == (24, 8)  # 16 of 18 were kept, in tasks of 4
+    made(folder, table, tmp_path / "at once")
+    assert same(load_folder(store), load_folder(tmp_path / "at once"))
+    assert sorted(path.name.split("-")[0] for path in store.iterdir()) == [
+        *(".lock", "info.json", "signals.npy", "table", "verified.json")
+    ]
+
+
+@pytest.fixture
+def stopped(folder: Path, table: Path, tmp_path: Path, monkeypatch) -> Iterator[Callable[[], list[str]]]:
+    """An import that was stopped after 12 records; what it yields goes on and says what was read then."""
+    monkeypatch.setattr(ingest, "FILES_AT_ONCE", 4)
+    read: list[str] = []
+
+    def reading(path: Path) -> ecgzoo.Record:
+        read.append(path.name)
+        if len(read) == 15:
+            raise KeyboardInterrupt
+        return ecgzoo.read_record(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        made(folder, table, tmp_path / "s", read=reading)
+
+    def go_on() -> list[str]:
+        read[:] = [""] * 100
+        made(folder, table, tmp_path / "s", read=reading)
+        return read[100:]
+
+    yield go_on
+    made(folder, table, tmp_path / "whole")
+    assert same(load_folder(tmp_path / "s"), load_folder(tmp_path / "whole"))
+
+
+def test_it_goes_on(stopped) -> None:
+    assert stopped() == [f"r{number:02}" for number in range(12, 24)]
+
+
+def test_half_a_line_of_the_journal_is_read_again(stopped, tmp_path: Path) -> None:
+    journal = tmp_path / "s" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    assert stopped() == [f"r{number:02}" for number in range(11, 24)]
+
+
+def test_samples_that_did_not_reach_the_disk_are_read_again(stopped, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "s" / "signals.npy", 128 + 24_000 * 9 + 77)
+    assert stopped() == [f"r{number:02}" for number in range(9, 24)]
+
+
+def test_samples_that_reached_the_disk_in_part_are_read_again(stopped, tmp_path: Path) -> None:
+    with open(tmp_path / "s" / "signals.npy", "r+b") as file:
+        file.seek(128 + 24_000 * 7 + 5000)
+        file.write(bytes(4096))
+    assert stopped() == [f"r{number:02}" for number in range(7, 24)]
+
+
+def test_a_journal_of_something_else_is_dropped(stopped, tmp_path: Path) -> None:
+    (tmp_path / "s" / "journal.jsonl").write_text('{"before": 5}\n{"x": 1}\n')
+    assert len(stopped()) == 24
+
+
+def test_another_table_does_not_finish_it(stopped, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="8 records that an import into .* has begun with are not in this table"):
+        made(folder, write_table(tmp_path / "few.csv", rows(4)), tmp_path / "s")
+    stopped()
+
+
+def test_a_full_disk_leaves_what_was_there(folder: Path, table: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ingest, "FILES_AT_ONCE", 4)
+    store = tmp_path / "s"
+    made(folder, write_table(tmp_path / "a.csv", rows(6)), store)
+    before = load_folder(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (128 + 24_000 * 15 + 100, hard)
+    )  # a file that cannot grow is like a full disk
+    try:
+        with pytest.raises(WriteError, match="cannot be written: File too large. Make room"):
+            made(folder, table, store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert same(load_folder(store), before)
+    assert made(folder, table, store).records == 24
+    made(folder, table, tmp_path / "whole")
+    assert same(load_folder(store), load_folder(tmp_path / "whole"))
+
+
+def test_several_processes_make_the_same(folder: Path, table: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ingest, "FILES_AT_ONCE", 3)
+    done = []
+    for workers in (1, 2):
+        store = tmp_path / str(workers)
+        made(folder, table, store, workers=workers, advance=lambda count, total: done.append((count, total)))
+    assert same(load_folder(tmp_path / "1"), load_folder(tmp_path / "2"))
+    assert done == [(count, 24) for count in (0, 3, 6, 9, 12, 15, 18, 21, 24)] * 2
+
+
+def test_one_import_at_a_time(folder: Path, table: Path, tmp_path: Path) -> None:
+    def reading(path: Path) -> ecgzoo.Record:
+        if path.name == "r05":
+            with pytest.raises(EcgZooError, match="another run uses .*s; wait for it or choose another --output"):
+                made(folder, table, tmp_path / "s")
+        return ecgzoo.read_record(path)
+
+    assert made(folder, table, tmp_path / "s", read=reading).records == 24
+
+
+def test_a_folder_with_other_files_is_left_alone(folder: Path, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds other files; choose another --output"):
+        made(folder, table, folder)
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    with pytest.raises(DataError, match="is no folder"):
+        made(folder, table, table)
+    with pytest.raises(DataError, match="no cohort is there; make one with ecgzoo data import"):
+        load_folder(folder)
+    with pytest.raises(DataError, match="no such folder"):
+        load_folder(tmp_path / "none")
+    with pytest.raises(DataError, match="has no task 'other'"):
+        load_folder(folder, "other")
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        (
+            "signals.npy",
+            lambda content: content[:90_000] + b"\x01" + content[90_001:],
+            "record 3 is not what was written",
+        ),
+        ("signals.npy", lambda content: content[:-1], "do not hold 24 records"),
+        ("table-*/folds.npy", lambda content: content[:-1] + b"\x07", "it is not what was written"),
+        ("info.json", lambda content: content[:-20], "is damaged"),
+        ("info.json", lambda content: content.replace(b"folder 1", b"folder 9"), "its format is 'ecgzoo folder 9'"),
+        ("info.json", lambda content: content.replace(b'"rows": 24', b'"rows": 23'), "another number of records"),
+        ("info.json", lambda content: content.replace(b'"table-', b'"../table-'), "a name is no text|is damaged"),
+        ("info.json", lambda content: b"[]", "is damaged"),
+    ],
+)
+def test_a_damaged_cohort_is_refused(file: str, damage, said: str, folder: Path, table: Path, tmp_path: Path) -> None:
+    made(folder, table, tmp_path / "s")
+    path = next((tmp_path / "s").glob(file))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=said):
+        load_folder(tmp_path / "s")
+    with pytest.raises(DataError):
+        made(folder, table, tmp_path / "s")
+
+
+def test_a_copy_has_the_same_fingerprint(folder: Path, table: Path, tmp_path: Path) -> None:
+    for name in ("s", "t"):
+        made(folder, table, tmp_path / name)
+    one, other = (load_folder(tmp_path / name) for name in ("s", "t"))
+    assert one.fingerprint == other.fingerprint
+    assert json.loads((tmp_path / "s" / "info.json").read_text())["rows"] == 24
+    check_cohort(dataclasses.replace(one, name="x"))
+
+
+@pytest.mark.slow
+def test_a_student_is_trained_with_and_without_labels(tmp_path: Path) -> None:
+    simulated = load_synthetic(num_records=300)
+    names = [";".join(np.array(simulated.classes)[row.astype(bool)]) for row in simulated.labels]
+    table = []
+    for number, microvolts in enumerate(simulated.store):
+        write_record(tmp_path / "x" / f"r{number}", microvolts)
+        patient = int(simulated.patients[number])
+        table.append({"path": f"r{number}", "patient": patient, "labels": names[number] if patient % 2 else ""})
+    made(tmp_path / "x", write_table(tmp_path / "t.csv", table), tmp_path / "s")
+    recipe = ecgzoo.Recipe(
+        **{
+            "data": "folder",
+            "root": tmp_path / "s",
+            "task": "labels",
+            "output": tmp_path / "run",
+            "epochs": 1,
+            "batch_size": 32,
+        },
+        **{"unlabelled_folds": "11", "compare": False, "losses": ("bce=1", "mkd=1"), "test_folds": ""},
+        **{"teacher_weights": "xresnet1d18.ptbxl_super_12", "precision": "fp32"},
+    )
+    ecgzoo.distill(recipe)
+    student = ecgzoo.load_pretrained(tmp_path / "run" / "student")
+    assert student.config.training["data"] == "folder/s"
+    assert student.config.training["unlabelled_folds"] == "11"
