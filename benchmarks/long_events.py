@@ -7,6 +7,7 @@ part of the signal quality, by CPU time.
 import time
 
 import numpy as np
+import torch
 
 from benchmarks._report import peak_growth_mb, report
 from ecgzoo import live
@@ -50,7 +51,7 @@ def main() -> None:
     begin, cpu = time.perf_counter(), time.process_time()
     megabytes = peak_growth_mb(work) + day.signal.nbytes / 2**20
     seconds = time.perf_counter() - begin
-    row = {"what": f"{HOURS} h of lead I at {RATE_HZ} Hz", "seconds": seconds}
+    row = {"what": f"{HOURS} h of lead I at {RATE_HZ} Hz", "threads": torch.get_num_threads(), "seconds": seconds}
     row |= {"CPU s": time.process_time() - cpu, "quality s": judging[0], "MB with the samples": megabytes}
     row |= {"events": len(events), "met": seconds <= 20 and megabytes <= 400}
     report("long_events", "at most 20 s and 400 MB", [row])

@@ -1,6 +1,7 @@
 """``ecgzoo predict`` on many files: every file a row, whatever is in it, and a stopped run goes on."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -19,13 +20,19 @@ from ecgzoo.errors import DataError
 MODEL = "xresnet1d18.ptbxl_super_i"
 
 
+def heart(samples: int) -> np.ndarray:
+    """Millivolts at 100 Hz."""
+    time = np.arange(samples) / 100 % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beats: np.ndarray = np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)
+    return beats
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty records in two folders, of which the third and the last are broken, and files that are none."""
     root = tmp_path_factory.mktemp("many")
-    time = np.arange(1000) / 100 % 0.83
-    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
-    beat = np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)
+    beat = heart(1000)
     for number in range(20):
         part = root / ("a" if number < 10 else "b")
         part.mkdir(exist_ok=True)
@@ -73,6 +80,36 @@ def test_every_file_is_a_row(suffix: str, folder: Path, tmp_path: Path, capsys, 
     assert float(row["p_MI"]) == pytest.approx(alone.to_dict()["probabilities"]["MI"], abs=1e-5)
     assert (row["finding_MI"], int(row["windows"])) == (alone.findings["MI"], 3)
     assert float(row["heart_rate_bpm"]) == pytest.approx(alone.heart_rate_bpm)
+
+
+@pytest.mark.slow
+def test_of_a_thousand_recordings_ten_are_broken(tmp_path: Path, capsys, monkeypatch) -> None:
+    folder, output = tmp_path / "in", tmp_path / "x.csv"
+    folder.mkdir()
+    for number in range(1000):
+        np.save(folder / f"r{number:03d}.npy", ((1 + number / 2000) * heart(500)).astype(np.float32))
+    whole = (folder / "r000.npy").read_bytes()
+    twelve = io.BytesIO()
+    np.save(twelve, np.zeros((12, 500), np.float32))
+    spoiled = {
+        "cut off": (whole[:500], "has 372 bytes"),
+        "half a header": (whole[:60], "no array of numbers"),
+        "of objects": (whole.replace(b"'<f4'", b"'|O' "), "holds object"),
+        "too short": (whole.replace(b"(500,)", b"(100,)")[: 128 + 400], "shorter than a window"),
+        "twelve leads": (twelve.getvalue(), "has 12 channels"),
+    }
+    broken = {}
+    for number, (content, reason) in enumerate(list(spoiled.values()) * 2):
+        path = folder / f"r{97 * number + 5:03d}.npy"
+        path.write_bytes(content)
+        broken[str(path)] = reason
+    given = ("--leads", "I", "--rate", 100, "--units", "mV", "--output", output)
+    status, said = command(capsys, monkeypatch, folder, *given)
+    rows = rows_of(output)
+    assert (status, "1000 records, 10 failed; unreadable now: 0" in said) == (4, True)
+    assert {row["path"] for row in rows if row["error"]} == broken.keys()
+    assert all(broken[row["path"]] in row["error"] for row in rows if row["error"])
+    assert sum(bool(row["p_MI"]) for row in rows) == 990
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

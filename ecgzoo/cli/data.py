@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ecgzoo.cli import reading
 from ecgzoo.cli.messages import cell
-from ecgzoo.cli.predict import progress_bar, reader
+from ecgzoo.cli import many
+from ecgzoo.cli.predict import reader
 
 REASONS = 5  # that are printed; all are in left-out.csv
 
@@ -83,7 +84,7 @@ def import_records(given: Namespace) -> None:
             f"records from {given.shortest:g} to {given.seconds:g} s at {given.store_rate:g} Hz: expected 10 to "
             "100,000 Hz, and --shortest not above --seconds"
         )
-    with progress_bar() as bar:
+    with many.progress() as bar:
         task = bar.add_task("records", total=None)
         done = import_records(
             given.folder,

@@ -6,32 +6,24 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ecgzoo.cli import reading
+from ecgzoo.cli import many, reading
 from ecgzoo.cli.messages import cell
 
 if TYPE_CHECKING:
     from ecgzoo.batch import Answer, Read
 
 UNREADABLE = 3  # exit status
-SOME_FAILED = 4
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "record",
-        nargs="+",
-        metavar="PATH",
-        help="a recording, such as a WFDB record with or without its extension; a folder; or a pattern: 'x/*.hea'",
-    )
+    many.add_argument(parser)
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
@@ -62,7 +54,7 @@ def run(given: Namespace) -> None:
     paths = [Path(path) for path in given.record]
     if given.events:
         _events(given, paths)
-    elif given.output or len(paths) > 1 or paths[0].is_dir() or (has_magic(given.record[0]) and not paths[0].exists()):
+    elif given.output or many.several(given.record):
         _many(given)
     else:
         _one(given, paths[0])
@@ -138,7 +130,7 @@ def _many(given: Namespace) -> None:
         before, failed = len(held), output.failed
     new = unreadable = 0
     answers = predict_files(given.model, paths, read=reader(given), insist=given.insist, workers=given.workers)
-    with progress_bar() as progress:
+    with many.progress() as progress:
         task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:
             new += len(some)
@@ -154,7 +146,7 @@ def _many(given: Namespace) -> None:
         there = f" ({before} were there)" if before else ""
         print(f"{given.output}: {before + new} records{there}, {failed} failed; unreadable now: {unreadable}")
     if failed:
-        sys.exit(SOME_FAILED)
+        sys.exit(many.SOME_FAILED)
 
 
 def _print(answers: "list[Answer]", as_json: bool) -> None:
@@ -163,12 +155,3 @@ def _print(answers: "list[Answer]", as_json: bool) -> None:
             print(json.dumps(answer.row))
         else:
             print(f"error: {answer.text}" if answer.row["error"] else answer.text, flush=True)
-
-
-def progress_bar() -> Progress:
-    """A bar on stderr for work on many records; nothing if stderr is no terminal."""
-    return Progress(
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
