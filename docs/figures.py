@@ -152,8 +152,29 @@ def explain() -> str:
     return table(head, *lines) + f"\n{made}\n"
 
 
+def export() -> str:
+    """Every packaged student in every format."""
+    rows, made = results("export")
+    lines = (
+        (
+            f"`{row['student']}`",
+            row["format"],
+            f"{row['MB']:.2f}",
+            f"{row['ms']:.2f}" + (" (one window)" if row["samples"] != max(other["samples"] for other in rows) else ""),
+            f"{row['MB in use']:.0f}",
+            "—" if row["AUC difference"] is None else f"{row['largest difference']:.1e}",
+            "—" if row["AUC difference"] is None else f"{row['AUC difference']:+.4f}",
+            "—" if row["flipped"] is None else f"{row['flipped']:.2%}",
+        )
+        for row in rows
+    )
+    head = ("student", "format", "MB", "ms", "MB in use", "largest difference", "macro AUC", "findings that differ")
+    return table(head, *lines) + f"\n{made}\n"
+
+
 FIGURES = {
     "explain": explain,
+    "export": export,
     "faults": faults,
     "handheld": handheld,
     "handheld_distorted": handheld_distorted,

@@ -31,6 +31,12 @@ SPECS = (
         parameters=((12, 71, 1_880_775), (1, 5, 1_870_501)),
     ),
     BackboneSpec(
+        name="xresnet1d_tiny",
+        factory="ecgzoo.backbones.xresnet:xresnet1d_tiny",
+        summary="XResNet1d for microcontrollers, 32 to 48 wide: 4 basic blocks.",
+        parameters=((12, 71, 88_919), (1, 5, 83_749)),
+    ),
+    BackboneSpec(
         name="resnet1d_wang",
         factory="ecgzoo.backbones.resnet_wang:resnet1d_wang",
         summary="Wang's ResNet1d as in the PTB-XL benchmark: 3 basic blocks, 128 wide, no pooling before the head.",

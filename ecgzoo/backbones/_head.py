@@ -23,17 +23,17 @@ class ConcatPool(nn.Module):
 BENCHMARK_HIDDEN_SIZE = 128
 
 
-def benchmark_head(num_features: int, drop_rate: float) -> nn.Sequential:
-    """The PTB-XL benchmark's head up to the embedding, `BENCHMARK_HIDDEN_SIZE` wide.
+def benchmark_head(num_features: int, drop_rate: float, hidden_size: int = BENCHMARK_HIDDEN_SIZE) -> nn.Sequential:
+    """The PTB-XL benchmark's head up to the embedding, `hidden_size` wide.
 
-    Concat pooling → BN → dropout ``drop_rate / 2`` → Linear 128 → ReLU → BN → dropout `drop_rate`.
+    Concat pooling → BN → dropout ``drop_rate / 2`` → Linear → ReLU → BN → dropout `drop_rate`.
     """
     return nn.Sequential(
         ConcatPool(),
         nn.BatchNorm1d(2 * num_features),
         nn.Dropout(drop_rate / 2),
-        nn.Linear(2 * num_features, BENCHMARK_HIDDEN_SIZE),
+        nn.Linear(2 * num_features, hidden_size),
         nn.ReLU(inplace=True),
-        nn.BatchNorm1d(BENCHMARK_HIDDEN_SIZE),
+        nn.BatchNorm1d(hidden_size),
         nn.Dropout(drop_rate),
     )

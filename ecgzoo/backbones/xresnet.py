@@ -24,6 +24,7 @@ from ecgzoo.backbones._head import BENCHMARK_HIDDEN_SIZE, benchmark_head
 EXPANSION = 4  # of a bottleneck block
 STAGE_STRIDES = (1, 2, 2, 2)
 STAGE_REDUCTIONS = (4, 8, 16, 32)  # stem and max-pool reduce by 4
+TINY_STEM, TINY_WIDTHS, TINY_HIDDEN_SIZE = (16, 16, 32), (32, 40, 48, 48), 64  # 120 kB in 8-bit integers
 
 
 class XResNet1d(Backbone):
@@ -103,3 +104,22 @@ def xresnet1d50(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> 
 def xresnet1d101(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> XResNet1d:
     """XResNet1d-101: bottleneck blocks [3, 4, 23, 3]. `drop_rate` as in `xresnet1d18`."""
     return XResNet1d(num_leads, num_classes, (3, 4, 23, 3), bottleneck=True, drop_rate=drop_rate)
+
+
+class XResNet1dTiny(Backbone):
+    """XResNet1d for microcontrollers: one narrow basic block in each stage."""
+
+    def __init__(self, num_leads: int, num_classes: int, *, drop_rate: float) -> None:
+        super().__init__(
+            xresnet_stem(num_leads, widths=TINY_STEM, kernel_size=5),
+            xresnet_stages(TINY_STEM[-1], TINY_WIDTHS, (1, 1, 1, 1), kernel_size=5, bottleneck=False),
+            list(zip(TINY_WIDTHS, STAGE_REDUCTIONS, strict=True)),
+            benchmark_head(TINY_WIDTHS[-1], drop_rate, TINY_HIDDEN_SIZE),
+            head_hidden_size=TINY_HIDDEN_SIZE,
+            num_classes=num_classes,
+        )
+
+
+def xresnet1d_tiny(num_leads: int, num_classes: int, *, drop_rate: float = 0.5) -> XResNet1dTiny:
+    """XResNet1d with basic blocks [1, 1, 1, 1], 32 to 48 wide. `drop_rate` as in `xresnet1d18`."""
+    return XResNet1dTiny(num_leads, num_classes, drop_rate=drop_rate)

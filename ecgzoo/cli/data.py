@@ -8,9 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ecgzoo.cli import reading
+from ecgzoo.cli import many, reading
 from ecgzoo.cli.messages import cell
-from ecgzoo.cli import many
 from ecgzoo.cli.predict import reader
 
 REASONS = 5  # that are printed; all are in left-out.csv

@@ -12,9 +12,8 @@ Weights have a scale for each channel, activations one for each tensor. Three th
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import numpy as np
 
 from ecgzoo.exporting.contract import Tolerance
 from ecgzoo.exporting.onnx import INPUT, Onnx, describe, graph
+from ecgzoo.exporting.onnx_fp16 import halve
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
 
@@ -46,17 +46,20 @@ class OnnxInt8(Onnx):
     def convert(self, scorer: Scorer, metadata: Mapping[str, Any], samples: int, records: Records) -> bytes:
         """See `Format.convert`."""
         model = graph(scorer)
-        some = list(islice(_spread(records), CALIBRATED_ON))
+        some = _spread(records)
         equalize(model, some)
         quantized = _quantized(model, some)
+        halve(quantized, of=("Conv", "Gemm", "MatMul"))  # what has stayed in single precision
+        _shorten(quantized)
         describe(quantized, metadata)
         return bytes(quantized.SerializeToString(deterministic=True))
 
 
-def _spread(records: Records) -> Iterator[np.ndarray]:
-    """Recordings ``[1, leads, T]``, evenly from all `records`."""
-    step = max(1, len(records) // CALIBRATED_ON)
-    return (signal[None] for signal in records.signals[::step])
+def _spread(records: Records) -> list[np.ndarray]:
+    """Up to `CALIBRATED_ON` recordings ``[1, leads, T]`` of one length, evenly from all `records`."""
+    some = records.signals[:: -(-len(records) // CALIBRATED_ON)]
+    shortest = min(signal.shape[1] for signal in some)
+    return [np.ascontiguousarray(signal[None, :, :shortest]) for signal in some]
 
 
 def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProto":
@@ -75,7 +78,7 @@ def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProt
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             signal = next(self.left, None)
-            return None if signal is None else {INPUT: np.ascontiguousarray(signal)}
+            return None if signal is None else {INPUT: signal}
 
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     features = _features(model)
@@ -101,6 +104,18 @@ def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProt
             return onnx.load(target)
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _shorten(model: "ModelProto") -> None:
+    """Number the tensors: of a small network, their names are a tenth of the file."""
+    model.graph.ClearField("value_info")
+    short = {value.name: value.name for value in (*model.graph.input, *model.graph.output)} | {"": ""}
+    for tensor in model.graph.initializer:
+        tensor.name = short.setdefault(tensor.name, str(len(short)))
+    for node in model.graph.node:
+        node.name = ""
+        node.input[:] = [short.setdefault(name, str(len(short))) for name in node.input]
+        node.output[:] = [short.setdefault(name, str(len(short))) for name in node.output]
 
 
 def _features(model: "ModelProto") -> set[str]:
@@ -184,7 +199,7 @@ def _peaks(model: "ModelProto", names: Sequence[str], signals: Sequence[np.ndarr
     running = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
     peaks: dict[str, np.ndarray] = {}
     for signal in signals:
-        for name, values in zip(names, running.run(names, {INPUT: np.ascontiguousarray(signal)}), strict=True):
+        for name, values in zip(names, running.run(names, {INPUT: signal}), strict=True):
             peak = np.abs(values).max(axis=(0, *range(2, values.ndim)))
             peaks[name] = np.maximum(peaks.get(name, 0), peak)
     return peaks

@@ -76,7 +76,14 @@ class ParityError(ExportError):
 
 
 def compare(
-    model: EcgModel, score: Score, records: Records, tolerance: Tolerance, *, size: int, lengths: Sequence[int] = ()
+    model: EcgModel,
+    score: Score,
+    records: Records,
+    tolerance: Tolerance,
+    *,
+    size: int,
+    lengths: Sequence[int] = (),
+    expected: np.ndarray | None = None,
 ) -> Parity:
     """Run the file and the `model` on the same recordings.
 
@@ -87,11 +94,14 @@ def compare(
         tolerance: what is allowed.
         size: bytes of the file.
         lengths: further lengths, in samples, to which the first recording is cut, where a file takes any length.
+        expected: the Python model's probabilities ``[N, labels]``, if they are known.
     """
     config = model.config
-    of_python, of_file = (np.empty((len(records), len(config.labels))) for _ in range(2))
+    of_python = all_scores(model, records) if expected is None else expected
+    of_file = np.empty_like(of_python)
     for some, signals in records.batches():
-        of_python[some], of_file[some] = python_scores(model, signals), score(signals)
+        found = score(signals)
+        of_file[some] = found if found.shape == of_file[some].shape else np.nan
     largest = _largest(of_python, of_file)
     for length in lengths:
         cut = np.ascontiguousarray(records.signals[0][None, :, :length])
@@ -100,7 +110,7 @@ def compare(
     pairs = zip(of_python.tolist(), of_file.tolist(), strict=True)
     findings = [(model.findings(own), model.findings(other)) for own, other in pairs]
     one = np.ascontiguousarray(records.signals[0][None])
-    found = Parity(
+    parity = Parity(
         records=records.title,
         count=len(records),
         probability=largest,
@@ -114,7 +124,15 @@ def compare(
         size=size,
         tolerance=tolerance,
     )
-    return replace(found, problems=tuple(_problems(found)))
+    return replace(parity, problems=tuple(_problems(parity)))
+
+
+def all_scores(model: EcgModel, records: Records) -> np.ndarray:
+    """Calibrated probabilities ``[N, labels]`` of the Python model for all `records`."""
+    scores = np.empty((len(records), len(model.config.labels)))
+    for some, signals in records.batches():
+        scores[some] = python_scores(model, signals)
+    return scores
 
 
 def python_scores(model: EcgModel, signals: np.ndarray) -> np.ndarray:

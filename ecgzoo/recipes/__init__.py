@@ -24,6 +24,11 @@ SPECS = (
         summary="a student for handhelds and wearables: rhythm windows, no amplitude, simulated differences of devices",
     ),
     RecipeSpec(
+        name="tiny",
+        factory="ecgzoo.recipes.tiny:main",
+        summary="a student for microcontrollers: at most 100,000 parameters, distilled as by mvkt_plus",
+    ),
+    RecipeSpec(
         name="kd",
         factory="ecgzoo.recipes.kd:main",
         summary="vanilla distillation: BCE + KL between softmaxes (arXiv 1503.02531)",
