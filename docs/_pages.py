@@ -12,7 +12,7 @@ from ecgzoo.cli.app import COMMANDS, make_parser
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(\.\./([\w./-]+)\)")
-LANGUAGES = {".py": "python", ".toml": "toml", ".md": "markdown", ".yml": "yaml"}
+LANGUAGES = {".py": "python", ".toml": "toml", ".md": "markdown", ".yml": "yaml", ".c": "c", ".html": "html"}
 
 
 def write(docs: Path) -> None:

@@ -38,7 +38,7 @@ function findingOf(probability, thresholds) {
   return probability >= thresholds.f1 ? "present" : "absent";
 }
 
-/** The metadata_props of an ONNX file, which the runtime does not show: field 14, each with a key (1) and a value (2). */
+/** The metadata_props of an ONNX file, which the runtime does not show: field 14, with a key (1) and a value (2). */
 function metadataOf(bytes) {
   const text = new TextDecoder();
   const found = {};

@@ -124,13 +124,14 @@ export function wfdb(text, given, content) {
   const [, count, rate, length] = /^\S+\s+(\d+)\s+([\d.]+)\S*(?:\s+(\d+))?/.exec(lines[0] ?? "") ?? [];
   if (!rate) throw new Error("is not the header of a WFDB record with a rate");
   const signals = lines.slice(1).map((line) => {
-    const found =
-      /^(\S+)\s+16(?:x1)?(?:\+(\d+))?\s+(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(\S+))?\s+\d+\s+(-?\d+)\s+-?\d+\s+(-?\d+)\s+\d+\s*(.*)$/.exec(
-        line,
-      );
-    if (!found) throw new Error(`cannot be read by this page: ${line.slice(0, 60)}; expected format 16 with a gain`);
-    const [, file, offset = "0", gain, baseline, unit = "mV", zero, sum, name] = found;
-    return { file, offset: +offset, gain: +gain, baseline: +(baseline ?? zero), unit, sum: +sum, name };
+    const [file, format, scale, , zero, , sum, , ...name] = line.trim().split(/\s+/);
+    const offset = /^16(?:x1)?(?:\+(\d+))?$/.exec(format);
+    const found = /^(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(.+))?$/.exec(scale);
+    if (!offset || !found || sum === undefined) {
+      throw new Error(`cannot be read by this page: ${line.slice(0, 60)}; expected format 16, with gain and checksum`);
+    }
+    const [, gain, baseline = zero, unit = "mV"] = found;
+    return { file, offset: +(offset[1] ?? 0), gain: +gain, baseline: +baseline, unit, sum: +sum, name: name.join(" ") };
   });
   if (signals.length !== +count || !signals.length) throw new Error(`describes ${signals.length} of ${count} signals`);
   const { file, offset } = signals[0];

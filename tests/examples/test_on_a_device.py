@@ -21,6 +21,7 @@ import ecgzoo
 from ecgzoo.exporting.parity import python_scores
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PAGE = Path(__file__).parents[2] / "docs" / "on-a-device.md"
 STUDENT = "xresnet1d18.ptbxl_rhythm_i"  # aggregates, labels without thresholds, a high-pass filter
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 HEADERS = ("include", "include/onnxruntime", "include/onnxruntime/core/session")
@@ -111,8 +112,13 @@ def test_the_program_gives_pythons_findings(
     with_times, without = tmp_path / "times.csv", tmp_path / "plain.csv"
     record.select("I").to_frame().to_csv(with_times)
     np.savetxt(without, record.select("I").signal[0], fmt="%.9g", header="\ufeffI (mV)", comments="", newline="\r\n")
-    assert_same(printed(run(program, exported, with_times).stdout), expected)
+    done = run(program, exported, with_times)
+    assert_same(printed(done.stdout), expected)
     assert_same(printed(run(program, exported, without, "100").stdout), expected)
+    if record.source != "simulated":  # the record of the page
+        shown = PAGE.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+        assert_same(printed(shown), expected)
+        assert re.sub(r"0\.\d+", "", shown) == re.sub(r"0\.\d+", "", done.stdout)
 
 
 LEAD = "I (mV)\n" + "0.25\n" * 1000
@@ -271,6 +277,12 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node)
         self.wait("document.querySelector('#error:not([hidden]), #questions:not([hidden]), #result:not([hidden])')")
+
+    def drop(self, *files: Path) -> None:
+        """Drop files on the page, as from the desktop."""
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=200, y=200, data=data)
 
     def answer(self, **answers: str) -> None:
         """Answer the page's questions."""
@@ -432,9 +444,9 @@ def test_nothing_leaves_the_pages_origin(
     page: Browser, site: Server, record: ecgzoo.Record, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     before = len(site.asked)
-    as_csv(record, tmp_path / "strip.csv")
-    page.give(tmp_path / "strip.csv")
-    page.answer(unit="mV")
+    as_wfdb(record, tmp_path / "dropped")
+    page.drop(tmp_path / "dropped.dat", tmp_path / "dropped.hea")
+    page.wait("document.getElementById('recording').textContent.startsWith('dropped.hea')")
     assert page.findings()
     assert len(site.asked) == before  # a recording makes no request at all, to its own server neither
     assert {url.split("/")[2] for url in page.requests() if not url.startswith("data:")} == {site.url.split("/")[2]}
@@ -471,7 +483,7 @@ BAD = {
     ),
     "binary.csv": ("\0\1\2", "is not text, EDF or a WFDB record"),
     "alone.hea": ("alone 1 100 10\nalone.dat 16 200 16 0 0 0 0 I\n", "has its samples in alone.dat; give both files"),
-    "packed.hea": ("packed 1 100 10\npacked.dat 212 200 16 0 0 0 0 I\n", "expected format 16 with a gain"),
+    "packed.hea": ("packed 1 100 10\npacked.dat 212 200 16 0 0 0 0 I\n", "expected format 16, with gain and checksum"),
     "cut.edf": ("0       " + " " * 300, "is shorter than its header says"),
 }
 
