@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.ecgzoo-installed
 
-.PHONY: mvkt test test-fast test-long lint docs bench students picture faults paper-quick clean
+.PHONY: mvkt test test-fast test-long test-timm lint docs bench students picture faults paper-quick clean
 
 mvkt: $(INSTALLED)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no recipes/mvkt.py --output runs/mvkt --resume
@@ -24,6 +24,10 @@ test-fast: $(INSTALLED)
 # what takes more than half a minute a test, left out of `make test`
 test-long: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m long
+
+# every network of timm that is listed, compared with timm's own
+test-timm: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load -m long tests/backbones/test_timm.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -172,7 +172,36 @@ def export() -> str:
     return table(head, *lines) + f"\n{made}\n"
 
 
+def backbones() -> str:
+    """What each backbone costs."""
+    rows, made = results("backbones")
+    return table(BACKBONE_HEAD, *map(_backbone, rows)) + f"\n{made}\n"
+
+
+def backbone_students() -> str:
+    """Those that were trained as students of lead I, the best first."""
+    rows, made = results("backbones")
+    rows = sorted((row for row in rows if "macro AUC" in row), key=lambda row: -row["macro AUC"])
+    lines = (
+        (*_backbone(row), row["epochs"], f"{row['macro AUC']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+        for row in rows
+    )
+    head = (*BACKBONE_HEAD, "epochs", "macro AUC (95 % interval)")
+    return table(head, *lines) + f"\n{made}\n" if rows else "None has been trained yet.\n"
+
+
+BACKBONE_HEAD = ("backbone", "rule", "parameters", "MMACs", "ms", "samples per step")
+
+
+def _backbone(row: dict[str, Any]) -> tuple[object, ...]:
+    size = f"{row['parameters'] / 1e6:.2f} M"
+    costs = (f"{row['MMACs']:.1f}", f"{row['ms']:.1f}", row["samples per step"])
+    return (f"`{row['backbone']}`", row["rule"].replace("_", " "), size, *costs)
+
+
 FIGURES = {
+    "backbones": backbones,
+    "backbone_students": backbone_students,
     "explain": explain,
     "export": export,
     "faults": faults,

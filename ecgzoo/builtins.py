@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ecgzoo.backbones import SPECS as BACKBONES
+from ecgzoo.backbones import timm_specs
 from ecgzoo.data import SPECS as DATASETS
 from ecgzoo.hookspecs import hookimpl
 from ecgzoo.losses import SPECS as LOSSES
@@ -18,8 +19,8 @@ PACKAGED = Path(__file__).parent / "weights" / "packaged"
 
 @hookimpl
 def ecgzoo_backbones() -> Iterable[BackboneSpec]:
-    """The networks in ``ecgzoo.backbones``."""
-    return BACKBONES
+    """The networks in ``ecgzoo.backbones``, and those of timm."""
+    return (*BACKBONES, *timm_specs())
 
 
 @hookimpl

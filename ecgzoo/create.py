@@ -1,6 +1,7 @@
 """Create registered models, losses, transforms and cohorts by name, and list their names."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort, check_cohort
 from ecgzoo.errors import DataError, RecipeError, RegistryError, WeightsError, did_you_mean
 from ecgzoo.losses.contract import NEEDS, DataInfo, Loss, ModelInfo
-from ecgzoo.model import EcgModel
+from ecgzoo.model import EcgModel, WeightsSource
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.transforms.contract import Transform
 from ecgzoo.weights import load_pretrained
@@ -53,7 +54,8 @@ def create_model(
         num_classes: number of logits. If not given: that of the weights, or 5 for random weights, as PTB-XL has 5
             superclasses.
         pretrained: ``True`` for installed weights of this backbone: those for `leads` if there are any, else the
-            default ones. Or a tag, or anything that `ecgzoo.load_pretrained` takes. ``False`` for random weights.
+            default ones. Or a tag, or anything that `ecgzoo.load_pretrained` takes. ``"imagenet"`` for timm's own
+            weights of a backbone ``timm/…``, as a start for training. ``False`` for random weights.
         **arguments: arguments of the backbone, such as ``drop_rate=0``.
 
     Weights that were trained on other leads or classes are adapted, with a warning: see `ecgzoo.weights.adapt`.
@@ -123,12 +125,13 @@ def _create(
     wanted = None if leads is None else resolve_leads(leads)
     if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
         raise RegistryError(f"{name}: num_classes is {num_classes!r}; expected a whole number of at least 1")
-    if pretrained is False:
+    starts = pretrained in found.spec.starts
+    if pretrained is False or starts:
         if tagged:
             raise WeightsError(
                 f"{name} names trained weights: set pretrained=True, or use {found.name} for random weights"
             )
-        return EcgModel.build(
+        made = EcgModel.build(
             ModelConfig(
                 architecture=found.name,
                 leads=wanted or usual_leads,
@@ -136,6 +139,7 @@ def _create(
                 arguments=dict(arguments),
             )
         )
+        return _started(made, found, str(pretrained)) if starts else made
     if arguments:
         raise WeightsError(f"{name}: trained weights already define the arguments; leave out {dict(arguments)}")
     if pretrained is True:
@@ -149,6 +153,15 @@ def _create(
     if wanted is None and pretrained is True and not tagged:
         wanted = usual_leads
     return adapt(model, wanted or model.config.leads, num_classes or model.config.num_classes)
+
+
+def _started(model: EcgModel, found: registry.Registered, start: str) -> EcgModel:
+    """`model` with the weights that its backbone calls `start`; they know no class of an ECG."""
+    with registry.blamed(found):
+        said = model.backbone.start_from(start)
+    model.config = replace(model.config, training={"start": said})
+    model.weights_source = WeightsSource("start", said, "", ("the classifier is random",))
+    return model
 
 
 def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo, **arguments: Any) -> Loss:

@@ -96,3 +96,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(candidates)}." if candidates else "None are registered."
+
+
+def no_timm(error: Exception) -> str:
+    """The sentence for a timm that cannot be imported; a torchvision built for another torch is a common reason."""
+    return (
+        f"timm cannot be imported ({type(error).__name__}: {' '.join(str(error).split())[:300]}); install a timm and a "
+        "torchvision that fit your torch: pip install --upgrade timm torchvision"
+    )

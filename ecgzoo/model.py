@@ -47,13 +47,14 @@ class WeightsSource:
     """Where a model's weights came from.
 
     Attributes:
-        origin: ``folder``, ``packaged`` (in an installed distribution) or ``hub``.
-        location: the folder; the name and distribution; or the repository and commit.
-        sha256: hash of the weights file, verified on loading.
+        origin: ``folder``, ``packaged`` (in an installed distribution), ``hub``, or ``start`` (pretrained in another
+            field, such as ImageNet's).
+        location: the folder; the name and distribution; the repository and commit; or what the backbone has loaded.
+        sha256: hash of the weights file, verified on loading; empty for a ``start``.
         adapted: what was changed after loading to fit other leads or classes, one sentence each.
     """
 
-    origin: Literal["folder", "packaged", "hub"]
+    origin: Literal["folder", "packaged", "hub", "start"]
     location: str
     sha256: str
     adapted: tuple[str, ...] = ()

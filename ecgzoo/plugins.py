@@ -49,7 +49,7 @@ _KINDS = (
 )
 KINDS: dict[str, type[Spec]] = {kind: spec for kind, _, spec in _KINDS}
 HOOKS = {hook: kind for kind, hook, _ in _KINDS}
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_NAME = re.compile(r"([a-z0-9][a-z0-9_.-]*/)?[a-z0-9][a-z0-9_.-]*")
 _loading: ContextVar[bool] = ContextVar("_loading", default=False)
 
 
@@ -209,7 +209,7 @@ def _check(kind: str, spec: Spec) -> None:
         raise RegistryError(f"a {kind} hook returned a {type(spec).__name__}, not a {KINDS[kind].__name__}")
     if spec.api != API:
         raise RegistryError(f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}")
-    for field_name in ("aliases", "tasks", "leads"):
+    for field_name in ("aliases", "tasks", "leads", "starts"):
         value = getattr(spec, field_name, ())
         if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
             raise RegistryError(f"{kind} {spec.name}: {field_name} are {value!r}; expected a tuple of strings")
@@ -219,7 +219,9 @@ def _check(kind: str, spec: Spec) -> None:
         raise RegistryError(f"{kind} {spec.name}: its summary is not a string")
     for name in _all(spec):
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
-            raise RegistryError(f"{kind} {name!r}: a name has only lower-case letters, digits, '_', '-' and '.'")
+            raise RegistryError(
+                f"{kind} {name!r}: a name has only lower-case letters, digits, '_', '-' and '.', and at most one '/'"
+            )
     if not (isinstance(spec.factory, str) and spec.factory.count(":") == 1):
         raise RegistryError(f"{kind} {spec.name}: factory {spec.factory!r} is not 'package.module:callable'")
     if (spec.deprecated_by is None) != (spec.removed_in is None):

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -13,10 +13,17 @@ def provenance() -> dict[str, str | int | None]:
         "ecgzoo": version("ecgzoo"),
         "revision": _revision(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "timm", "accelerate", "numpy", "scikit-learn")},
+        **{name: _version(name) for name in ("torch", "timm", "accelerate", "numpy", "scikit-learn")},
         "machine": f"{platform.system()} {platform.machine()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # networks of our own need no timm
+        return None
 
 
 def _revision() -> str | None:

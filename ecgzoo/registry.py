@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class Conflict:
 @dataclass(frozen=True)
 class _Table:
     entries: dict[str, tuple[Registered, ...]]  # by name, alias and distribution::name
-    names: tuple[str, ...]  # shown by `ecgzoo list`
+    names: tuple[str, ...]  # of what can be built
     conflicts: tuple[Conflict, ...]
     built: dict[str, Any] = field(default_factory=dict)  # by `build_once`
 
@@ -79,7 +79,8 @@ def _table(kind: str) -> _Table:
                     names.add(f"{plugin.distribution}::{spec.name}")
                 else:
                     entries[name] += (found,)
-                    names.add(spec.name)
+                    if not spec.unavailable:
+                        names.add(spec.name)
     for name, several in [(name, several) for name, several in entries.items() if len(several) > 1]:
         names.discard(name)
         names.update(f"{found.distribution}::{found.spec.name}" for found in several)
@@ -90,11 +91,19 @@ def _table(kind: str) -> _Table:
 def names(kind: str, pattern: str = "*") -> list[str]:
     """Sorted names of a kind that match a shell pattern; a name from two plugins is shown as ``distribution::name``.
 
+    As in a shell, ``*`` stands for no ``/``: names of a family such as ``timm/`` match patterns with a ``/`` only.
+
     Raises:
         RegistryError: the kind is unknown, or a plugin failed and ``ECGZOO_STRICT_PLUGINS=1``.
     """
     _report_failures()
-    return fnmatch.filter(_table(kind).names, pattern)
+    matching = fnmatch.filter(_table(kind).names, pattern)
+    return [name for name in matching if name.count("/") == pattern.count("/")]
+
+
+def families(kind: str) -> dict[str, int]:
+    """Patterns such as ``timm/*`` of the names that ``*`` leaves out, each with the number of its names."""
+    return dict(Counter(f"{name.rpartition('/')[0]}/*" for name in _table(kind).names if "/" in name))
 
 
 def conflicts(kind: str) -> tuple[Conflict, ...]:
@@ -106,7 +115,8 @@ def lookup(kind: str, name: str) -> Registered:
     """The spec for `name`, which may be an alias or ``distribution::name``, and its distribution.
 
     Raises:
-        RegistryError: nothing has this name (the message lists close matches), or see `names`.
+        RegistryError: nothing has this name (the message lists close matches), nothing can be built under it, or see
+            `names`.
         AmbiguousNameError: two plugins provide it.
     """
     _report_failures()
@@ -116,13 +126,16 @@ def lookup(kind: str, name: str) -> Registered:
     if len(found) > 1:
         choices = " or ".join(f"{entry.distribution}::{name}" for entry in found)
         raise AmbiguousNameError(f"Two plugins provide the {kind} {name!r}; write {choices}.")
+    if found[0].spec.unavailable:
+        raise RegistryError(f"{kind} {name} is not available: {found[0].spec.unavailable}")
     return found[0]
 
 
 def _what_to_do(kind: str, name: str) -> str:
     failures = sorted({failure.distribution for failure in load_plugins().failures})
     note = f" Left out because of an error, see `ecgzoo plugins`: {', '.join(failures)}." if failures else ""
-    return (to_install(kind, name) or did_you_mean(name, names(kind))) + note
+    family = "*/" * name.count("/")
+    return (to_install(kind, name) or did_you_mean(name, names(kind, f"{family}*") or names(kind))) + note
 
 
 def to_install(kind: str, name: str) -> str | None:

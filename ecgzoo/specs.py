@@ -13,13 +13,15 @@ class Spec:
     """Base class of all specs.
 
     Attributes:
-        name: lower-case name of letters, digits, ``_``, ``-`` and ``.``; unique within its kind.
+        name: lower-case name of letters, digits, ``_``, ``-`` and ``.``; unique within its kind. Names of a
+            large family start with ``family/``; as files in a folder, they match patterns with a ``/`` only.
         factory: ``"package.module:callable"``, imported on first use.
         summary: one line for listings.
         api: version of the plugin contract the spec was written for.
         aliases: other names for this spec.
         deprecated_by: the name to use instead, which a warning shows.
         removed_in: version of the distribution in which the deprecated name will be removed.
+        unavailable: why nothing can be built under this name, which is not listed; empty for all other names.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Spec:
     aliases: tuple[str, ...] = ()
     deprecated_by: str | None = None
     removed_in: str | None = None
+    unavailable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +40,12 @@ class BackboneSpec(Spec):
 
     Attributes:
         parameters: golden counts ``((leads, classes, parameters), …)`` that the conformance test checks.
+        starts: pretrained weights of other fields that ``pretrained=`` takes by these names, such as ``imagenet``. The
+            network has a method ``start_from(name) -> str``, which loads them and says what it has loaded.
     """
 
     parameters: tuple[tuple[int, int, int], ...] = ()
+    starts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

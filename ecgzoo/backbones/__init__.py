@@ -1,9 +1,17 @@
-"""The built-in networks, one file per family; this list imports no torch.
+"""The built-in networks, one file per family; this list imports neither torch nor timm.
 
 `parameters` are the counts at 12 leads and 71 classes, and at 1 lead and 5 classes.
 """
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from ecgzoo.specs import BackboneSpec
+
+# what timm1d.py can convert, and why not the rest; written by `python -m benchmarks.timm_names`
+TIMM: dict[str, Any] = json.loads((Path(__file__).parent / "timm.json").read_text(encoding="utf-8"))
 
 SPECS = (
     BackboneSpec(
@@ -91,3 +99,29 @@ SPECS = (
         parameters=((12, 71, 28_571_911), (1, 5, 28_300_453)),
     ),
 )
+
+
+def timm_specs() -> Iterator[BackboneSpec]:
+    """The architectures of timm, as ``timm/NAME``; one that cannot be converted has the reason."""
+    renamed: dict[str, list[str]] = {}
+    for old, new in TIMM["renamed"].items():
+        renamed.setdefault(new, []).append(f"timm/{old}")
+    for name, about in TIMM["backbones"].items():
+        kind = "as it is on a signal of height 1" if about.get("rule", "exact") == "exact" else "some layers by rule"
+        yield BackboneSpec(
+            name=f"timm/{name}",
+            factory=f"ecgzoo.backbones.timm1d:{name}",
+            summary=f"{name} of timm in one dimension, {kind}.",
+            parameters=tuple((*key, count) for key, count in zip(((12, 5), (1, 5)), about["parameters"], strict=True)),
+            aliases=tuple(renamed.get(name, ())),
+            starts=("imagenet",),
+        )
+    for reason, names in TIMM["refused"].items():
+        for name in names:
+            yield BackboneSpec(
+                name=f"timm/{name}",
+                factory=f"ecgzoo.backbones.timm1d:{name}",
+                summary=f"{name} of timm.",
+                aliases=tuple(renamed.get(name, ())),
+                unavailable=reason,
+            )

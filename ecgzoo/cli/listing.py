@@ -29,4 +29,6 @@ def run(given: Namespace) -> None:
             if found.spec.deprecated_by:
                 what += f" (deprecated: use {found.spec.deprecated_by})"
             table.add_row(shown, *map(cell, (name, f"{found.distribution} {found.version}", what)))
+        for family, number in registry.families(shown).items() if given.pattern == "*" else ():
+            table.add_row(shown, cell(family), "", f"{number} more; list them with: ecgzoo list '{cell(family)}'")
     Console().print(table)

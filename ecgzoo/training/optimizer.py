@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import RecipeError, no_timm
 from ecgzoo.training.distiller import Distiller
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.terms import parse_arguments
@@ -46,10 +46,13 @@ def make_optimizer(
             without learning rate or weight decay gets that of the recipe.
 
     Raises:
-        RecipeError: timm has no such optimizer or schedule, the two do not fit together, or `make` leaves out a
-            parameter or adds one.
+        RecipeError: timm has no such optimizer or schedule, the two do not fit together, `make` leaves out a
+            parameter or adds one, or timm cannot be imported.
     """
-    from timm.optim import create_optimizer_v2
+    try:
+        from timm.optim import create_optimizer_v2
+    except Exception as error:
+        raise RecipeError(no_timm(error)) from error
 
     # one kernel for all parameters, if torch has one
     fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
