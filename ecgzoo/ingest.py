@@ -13,11 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, digest_of
+from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, counted, digest_of
 from ecgzoo.data.prepare import Layout, prepare
 from ecgzoo.data.table import Row, check_files, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
@@ -42,6 +42,7 @@ class Import:
         classes: of the cohort.
         folds: the number of records by fold.
         without_labels: folds whose records have no labels.
+        changes: how many of the new records have each of `ecgzoo.data.prepare.CHANGES`.
         left_out: path and reason of each record of the table that is not in the cohort.
     """
 
@@ -50,6 +51,7 @@ class Import:
     classes: tuple[str, ...]
     folds: Mapping[int, int]
     without_labels: tuple[int, ...]
+    changes: Mapping[int, int]
     left_out: Sequence[tuple[str, str]]
 
 
@@ -141,20 +143,14 @@ def _import(
         else:
             _check_same(job.table, row, before, place_there, writer.info.classes if writer.info else ())
     left_out = _in_folds_with_labels(job, new, folds, before)
-    usable = [row for row in new if row.record not in left_out]
-    _read_all(job, usable, writer, missing_leads, workers, advance)
-
-    accepted = [row for row in usable if (found := writer.read.get(row.record)) and found.length]
-    left_out |= {row.record: found.reason for row in new if (found := writer.read.get(row.record)) and found.reason}
-    # the samples are in the order in which they were read
-    order = {record: number for number, record in enumerate(writer.read)}
-    accepted.sort(key=lambda row: order[row.record])
-    unknown = sum(read.length > 0 for read in writer.read.values()) - len(accepted)
-    if unknown:
+    usable = {row.record: row for row in new if row.record not in left_out}
+    if unknown := len(writer.read.keys() - usable.keys()):
         raise DataError(
             f"{job.table}: {unknown} records that an import into {writer.root} has begun with are not in this table; "
             "finish it with the table that it had, or choose another --output"
         )
+    left_out |= _read_all(job, usable, writer, missing_leads, workers, advance)
+    accepted = [usable[record] for record in writer.read]  # in the order of their samples
     total = len(held) + len(accepted)
     if not total:
         raise DataError(f"{job.table}: no record can be used, {_first(job, left_out)}")
@@ -167,6 +163,7 @@ def _import(
         before=len(held),
         classes=classes,
         folds=dict(sorted(Counter(whole["folds"].tolist()).items())),
+        changes=counted(added["changes"]),
         without_labels=tuple(sorted({int(fold) for fold in whole["folds"][whole["labelled"] == 0]})),
         left_out=[(row.path, left_out[row.record]) for row in new if row.record in left_out],
     )
@@ -229,44 +226,60 @@ def _in_folds_with_labels(
     }
 
 
+class _Found(NamedTuple):
+    """The row of a record in the store, and what goes with it."""
+
+    length: int
+    changes: int
+    samples: bytes
+    digest: str
+
+
+class _Refused(NamedTuple):
+    """Why a recording cannot be used; of a missing lead, also what is said, the leads and the channels."""
+
+    reason: str
+    missing: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None
+
+
+_Answer = _Found | _Refused
+
+
 def _read_all(
     job: _Job,
-    rows: Sequence[Row],
+    rows: Mapping[str, Row],
     writer: Writer,
     missing_leads: OnMissing,
     workers: int,
     advance: Callable[[int, int], None],
-) -> None:
-    """Read all `rows` that were not read, and add them in their order."""
-    digests: dict[str, str] = {}  # whose samples have it
-    for number, digest in zip(writer.columns.get("record_ids", ()), writer.columns.get("digests", ()), strict=True):
-        digests[bytes(digest).hex()] = f"record {number} of the cohort"
-    paths = {row.record: row.path for row in rows}
-    for read in writer.read.values():
-        if read.length:
-            digests[read.digest] = paths.get(read.record, read.record)
-    waiting = [row for row in rows if row.record not in writer.read]
-    done = len(rows) - len(waiting)
+) -> dict[str, str]:
+    """Read all `rows` that were not read, and add them in their order; the reasons why some are left out."""
+    there = zip(writer.columns.get("record_ids", ()), writer.columns.get("digests", ()), strict=True)
+    samples_of = {bytes(digest).hex(): f"record {number} of the cohort" for number, digest in there}
+    samples_of |= {read.digest: rows[record].path for record, read in writer.read.items()}
+    waiting = [row for record, row in rows.items() if record not in writer.read]
+    done, refused = len(rows) - len(waiting), {}
     advance(done, len(rows))
     tasks = [waiting[start : start + FILES_AT_ONCE] for start in range(0, len(waiting), FILES_AT_ONCE)]
     for task, answers in zip(tasks, _answers(job, tasks, workers), strict=True):
         added: list[tuple[Read, bytes]] = []
-        for row, (length, samples, digest, reason, missing) in zip(task, answers, strict=True):
-            if missing and missing_leads == "error":
-                writer.add(added)
-                problem, leads, channels = missing
-                problem = f"{problem} To leave out such recordings, pass --missing-leads skip."
-                raise MissingLeadError(problem, missing=leads, channels=channels)
-            if length and (other := digests.setdefault(digest, row.path)) != row.path:
-                length, samples, digest, reason = 0, b"", "", f"has the same samples as {other}"
-            added.append((Read(row.record, length, digest, reason), samples))
+        for row, answer in zip(task, answers, strict=True):
+            if isinstance(answer, _Refused):
+                if answer.missing and missing_leads == "error":
+                    writer.add(added)
+                    problem, leads, channels = answer.missing
+                    problem = f"{problem} To leave out such recordings, pass --missing-leads skip."
+                    raise MissingLeadError(problem, missing=leads, channels=channels)
+                refused[row.record] = answer.reason
+            elif answer.digest in samples_of:
+                refused[row.record] = f"has the same samples as {samples_of[answer.digest]}"
+            else:
+                samples_of[answer.digest] = row.path
+                added.append((Read(row.record, answer.length, answer.digest, answer.changes), answer.samples))
         writer.add(added)
         done += len(task)
         advance(done, len(rows))
-
-
-# length, samples of the row, digest, reason, and of a missing lead: what is said, the leads and the channels
-_Answer = tuple[int, bytes, str, str, tuple[str, tuple[str, ...], tuple[str, ...]] | None]
+    return refused
 
 
 def _answers(job: _Job, tasks: Sequence[Sequence[Row]], workers: int) -> Iterator[list[_Answer]]:
@@ -300,23 +313,23 @@ class _Reader:
     layout: Layout
 
     def answers(self, paths: Sequence[Path]) -> list[_Answer]:
-        return [self._answer(path) for path in paths]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EcgZooWarning)
+            return [self._answer(path) for path in paths]
 
     def _answer(self, path: Path) -> _Answer:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", EcgZooWarning)
-                samples = prepare(self.read(path), self.layout)
+            samples, changes = prepare(self.read(path), self.layout)
         except MissingLeadError as error:
-            return 0, b"", "", str(error), (error.problem, error.missing, error.channels)
+            return _Refused(str(error), (error.problem, error.missing, error.channels))
         except EcgZooError as error:
-            return 0, b"", "", str(error), None
+            return _Refused(str(error))
         except Exception as error:  # others wrote the file, and maybe its reader
-            return 0, b"", "", printable(f"{type(error).__name__}: {error}"), None
+            return _Refused(printable(f"{path}: {type(error).__name__}: {error}"))
         row = np.zeros((len(self.layout.leads), self.layout.samples), "<i2")
         row[:, : samples.shape[1]] = samples
         content = row.tobytes()
-        return samples.shape[1], content, digest_of(content).hex(), "", None
+        return _Found(samples.shape[1], changes, content, digest_of(content).hex())
 
 
 _reader: _Reader | None = None  # of a worker
@@ -356,6 +369,7 @@ def _columns(
         "patients": np.array([whole_number(row.patient) for row in rows], np.int64),
         "folds": np.array([folds[row.record] for row in rows], np.int16),
         "lengths": np.array([read[row.record].length for row in rows], np.int64),
+        "changes": np.array([read[row.record].changes for row in rows], np.uint8),
         "labelled": np.array([row.labels is not None for row in rows], np.uint8),
         "digests": np.frombuffer(digests, np.uint8).reshape(len(rows), DIGEST_BYTES),
         "labels": labels,

@@ -91,6 +91,7 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     main()
     said = capsys.readouterr().out
     assert f"{store}: 24 records, 0 left out; 2 classes" in said
+    assert "records that are longer, of which the first part is kept: 1" in said
     assert f"--data folder --root {store} --task labels" in said
     cohort = ecgzoo.load_cohort("folder", store)
     assert (cohort.title, cohort.classes, cohort.leads, cohort.rate_hz) == (
@@ -111,6 +112,7 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     np.testing.assert_array_equal(cohort.signals()[1], SIMULATED[1])  # the first 10 s
     assert np.abs(cohort.signals()[2].astype(int) - SIMULATED[2]).mean() < 10  # resampled
     assert isinstance(cohort.store, np.memmap)
+    assert cohort.notes == ("Records that are longer, of which the first part is kept: 1.",)
     assert_dataset_conforms("folder", store)
     np.testing.assert_array_equal(np.load(store / "signals.npy"), cohort.store)  # numpy reads it, too
 
@@ -241,6 +243,22 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
     nothing = write_table(tmp_path / "t.csv", [{"path": "short", "patient": 1, "labels": "A"}])
     with pytest.raises(DataError, match="no record can be used, the first, short, because: .* is shorter"):
         made(odd, nothing, tmp_path / "other")
+    write_record(odd / "short", SIMULATED[7])
+    assert made(odd, nothing, tmp_path / "other").records == 1
+
+
+def test_what_was_changed_is_counted(tmp_path: Path) -> None:
+    flat, gap = SIMULATED[0].copy(), SIMULATED[1].copy()
+    flat[3], gap[2, 5] = 0, -(2**15)  # the value of a missing sample
+    for name, microvolts in (("flat", flat), ("gap", gap), ("whole", SIMULATED[2])):
+        write_record(tmp_path / "x" / name, microvolts)
+    names = ("flat", "gap", "whole")
+    table = write_table(tmp_path / "t.csv", [{"path": name, "patient": name, "labels": "A"} for name in names])
+    assert made(tmp_path / "x", table, tmp_path / "s").changes == {2: 1, 4: 1}
+    assert load_folder(tmp_path / "s").notes == (
+        "Records with interpolated samples: 1.",
+        "Records with a flat lead, kept as it is: 1.",
+    )
 
 
 def test_missing_leads_are_an_error_or_left_out(tmp_path: Path, capsys, monkeypatch) -> None:
@@ -290,6 +308,10 @@ def test_records_are_added_and_none_is_read_twice(folder: Path, tmp_path: Path) 
     copy = [{"path": "a/r03", "patient": "new", "labels": "A", "id": 99}]
     found = made(folder, write_table(tmp_path / "d.csv", copy), store)
     assert found.left_out == [("a/r03", "has the same samples as record 4 of the cohort")]
+    # the same file under two ids
+    twice = [{"path": "a/r03", "patient": "p", "labels": "A", "id": name} for name in "ab"]
+    found = made(folder, write_table(tmp_path / "e.csv", twice), tmp_path / "other")
+    assert (found.records, found.left_out) == (1, [("a/r03", "has the same samples as a/r03")])
 
 
 @pytest.mark.parametrize(
@@ -508,7 +530,7 @@ def test_a_folder_with_other_files_is_left_alone(folder: Path, table: Path, tmp_
         ("info.json", lambda content: content[:-20], "is damaged"),
         ("info.json", lambda content: content.replace(b"folder 1", b"folder 9"), "its format is 'ecgzoo folder 9'"),
         ("info.json", lambda content: content.replace(b'"rows": 24', b'"rows": 23'), "another number of records"),
-        ("info.json", lambda content: content.replace(b'"table-', b'"../table-'), "a name is no text|is damaged"),
+        ("info.json", lambda content: content.replace(b'"table-', b'"../table-'), "a name is no text, or no name"),
         ("info.json", lambda content: b"[]", "is damaged"),
     ],
 )

@@ -70,7 +70,7 @@ def import_records(given: Namespace) -> None:
     has no folds, they are made from the patient's id. Labels are a list such as AFIB;SR; an empty cell means no labels.
     What cannot be used is left out and listed in STORE/left-out.csv. A stopped import is continued by the same command.
     """
-    from ecgzoo.data.prepare import Layout
+    from ecgzoo.data.prepare import CHANGES, Layout
     from ecgzoo.errors import DataError
     from ecgzoo.ingest import LEFT_OUT, import_records
     from ecgzoo.signal import resolve_leads
@@ -101,6 +101,8 @@ def import_records(given: Namespace) -> None:
     there = f" ({done.before} were there)" if done.before else ""
     print(f"{given.output}: {done.records} records{there}, {len(done.left_out)} left out; {len(done.classes)} classes")
     print("records by fold: " + ", ".join(f"{fold}: {count}" for fold, count in done.folds.items()))
+    for change, count in done.changes.items():
+        print(f"records {CHANGES[change]}: {count}")
     if done.without_labels:
         print(f"without labels: fold {', '.join(map(str, done.without_labels))} (--unlabelled-folds)")
     if done.left_out:

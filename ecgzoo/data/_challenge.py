@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ecgzoo.data.cohort import Cohort, made_fold
-from ecgzoo.data.prepare import Layout, is_cropped, prepare
+from ecgzoo.data.prepare import CHANGES, Layout, prepare
 from ecgzoo.data.store import open_store, store_key, tree_digest, write_signals, write_table
 from ecgzoo.errors import DataError, SignalError
 from ecgzoo.files import read_bytes
@@ -131,7 +131,7 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
     headers = _headers(root, challenge)
     layout, classes = challenge.layout, challenge.classes
     lengths: list[int] = []
-    cropped: list[str] = []
+    changed: dict[int, list[str]] = {change: [] for change in CHANGES}
     refused: dict[str, str] = {}
 
     def signals() -> Iterator[np.ndarray]:
@@ -142,12 +142,11 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
         for header in track(headers, f"Reading {challenge.name}", console=console, disable=not console.is_terminal):
             row, length = np.zeros((len(layout.leads), layout.samples), np.int16), 0
             try:
-                record = read_wfdb(header.path)
-                samples = prepare(record, layout)
-                length = samples.shape[1]
-                row[:, :length] = samples
-                if is_cropped(record, layout):
-                    cropped.append(header.path.stem)
+                prepared = prepare(read_wfdb(header.path), layout)
+                length = prepared.samples.shape[1]
+                row[:, :length] = prepared.samples
+                for change, names in changed.items():
+                    names += [header.path.stem] if prepared.changes & change else []
             except (DataError, SignalError) as error:
                 refused[header.path.stem] = str(error)
             lengths.append(length)
@@ -164,9 +163,7 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
         ],
     }
     write_table(folder, {name: np.array(column, kind[name].base) for name, column in columns.items()})
-    seconds, notes = layout.samples / layout.rate_hz, []
-    if cropped:
-        notes.append(f"Records longer than {seconds:g} s, of which the first {seconds:g} s are kept: {_some(cropped)}.")
+    notes = [f"Records {CHANGES[change]}: {_some(names)}." for change, names in changed.items() if names]
     if refused:
         first = next(iter(refused.values()))
         notes.append(f"Records left out because they cannot be used: {_some(list(refused))}. The first: {first}")

@@ -9,7 +9,9 @@ the cohort when ``info.json`` is replaced; until then the cohort stays as it was
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ecgzoo.data.cohort import Cohort
-from ecgzoo.data.prepare import Layout
+from ecgzoo.data.prepare import CHANGES, Layout
 from ecgzoo.data.store import (
     HEADER_BYTES,
     file_state,
@@ -46,25 +48,26 @@ _COLUMNS: dict[str, Any] = {
     "patients": np.int64,
     "folds": np.int16,
     "lengths": np.int64,
+    "changes": np.uint8,
     "labelled": np.uint8,
     "digests": (np.uint8, (DIGEST_BYTES,)),
 }
 
 
 class Read(NamedTuple):
-    """A record that was read, or the reason why it is left out.
+    """A record that was read.
 
     Attributes:
         record: its id, as the table has it.
-        length: samples; 0 if it is left out.
+        length: samples.
         digest: of its samples, in hexadecimal.
-        reason: why it is left out; empty if it is not.
+        changes: a sum of the numbers in `ecgzoo.data.prepare.CHANGES`.
     """
 
     record: str
     length: int
-    digest: str = ""
-    reason: str = ""
+    digest: str
+    changes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +135,19 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
         record_ids=columns["record_ids"][order],
         lengths=None if (lengths == info.layout.samples).all() else lengths,
         fingerprint=store_key("folder", *(f"{name} {digest}" for name, digest in sorted(info.sha256.items()))),
-        notes=tuple(
-            f"The {(folds == fold).sum()} records of fold {fold} have no labels; give it as unlabelled fold."
-            for fold in without
+        notes=(
+            *(
+                f"The {(folds == fold).sum()} records of fold {fold} have no labels; give it as unlabelled fold."
+                for fold in without
+            ),
+            *(f"Records {CHANGES[change]}: {count}." for change, count in counted(columns["changes"]).items()),
         ),
     )
+
+
+def counted(changes: np.ndarray) -> dict[int, int]:
+    """How many records have each of the `changes` of `CHANGES` that occur."""
+    return {change: count for change in CHANGES if (count := int((changes & change > 0).sum()))}
 
 
 def read_info(root: Path) -> Info | None:
@@ -161,8 +172,8 @@ def read_info(root: Path) -> Info | None:
             sha256=dict(found["sha256"]),
         )
         names = (info.name, *info.classes, info.table, *info.sha256, *info.sha256.values())
-        if not all(isinstance(name, str) for name in names) or Path(info.table).name != info.table:
-            raise ValueError("a name is no text")
+        if not all(isinstance(name, str) for name in names) or not re.fullmatch(r"table-\w+", info.table):
+            raise ValueError("a name is no text, or no name")
         if not isinstance(info.rows, int) or info.rows < 1 or not info.classes:
             raise ValueError("it has no records or no classes")
         if info.sha256.keys() != {*_COLUMNS, "labels"}:
@@ -238,7 +249,7 @@ def digest_of(samples: bytes) -> bytes:
 def _mapped(path: Path, layout: Layout, rows: int) -> np.ndarray:
     shape = (rows, len(layout.leads), layout.samples)
     size = path.stat().st_size
-    if size < HEADER_BYTES + 2 * int(np.prod(shape)):
+    if size < HEADER_BYTES + 2 * math.prod(shape):
         raise ValueError(f"{size} bytes do not hold {rows} records")
     return np.memmap(path, np.dtype("<i2"), "r", HEADER_BYTES, shape)
 
@@ -304,12 +315,11 @@ class Writer:
                 found = self._line(line)
                 if found is None:
                     break
-                read = Read(found["record"], found["length"], found["digest"], found["reason"])
-                if read.length:
-                    row = before + accepted
-                    if row >= there or digest_of(signals[row].tobytes()).hex() != read.digest:
-                        break  # the samples did not reach the disk
-                    accepted += 1
+                read = Read(found["record"], found["length"], found["digest"], found["changes"])
+                row = before + accepted
+                if row >= there or digest_of(signals[row].tobytes()).hex() != read.digest:
+                    break  # the samples did not reach the disk
+                accepted += 1
                 self.read[read.record] = read
                 good += len(line) + 1
             del signals
@@ -332,17 +342,17 @@ class Writer:
         return None
 
     def add(self, some: list[tuple[Read, bytes]]) -> None:
-        """Add records, each with the samples of its row, padded to the layout; none for one that is left out.
+        """Add records, each with the samples of its row, padded to the layout.
 
         Raises:
             WriteError: the disk is full, for example; what was added before stays.
         """
         try:
-            _write(self._signals, b"".join(samples for read, samples in some if read.length))
+            _write(self._signals, b"".join(samples for _, samples in some))
             _write(self._journal, b"".join(json.dumps(read._asdict()).encode() + b"\n" for read, _ in some))
         except OSError as error:
             raise _unwritable(self.root, error) from error
-        self._rows += sum(read.length > 0 for read, _ in some)
+        self._rows += len(some)
         self.read |= {read.record: read for read, _ in some}
 
     def finish(self, name: str, classes: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> Info:

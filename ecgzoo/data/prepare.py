@@ -1,6 +1,7 @@
 """prepare: from a recording of any rate and length to the int16 samples of a store."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,27 @@ class Layout:
     shortest: int = 250
 
 
-def prepare(record: Record, layout: Layout) -> np.ndarray:
-    """The record's first samples in the layout of a store: int16 microvolts ``[leads, at most layout.samples]``.
+class Prepared(NamedTuple):
+    """A record in the layout of a store.
+
+    Attributes:
+        samples: int16 microvolts ``[leads, at most layout.samples]``.
+        changes: what was changed or is odd: a sum of the numbers in `CHANGES`.
+    """
+
+    samples: np.ndarray
+    changes: int
+
+
+CHANGES = {
+    1: "that are longer, of which the first part is kept",
+    2: "with interpolated samples",
+    4: "with a flat lead, kept as it is",
+}
+
+
+def prepare(record: Record, layout: Layout) -> Prepared:
+    """The first samples of a record in the layout of a store.
 
     Leads are selected by name, invalid samples are interpolated, and the rate is changed behind an anti-alias filter.
 
@@ -40,9 +60,11 @@ def prepare(record: Record, layout: Layout) -> np.ndarray:
         DataError: a sample is outside ±32.767 mV.
     """
     record = record.select(layout.leads)
+    changes = int(record.samples_at(layout.rate_hz) > layout.samples)
     kept = int((layout.samples / layout.rate_hz + _MARGIN_S) * record.rate_hz)
     if record.signal.shape[1] > kept:
         record = Record(record.signal[:, :kept], record.leads, record.rate_hz, record.source, record.notes)
+    changes += 2 * int(np.isnan(record.signal).any())
     record = record.interpolate_invalid()
     samples = record.samples_at(layout.rate_hz)
     if samples < layout.shortest:
@@ -51,11 +73,7 @@ def prepare(record: Record, layout: Layout) -> np.ndarray:
             f"{duration(layout.shortest, layout.rate_hz)}, the shortest record of this cohort"
         )
     signal = record.resample(layout.rate_hz).signal[:, : layout.samples]
-    if (signal.max(axis=1) == signal.min(axis=1)).all():
+    flat = signal.max(axis=1) == signal.min(axis=1)
+    if flat.all():
         raise SignalError(f"{record.source}: every lead is flat, so nothing was recorded")
-    return to_microvolts(signal)
-
-
-def is_cropped(record: Record, layout: Layout) -> bool:
-    """Whether `prepare` leaves out the end of `record`."""
-    return record.samples_at(layout.rate_hz) > layout.samples
+    return Prepared(to_microvolts(signal), changes + 4 * int(flat.any()))
