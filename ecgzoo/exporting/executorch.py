@@ -1,6 +1,5 @@
 """ExecuTorch: a ``.pte`` program for phones and microcontrollers, of one recording of a fixed length."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from ecgzoo.errors import ExportError
 from ecgzoo.exporting.contract import Format, Score, Tolerance
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
-from ecgzoo.exporting.torch_export import exported, not_exportable
+from ecgzoo.exporting.torch_export import exported, not_exportable, quietly
 
 TITLE = "ExecuTorch"
 
@@ -38,8 +37,7 @@ class ExecuTorch(Format):
             node.kwargs = {name: value for name, value in node.kwargs.items() if name != "memory_format"}
         program.graph_module.recompile()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quietly():
                 lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
                 return bytes(lowered.to_executorch().buffer)
         except Exception as error:  # whatever it raises for an operation that it does not know

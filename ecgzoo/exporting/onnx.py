@@ -1,11 +1,7 @@
 """ONNX in single precision: any batch and any length from a window on; compared in ONNX Runtime."""
 
-import io
 import json
-import logging
-import warnings
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +11,7 @@ from ecgzoo.errors import ExportError
 from ecgzoo.exporting.contract import Format, Score, Tolerance
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
-from ecgzoo.exporting.torch_export import exported, not_exportable
+from ecgzoo.exporting.torch_export import exported, not_exportable, quietly
 
 if TYPE_CHECKING:
     import onnx
@@ -59,10 +55,8 @@ def graph(scorer: Scorer) -> "onnx.ModelProto":
     # the graph of exactly one window would not have the choice of windows
     dimensions = {0: torch.export.Dim("batch"), 2: torch.export.Dim("samples", min=config.window + 1)}
     program = exported(scorer, 2 * config.window + 1, dimensions, "ONNX")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with quietly():
             made = torch.onnx.export(
                 program,
                 dynamo=True,

@@ -10,10 +10,8 @@ Weights have a scale for each channel, activations one for each tensor. Three th
 * A scale leaves out the largest hundred-thousandth of the values that were seen; the rest has finer steps.
 """
 
-import io
-import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from ecgzoo.exporting.onnx import INPUT, Onnx, describe, graph
 from ecgzoo.exporting.onnx_fp16 import halve
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
+from ecgzoo.exporting.torch_export import quietly
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -84,26 +83,22 @@ def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProt
     features = _features(model)
     of_features = {node.name for node in model.graph.node if set(node.output) & features}
     in_float = {node.name for node in convolutions[:FLOAT_CONVOLUTIONS]}
-    logging.disable(logging.WARNING)  # it recommends steps that `graph` has done
-    try:
-        with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-            target = Path(folder) / "quantized.onnx"
-            quantize_static(
-                model,
-                target,
-                Reader(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", *HOMOGENEOUS],
-                nodes_to_exclude=[n.name for n in model.graph.node if n.name not in of_features or n.name in in_float],
-                per_channel=True,
-                activation_type=QuantType.QUInt8,  # with signed weights, the pair that x86 multiplies
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": PERCENTILE},
-            )
-            return onnx.load(target)
-    finally:
-        logging.disable(logging.NOTSET)
+    with TemporaryDirectory() as folder, quietly():  # it recommends steps that `graph` has done
+        target = Path(folder) / "quantized.onnx"
+        quantize_static(
+            model,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", *HOMOGENEOUS],
+            nodes_to_exclude=[n.name for n in model.graph.node if n.name not in of_features or n.name in in_float],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,  # with signed weights, the pair that x86 multiplies
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": PERCENTILE},
+        )
+        return onnx.load(target)
 
 
 def _shorten(model: "ModelProto") -> None:
@@ -122,7 +117,8 @@ def _features(model: "ModelProto") -> set[str]:
     """Names of the feature maps: what convolutions give, and what homogeneous operations make of it."""
     features: set[str] = set()
     for node in model.graph.node:
-        if node.op_type == "Conv" or (node.op_type in HOMOGENEOUS and features & set(node.input)):
+        read = node.input if node.op_type in ("Add", "Concat") else node.input[:1]
+        if node.op_type == "Conv" or (node.op_type in HOMOGENEOUS and features >= set(read)):
             features |= set(node.output)
     return features
 
@@ -142,6 +138,7 @@ def equalize(model: "ModelProto", signals: Sequence[np.ndarray]) -> None:
         shape = [-1 if number == axis else 1 for number in range(values.ndim)]
         weights[name].CopyFrom(numpy_helper.from_array(values * by.astype(np.float32).reshape(shape), name))
 
+    uses = Counter(name for node in model.graph.node for name in node.input)
     features = _features(model)
     peaks = _peaks(model, sorted(features), signals)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -149,8 +146,8 @@ def equalize(model: "ModelProto", signals: Sequence[np.ndarray]) -> None:
         makers = [node for node in convolutions if node.output[0] in together]
         readers = [node for node in convolutions if node.input[0] in together]
         grouped = any(a.name == "group" and a.i != 1 for node in (*makers, *readers) for a in node.attribute)
-        constants = all(set(node.input[1:]) <= weights.keys() for node in (*makers, *readers))
-        if not readers or grouped or not constants or len({len(peaks[name]) for name in together}) > 1:
+        own = all(name in weights and uses[name] == 1 for node in (*makers, *readers) for name in node.input[1:])
+        if not readers or grouped or not own or len({len(peaks[name]) for name in together}) > 1:
             continue
         factor = np.exp(np.mean([np.log(np.maximum(peaks[name], LEAST_PEAK)) for name in sorted(together)], axis=0))
         factor = (factor / np.exp(np.log(factor).mean())).astype(np.float32)

@@ -2,8 +2,10 @@
 
 import io
 import json
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,7 @@ class TorchExport(Format):
         """See `Format.convert`."""
         program = exported(scorer, samples, {0: torch.export.Dim("batch")}, "torch.export")
         content = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
         return content.getvalue()
 
@@ -53,11 +54,23 @@ def exported(
     """
     example = torch.zeros(batch, len(scorer.config.leads), samples)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quietly(), torch.no_grad():
             return torch.export.export(scorer, (example,), dynamic_shapes={"signal": dict(dimensions)})
     except Exception as error:  # whatever the capture raises for code that it cannot follow
         raise not_exportable(scorer, title, error) from error
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the progress, warnings and log messages of a converter."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def not_exportable(scorer: Scorer, title: str, error: Exception) -> ExportError:

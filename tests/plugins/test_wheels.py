@@ -111,7 +111,8 @@ def test_the_recipe_runs_with_pieces_of_plugins(python: Path, tmp_path: Path) ->
 
 def test_recipes_come_with_the_wheel(python: Path, tmp_path: Path) -> None:
     listed = call(python, "-m", "ecgzoo", "recipe", "list").splitlines()
-    assert {line.split()[0] for line in listed} == {"mvkt", "mvkt_plus", "handheld", "kd", "teacher", "baseline"}
+    expected = {"mvkt", "mvkt_plus", "handheld", "tiny", "kd", "teacher", "baseline"}
+    assert {line.split()[0] for line in listed} == expected
     mine = tmp_path / "mine.py"
     call(python, "-m", "ecgzoo", "recipe", "copy", "kd", mine)
     assert mine.read_bytes() == (ROOT / "recipes" / "kd.py").read_bytes()

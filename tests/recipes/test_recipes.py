@@ -33,7 +33,7 @@ def test_every_field_is_a_flag_with_help() -> None:
     assert "name=weight" in out
 
 
-def test_the_five_recipes_on_a_small_cohort(tiny: str, tmp_path: Path) -> None:
+def test_the_recipes_on_a_small_cohort(tiny: str, tmp_path: Path) -> None:
     common = ("--data", "tiny", "--epochs", "1")
     out = run("teacher.py", *common, "--output", str(tmp_path / "teacher"))
     assert "teacher" in out
@@ -42,6 +42,9 @@ def test_the_five_recipes_on_a_small_cohort(tiny: str, tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "kd" / "results.json").read_text())["arms"]) == {"teacher", "student"}
     run("mvkt_plus.py", *common, *given, "--pretrain-epochs", "1", "--output", str(tmp_path / "plus"))
     assert ecgzoo.load_pretrained(tmp_path / "plus" / "student").config.training["recipe"]["pretrain_epochs"] == 1
+    run("tiny.py", *common, *given, "--pretrain-epochs", "1", "--output", str(tmp_path / "tiny"))
+    student = ecgzoo.load_pretrained(tmp_path / "tiny" / "student")
+    assert sum(parameter.numel() for parameter in student.parameters()) <= 100_000
     run("baseline.py", *common, "--student-leads", "II", "V5", "--output", str(tmp_path / "baseline"))
     assert ecgzoo.load_pretrained(tmp_path / "baseline" / "baseline").config.leads == ("II", "V5")
     out = run("mvkt.py", *common, "--losses", "bce=1", "clt=0.5,critic=infonce", "--output", str(tmp_path / "mvkt"))
