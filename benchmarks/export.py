@@ -120,12 +120,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, type=Path, help="folder of PTB-XL")
     parser.add_argument("--model", nargs="+", help="names or folders; all packaged students if not given")
     given = parser.parse_args()
-<<<<<<< HEAD
     names = given.model or [name for name in list_pretrained() if len(load_pretrained(name).config.leads) == 1]
-=======
-    students = [name for name in list_pretrained() if len(load_pretrained(name).config.leads) == 1]
-    names = given.model or students
->>>>>>> 6a19af0a608501157b0d014d79ce12558b16f732
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory() as folder:
         for name in track(names, "students"):
