@@ -102,7 +102,9 @@ def main() -> None:
         if given.train:
             rows[name] = {**(rows.get(name) or measured(name)), **trained(name, given.root)}
         elif given.again or name not in rows:
-            kept = {key: rows[name][key] for key in ("macro AUC", "low", "high", "epochs") if key in rows.get(name, {})}
+            kept: dict[str, Any] = {
+                key: rows[name][key] for key in ("macro AUC", "low", "high", "epochs") if key in rows.get(name, {})
+            }
             rows[name] = {**measured(name), **kept}
         else:
             continue

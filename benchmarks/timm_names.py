@@ -1,6 +1,7 @@
 """Which architectures of timm can be converted to signals, and why not the others?
 
     python -m benchmarks.timm_names             # every name, on one thread; continues a stopped run
+    python -m benchmarks.timm_names --so-far    # writes the list without examining the rest
     python -m benchmarks.timm_names resnet18 …  # these names only, printed
 
 Each network gets random weights and batch-norm statistics. ``exact``: on a signal of height 1, timm's network and the
@@ -35,6 +36,7 @@ LARGEST = 150e6  # parameters in two dimensions
 TOLERANCE = 1e-5  # of the largest value
 LEADS, CLASSES = 47, 5  # no other axis of a layer has 47 channels
 LENGTHS = {1: (333, 781), 64: (512, 960)}  # by multiple; their difference is a multiple of 64 and 14
+UNKNOWN = {"refused": "it has not been examined yet: python -m benchmarks.timm_names."}
 INITIAL = {
     *("normal_", "uniform_", "trunc_normal_", "erfinv_", "kaiming_normal_", "kaiming_uniform_", "xavier_normal_"),
     *("xavier_uniform_", "orthogonal_"),
@@ -361,7 +363,7 @@ def as_list(done: dict[str, dict[str, Any]]) -> str:
     def lines(values: dict[str, Any]) -> str:
         return ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
 
-    parts = {"backbones": listed, "refused": refused, "renamed": renamed}
+    parts: dict[str, dict[str, Any]] = {"backbones": listed, "refused": refused, "renamed": renamed}
     body = ",\n".join(f'  "{what}": {{\n{lines(values)}\n  }}' for what, values in parts.items())
     return f'{{\n  "timm": "{timm.__version__}",\n  "torch": "{torch.__version__}",\n{body}\n}}\n'
 
@@ -370,6 +372,7 @@ def main() -> None:
     """Examine every name, or those given."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--so-far", action="store_true", help="examine no more names; write what was found so far")
     given = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("timm").setLevel(logging.ERROR)
@@ -379,12 +382,13 @@ def main() -> None:
         return
     done = read_done()
     DONE.parent.mkdir(exist_ok=True)
+    rest = [name for name in timm.list_models() if name not in done]
     with DONE.open("a", encoding="utf-8") as file:
-        for name in track([name for name in timm.list_models() if name not in done], "timm"):
+        for name in track([] if given.so_far else rest, "timm"):
             done[name] = outcome(name)
             file.write(json.dumps([name, done[name]]) + "\n")
             file.flush()
-    write_text(LIST, as_list(done))
+    write_text(LIST, as_list({name: done.get(name, UNKNOWN) for name in timm.list_models()}))
     rules = [found.get("rule", "exact") for found in done.values() if "refused" not in found]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"{rules.count('exact')} exact, {rules.count('by_rule')} by rule, of {len(done)}; {peak:.1f} GB at most")

@@ -8,8 +8,9 @@ gates, attention and heads stay as they are; no architecture is copied.
 ``timm.json`` lists the architectures for which this works (``python -m benchmarks.timm_names`` writes it).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -45,11 +46,14 @@ _SAME = (Conv2dSame, AvgPool2dSame, MaxPool2dSame)
 class StandardizedRow(nn.Module):
     """A convolution whose ``k×k`` weight is standardized (BiT, NFNet), and then reduced to ``1×k``."""
 
+    gain: Tensor | None
+
     def __init__(self, conv: Any, row: int | None) -> None:
         super().__init__()
-        self.row, self.eps, self.scale = row, conv.eps, getattr(conv, "scale", 1.0)
+        self.row, self.eps = row, conv.eps
+        self.scale: float = getattr(conv, "scale", 1.0)
         self.same, self.padding = getattr(conv, "same_pad", False), (0, conv.padding[1])
-        self.stride, self.dilation, self.groups = (1, conv.stride[1]), (1, conv.dilation[1]), conv.groups
+        self.stride, self.dilation, self.groups = [1, conv.stride[1]], [1, conv.dilation[1]], conv.groups
         self.weight, self.bias = conv.weight, conv.bias
         self.register_parameter("gain", getattr(conv, "gain", None))
 
@@ -60,7 +64,7 @@ class StandardizedRow(nn.Module):
         weight = F.batch_norm(flat, None, None, gain, training=True, momentum=0.0, eps=self.eps)
         weight = _reduced(weight.reshape_as(self.weight), self.row)
         if self.same:
-            x = pad_same(x, weight.shape[-2:], self.stride, self.dilation)
+            x = pad_same(x, list(weight.shape[-2:]), self.stride, self.dilation)
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
@@ -244,7 +248,10 @@ def to_1d(network: nn.Module, rows: Rows = "middle", fresh: bool = False) -> lis
         Names of the layers that have no such row, and became the sum of their rows whatever `rows` says.
     """
     by_rule = []
+    padded = set(_after_padding(network))
     for name, layer in list(network.named_modules()):
+        if layer in padded:
+            continue
         converted, exact = _converted(layer, rows, fresh)
         if not exact:
             by_rule.append(name)
@@ -254,16 +261,26 @@ def to_1d(network: nn.Module, rows: Rows = "middle", fresh: bool = False) -> lis
     return by_rule
 
 
+def _after_padding(network: nn.Module) -> Iterator[nn.Module]:
+    """Layers whose input an own layer pads along height (BiT's pool): they take height 1 as they are."""
+    for sequence in network.modules():
+        if isinstance(sequence, nn.Sequential):
+            for before, after in pairwise(sequence):
+                if isinstance(before, nn.ConstantPad2d) and any(before.padding[2:]):
+                    yield after
+
+
 def _converted(layer: Any, rows: Rows, fresh: bool) -> tuple[nn.Module, bool]:
     """The layer for height 1, and whether it does what `layer` does at height 1."""
     if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         return _converted_window(layer, rows, fresh)
     if isinstance(layer, BlurPool2d):
-        side, size = layer.padding[0], layer.filt_size
-        row = _row(size, side, side, layer.stride, 1) if layer.pad_mode == "constant" else None
-        layer.filt = _reduced(layer.filt, row if rows == "middle" else None).contiguous()
-        layer.padding = [side, side, 0, 0]
-        return layer, row is not None
+        pool: Any = layer
+        side = pool.padding[0]
+        row = _row(pool.filt_size, side, side, pool.stride, 1) if pool.pad_mode == "constant" else None
+        pool.filt = _reduced(pool.filt, row if rows == "middle" else None).contiguous()
+        pool.padding = [side, side, 0, 0]
+        return pool, row is not None
     if isinstance(layer, nn.Upsample) and layer.scale_factor is not None:
         layer.scale_factor = (1.0, _pair(layer.scale_factor)[1])
         return layer, False
@@ -282,8 +299,8 @@ def _converted(layer: Any, rows: Rows, fresh: bool) -> tuple[nn.Module, bool]:
     grid = getattr(getattr(layer, "patch_embed", None), "grid_size", None)
     if isinstance(positions, nn.Parameter) and positions.ndim == 3 and grid and grid[0] > 1:
         prefix = positions.shape[1] - grid[0] * grid[1]
-        grown = positions[:, prefix:].unflatten(1, grid).mean(1)
-        layer.pos_embed = nn.Parameter(torch.cat([positions[:, :prefix], grown], 1).detach())
+        grown = positions.detach()[:, prefix:].reshape(1, *grid, -1).mean(1)
+        layer.pos_embed = nn.Parameter(torch.cat([positions.detach()[:, :prefix], grown], 1))
         return layer, False
     return layer, True
 
