@@ -29,7 +29,12 @@ def write(docs: Path) -> None:
 
 def commands() -> str:
     """The help of each command and the flags of a recipe, as argparse prints them."""
-    pages = [("ecgzoo", []), *((f"ecgzoo {name}", [name]) for name in COMMANDS), ("ecgzoo recipe mvkt", [])]
+    pages = [
+        ("ecgzoo", []),
+        *((f"ecgzoo {name}", [name]) for name in COMMANDS),
+        ("ecgzoo data import", ["data", "import"]),
+    ]
+    pages += [("ecgzoo recipe mvkt", [])]
     return "\n\n".join(f"## `{title}`\n\n```text\n{help_of(title, given)}```" for title, given in pages)
 
 

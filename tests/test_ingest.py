@@ -91,7 +91,7 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     main()
     said = capsys.readouterr().out
     assert f"{store}: 24 records, 0 left out; 2 classes" in said
-    assert "records that are longer, of which the first part is kept: 1" in said
+    assert "records longer than the cohort's, of which the beginning is kept: 1" in said
     assert f"--data folder --root {store} --task labels" in said
     cohort = ecgzoo.load_cohort("folder", store)
     assert (cohort.title, cohort.classes, cohort.leads, cohort.rate_hz) == (
@@ -112,7 +112,7 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     np.testing.assert_array_equal(cohort.signals()[1], SIMULATED[1])  # the first 10 s
     assert np.abs(cohort.signals()[2].astype(int) - SIMULATED[2]).mean() < 10  # resampled
     assert isinstance(cohort.store, np.memmap)
-    assert cohort.notes == ("Records that are longer, of which the first part is kept: 1.",)
+    assert cohort.notes == ("Records longer than the cohort's, of which the beginning is kept: 1.",)
     assert_dataset_conforms("folder", store)
     np.testing.assert_array_equal(np.load(store / "signals.npy"), cohort.store)  # numpy reads it, too
 
@@ -452,9 +452,18 @@ def test_samples_that_reached_the_disk_in_part_are_read_again(stopped, tmp_path:
     assert stopped() == [f"r{number:02}" for number in range(7, 24)]
 
 
-def test_a_journal_of_something_else_is_dropped(stopped, tmp_path: Path) -> None:
-    (tmp_path / "s" / "journal.jsonl").write_text('{"before": 5}\n{"x": 1}\n')
+@pytest.mark.parametrize("first", ['{"before": 5}', '{"before": 0}', '{"before": 0, "layout": {"rate_hz": []}}', "[]"])
+def test_a_journal_of_something_else_is_dropped(first: str, stopped, tmp_path: Path) -> None:
+    journal = tmp_path / "s" / "journal.jsonl"
+    journal.write_text("\n".join([first, *journal.read_text().splitlines()[1:]]) + "\n")
     assert len(stopped()) == 24
+
+
+def test_a_line_of_something_else_ends_the_journal(stopped, tmp_path: Path) -> None:
+    journal = tmp_path / "s" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:4], '{"x": 1}\n', *lines[4:]]))
+    assert stopped() == [f"r{number:02}" for number in range(3, 24)]
 
 
 def test_another_table_does_not_finish_it(stopped, folder: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from ecgzoo.data.store import (
     warn_of_others,
     write_table,
 )
-from ecgzoo.errors import DataError, WriteError, did_you_mean
+from ecgzoo.errors import DataError, SignalError, WriteError, did_you_mean
 from ecgzoo.files import open_regular, read_bytes, read_json, write_json
 from ecgzoo.signal import resolve_leads
 
@@ -178,7 +178,7 @@ def read_info(root: Path) -> Info | None:
             raise ValueError("it has no records or no classes")
         if info.sha256.keys() != {*_COLUMNS, "labels"}:
             raise ValueError(f"it has digests of {', '.join(info.sha256) or 'nothing'}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SignalError) as error:
         raise DataError(f"{path}: is damaged ({error}). Import the records into another folder.") from error
     return info
 
@@ -302,22 +302,18 @@ class Writer:
         """Take up what the journal says, as far as the samples are there."""
         self._journal.seek(0)
         lines = self._journal.read(_JOURNAL_BYTES).split(b"\n")
-        good, first = 0, self._line(lines[0]) if len(lines) > 1 else None
-        accepted = 0
-        if first is not None and first.get("before") == before:
-            if layout_of(first["layout"]) != self.layout:
-                raise _other_layout(self.root, layout_of(first["layout"]))
+        accepted = good = 0
+        layout = _begun(lines[0], before) if len(lines) > 1 else None
+        if layout is not None:
+            if layout != self.layout:
+                raise _other_layout(self.root, layout)
             good = len(lines[0]) + 1
             size = os.fstat(self._signals.fileno()).st_size
             there = (size - HEADER_BYTES) // self._row_bytes if size > HEADER_BYTES else 0
             signals = _mapped(self.root / "signals.npy", self.layout, there) if there else np.zeros((0, 1, 1))
             for line in lines[1:-1]:
-                found = self._line(line)
-                if found is None:
-                    break
-                read = Read(found["record"], found["length"], found["digest"], found["changes"])
-                row = before + accepted
-                if row >= there or digest_of(signals[row].tobytes()).hex() != read.digest:
+                read, row = _journalled(line), before + accepted
+                if read is None or row >= there or digest_of(signals[row].tobytes()).hex() != read.digest:
                     break  # the samples did not reach the disk
                 accepted += 1
                 self.read[read.record] = read
@@ -332,14 +328,6 @@ class Writer:
     @property
     def _row_bytes(self) -> int:
         return 2 * len(self.layout.leads) * self.layout.samples
-
-    @staticmethod
-    def _line(line: bytes) -> dict[str, Any] | None:
-        with contextlib.suppress(ValueError):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                return found
-        return None
 
     def add(self, some: list[tuple[Read, bytes]]) -> None:
         """Add records, each with the samples of its row, padded to the layout.
@@ -396,6 +384,23 @@ class Writer:
         """Close the files."""
         self._journal.close()
         self._signals.close()
+
+
+def _begun(line: bytes, before: int) -> Layout | None:
+    """The layout in the first line of a journal; None if it is not of an import behind `before` records."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, SignalError):
+        found = json.loads(line)
+        if found["before"] == before:
+            return layout_of(found["layout"])
+    return None
+
+
+def _journalled(line: bytes) -> Read | None:
+    """The record in a line of a journal; None if the line was not written completely."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(line)
+        return Read(str(found["record"]), int(found["length"]), str(found["digest"]), int(found["changes"]))
+    return None
 
 
 def _write(file: BinaryIO, content: bytes) -> None:

@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 CHANGES = {
-    1: "that are longer, of which the first part is kept",
+    1: "longer than the cohort's, of which the beginning is kept",
     2: "with interpolated samples",
     4: "with a flat lead, kept as it is",
 }

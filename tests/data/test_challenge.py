@@ -52,7 +52,9 @@ def test_lengths_labels_and_what_the_comments_say(write: Write) -> None:
     assert cohort.ages is not None
     assert cohort.sexes.tolist() == [1, 0, -1]
     assert np.array_equal(cohort.ages, [np.nan, 74, np.nan], equal_nan=True)
-    assert any("that are longer, of which the first part is kept: 1, namely A0002" in note for note in cohort.notes)
+    assert any(
+        "longer than the cohort's, of which the beginning is kept: 1, namely A0002" in note for note in cohort.notes
+    )
     # what is at 100 Hz was simulated at 500 Hz, and nothing follows the end of the shortest
     at_100 = load_synthetic(num_records=1, rate_hz=500).store[0][:, 500:2500:5]
     assert np.abs(cohort.store[0][:, 100:500].astype(int) - at_100).max() < 100
