@@ -11,7 +11,7 @@ gates, attention and heads stay as they are; no architecture is copied.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, cast, Literal
 
 import torch
 from torch import Tensor, nn
@@ -319,7 +319,7 @@ def _converted_window(layer: Any, rows: Rows, fresh: bool) -> tuple[nn.Module, b
     kept = row if rows == "middle" else None
     if isinstance(layer, _STANDARDIZED):
         if fresh and kept is not None and hasattr(layer, "gain"):
-            layer.gain.data.mul_(kernel[0] ** 0.5)
+            cast(nn.Parameter, layer.gain).data.mul_(kernel[0] ** 0.5)
         return StandardizedRow(layer, kept), row is not None
     if isinstance(layer, nn.Conv2d) and kernel[0] > 1:
         weight = layer.weight.detach()
