@@ -11,7 +11,7 @@ gates, attention and heads stay as they are; no architecture is copied.
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, cast, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
