@@ -229,8 +229,10 @@ def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The table as Markdown."""
+    """The figure and the table as Markdown."""
     rows = [
+        "![Macro AUC over the number of labelled records](unlabelled.png)",
+        "",
         "| folds with labels (records) | arm | macro AUC, each seed | minus labels alone (95 % interval) "
         "| share of what the missing labels bring |",
         "|---|---|---|---|---|",
