@@ -166,8 +166,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_0_1_0_is_read(tmp_path: Path) -> None:
-    """``config_1_0.json`` is the packaged student's own, as 0.1.0 wrote it."""
-    now = Path(ecgzoo.__file__).parent / "weights" / "packaged" / "xresnet1d18.ptbxl_super_i"
+    """``config_1_0.json`` is the packaged teacher's own, as 0.1.0 wrote it."""
+    now = Path(ecgzoo.__file__).parent / "weights" / "packaged" / "xresnet1d18.ptbxl_super_12"
     (tmp_path / "model.safetensors").write_bytes((now / "model.safetensors").read_bytes())
     old = json.loads(Path(__file__).with_name("config_1_0.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(old))
@@ -175,7 +175,7 @@ def test_a_folder_of_0_1_0_is_read(tmp_path: Path) -> None:
     model, packaged = ecgzoo.load_pretrained(tmp_path), ecgzoo.load_pretrained(now)
     assert model.config == packaged.config
     assert model.config.schema_version == "1.2"
-    x = torch.randn(2, 1, 500)
+    x = torch.randn(2, 12, 500)
     assert torch.equal(model(x), packaged(x))
     old["normalisation"] = {"kind": "record_z"}
     (tmp_path / "config.json").write_text(json.dumps(old))
