@@ -1,6 +1,6 @@
 """ONNX with integer convolutions: static quantization (QDQ), calibrated on records.
 
-Weights have a scale for each channel, activations one for each tensor. Three things keep findings as they are:
+Weights have a scale for each channel, activations one for each tensor. Four things keep findings as they are:
 
 * Before quantization, each channel is divided by its peak, and the convolutions that read it are multiplied by it, so
   that no channel is rounded away (cross-layer equalization, Nagel et al., arXiv 1906.04721). ReLU, pooling and sums
@@ -8,10 +8,12 @@ Weights have a scale for each channel, activations one for each tensor. Three th
 * The first two convolutions and all that is not a convolution's feature map stay in single precision: they are a few
   percent of the weights, and an error in the signal itself reaches every finding.
 * A scale leaves out the largest hundred-thousandth of the values that were seen; the rest has finer steps.
+* Each logit gets a constant, so that its mean probability is that of the float graph: the errors of all layers add up
+  to a shift that depends on the records of the calibration.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,10 +30,11 @@ from ecgzoo.exporting.torch_export import quietly
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-CALIBRATED_ON = 100  # records
+CALIBRATED_ON = 200  # records
 FLOAT_CONVOLUTIONS = 2  # at the input
 LEAST_PEAK = 1e-3
 PERCENTILE = 99.999
+NEWTON_STEPS = 5
 # operations on feature maps that commute with a positive factor for each channel
 HOMOGENEOUS = ("Relu", "MaxPool", "AveragePool", "Add", "Concat", "Slice")
 
@@ -48,6 +51,7 @@ class OnnxInt8(Onnx):
         some = _spread(records)
         equalize(model, some)
         quantized = _quantized(model, some)
+        _unshift(quantized, model, -1 if scorer.config.temperature == 1 else -2, some)
         halve(quantized, of=("Conv", "Gemm", "MatMul"))  # what has stayed in single precision
         _shorten(quantized)
         describe(quantized, metadata)
@@ -85,8 +89,10 @@ def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProt
     in_float = {node.name for node in convolutions[:FLOAT_CONVOLUTIONS]}
     with TemporaryDirectory() as folder, quietly():  # it recommends steps that `graph` has done
         target = Path(folder) / "quantized.onnx"
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)  # what is quantized loses its weights
         quantize_static(
-            model,
+            copy,
             target,
             Reader(),
             quant_format=QuantFormat.QDQ,
@@ -99,6 +105,27 @@ def _quantized(model: "ModelProto", signals: Sequence[np.ndarray]) -> "ModelProt
             extra_options={"CalibPercentile": PERCENTILE},
         )
         return onnx.load(target)
+
+
+def _unshift(quantized: "ModelProto", model: "ModelProto", sigmoid: int, signals: Sequence[np.ndarray]) -> None:
+    """Add a constant to each logit of `quantized`, so that its mean probability on `signals` is that of `model`.
+
+    `sigmoid` is the place of the logits' sigmoid among all; a calibrated model has another one after its temperature.
+    """
+    from onnx import helper, numpy_helper
+
+    node = [node for node in quantized.graph.node if node.op_type == "Sigmoid"][sigmoid]
+    name = node.input[0]
+    wanted, found = (np.concatenate([one[0] for one in _run(graph, [name], signals)]) for graph in (model, quantized))
+    shift = np.zeros(wanted.shape[1])
+    for _ in range(NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-(found + shift)))
+        shift += (1 / (1 + np.exp(-wanted)) - p).mean(axis=0) / (p * (1 - p)).mean(axis=0)
+    constant = numpy_helper.from_array(shift.astype(np.float32), f"{name}_shift")
+    quantized.graph.initializer.append(constant)
+    added = helper.make_node("Add", [name, constant.name], [f"{name}_unshifted"], name=f"{name}_unshifted")
+    quantized.graph.node.insert(list(quantized.graph.node).index(node), added)
+    node.input[0] = added.output[0]
 
 
 def _shorten(model: "ModelProto") -> None:
@@ -183,6 +210,16 @@ def _connected(model: "ModelProto", features: set[str]) -> list[set[str]]:
 
 def _peaks(model: "ModelProto", names: Sequence[str], signals: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """The largest absolute value of each channel of the feature maps `names`, over all `signals`."""
+    peaks: dict[str, np.ndarray] = {}
+    for answers in _run(model, names, signals):
+        for name, values in zip(names, answers, strict=True):
+            peak = np.abs(values).max(axis=(0, *range(2, values.ndim)))
+            peaks[name] = np.maximum(peaks.get(name, 0), peak)
+    return peaks
+
+
+def _run(model: "ModelProto", names: Sequence[str], signals: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """The tensors `names` inside `model` for each of the `signals`."""
     import onnxruntime
     from onnx import ModelProto, ValueInfoProto
 
@@ -194,9 +231,5 @@ def _peaks(model: "ModelProto", names: Sequence[str], signals: Sequence[np.ndarr
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     running = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    peaks: dict[str, np.ndarray] = {}
     for signal in signals:
-        for name, values in zip(names, running.run(names, {INPUT: signal}), strict=True):
-            peak = np.abs(values).max(axis=(0, *range(2, values.ndim)))
-            peaks[name] = np.maximum(peaks.get(name, 0), peak)
-    return peaks
+        yield running.run(list(names), {INPUT: signal})
