@@ -218,7 +218,8 @@ def test_the_command_writes_a_report_of_a_file_that_is_kept_and_of_one_that_is_n
 def test_half_precision_is_half_the_size(small: EcgModel, content: bytes) -> None:
     on = records.from_recordings(hearts(small, 1000, 900), small.config)
     half = OnnxFp16().convert(Scorer(small), run.metadata(small, None), 0, on)
-    assert len(half) < 0.6 * len(content)
+    weights = sum(parameter.numel() for parameter in small.backbone.parameters())
+    assert len(content) - len(half) > 0.95 * 2 * weights  # bytes; the basis of the drift stays in single precision
     found = compare(small, session(half), on, OnnxFp16.tolerance, size=len(half))
     assert 1e-7 < found.probability <= 2e-3
     assert not found.problems
