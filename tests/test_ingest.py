@@ -188,7 +188,7 @@ def test_a_bad_table_is_one_sentence(kind: str, folder: Path, tmp_path: Path) ->
         ("t.csv", b"path,patient\na,b,c\n", "row 2 does not have 2 cells"),
         ("t.csv", b"path,patient\n", "has no rows"),
         ("t.xls", b"", "expected a name that ends with .csv, .tsv or .parquet"),
-        ("t.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("t.parquet", b"PAR1", "cannot be read as Parquet|Parquet needs pyarrow"),
     ],
 )
 def test_a_file_that_is_no_table(name: str, content: bytes, said: str, tmp_path: Path) -> None:
