@@ -5,7 +5,7 @@ takes all records of each drawn patient, as often as the patient was drawn. The 
 `seed`, so two models on the same records get the same resamples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +72,44 @@ def bootstrap_ci(
     return interval
 
 
+def bootstrap_aucs(
+    y_true: np.ndarray,
+    y_score: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[tuple[float, float], list[tuple[float, float] | None]]:
+    """Intervals of the macro AUC and of the AUC of each class, from the same resamples.
+
+    They equal those of :func:`bootstrap_ci` on all classes and on each class; None for a class for which it raises
+    DataError, because too few resamples have positives or negatives of it.
+
+    Args:
+        y_true: labels 0 or 1, ``[N, C]``.
+        y_score: finite scores, ``[N, C]``.
+        groups: see :func:`bootstrap_ci`.
+        num_resamples: how many resamples.
+        level: coverage of the intervals.
+        seed: seed of the drawing.
+
+    Raises:
+        DataError: see :func:`bootstrap_ci`.
+    """
+    labels, scores = check_scores(y_true, y_score)
+    macro_auc(labels, scores)  # undefined on all records: an error, before 1000 resamples are drawn
+    parts = _resamples(len(labels), groups, num_resamples, seed)
+    aucs = np.concatenate([_weighted_aucs(labels, scores, counts.astype(np.float64)) for counts in parts], axis=1)
+    _, interval = _defined_and_interval(_mean_of_defined(aucs), level)
+    each: list[tuple[float, float] | None] = []
+    for values in aucs:
+        try:
+            each.append(_defined_and_interval(values, level)[1])
+        except DataError:
+            each.append(None)
+    return interval, each
+
+
 def paired_difference(
     y_true: np.ndarray,
     y_score_a: np.ndarray,
@@ -126,8 +164,12 @@ def _bootstrap(
 
     The statistic maps how often each record was drawn, ``[N, R]`` for R resamples, to ``[R]``.
     """
-    if not 0 < level < 1:
-        raise DataError(f"Found level={level}; expected a coverage between 0 and 1, such as 0.95.")
+    values = np.concatenate([statistic(counts) for counts in _resamples(num_records, groups, num_resamples, seed)])
+    return _defined_and_interval(values, level)
+
+
+def _resamples(num_records: int, groups: np.ndarray | None, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each record was drawn, ``[N, R]`` for R resamples at a time."""
     if num_resamples < 1:
         raise DataError(f"Found num_resamples={num_resamples}; expected at least 1, and 1000 for a stable interval.")
     patients = _patient_numbers(num_records, groups)
@@ -136,15 +178,19 @@ def _bootstrap(
         raise DataError(f"All {num_records} records are of one patient; a bootstrap over patients needs at least two.")
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS_PER_CHUNK // num_records)
-    values = np.empty(num_resamples)
     for start in range(0, num_resamples, chunk):
         draws = rng.integers(num_patients, size=(min(chunk, num_resamples - start), num_patients))
         counts = np.stack([np.bincount(draw, minlength=num_patients) for draw in draws], axis=1)
-        values[start : start + chunk] = statistic(counts[patients])
+        yield counts[patients]
+
+
+def _defined_and_interval(values: np.ndarray, level: float) -> tuple[np.ndarray, tuple[float, float]]:
+    if not 0 < level < 1:
+        raise DataError(f"Found level={level}; expected a coverage between 0 and 1, such as 0.95.")
     undefined = np.isnan(values)
     if undefined.mean() > 0.5:
         raise DataError(
-            f"The metric is undefined on {undefined.sum()} of {num_resamples} resamples: too few patients have "
+            f"The metric is undefined on {undefined.sum()} of {len(values)} resamples: too few patients have "
             "positive or negative records. Evaluate on more patients or merge rare classes."
         )
     values = values[~undefined]
@@ -171,7 +217,7 @@ def _patient_numbers(num_records: int, groups: np.ndarray | None) -> np.ndarray:
 def _resampled(metric: Metric, labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The metric ``[R]`` of each resample in `counts` ``[N, R]``; NaN if it is undefined."""
     if metric is macro_auc:
-        return _weighted_macro_auc(labels, scores, counts.astype(np.float64))
+        return _mean_of_defined(_weighted_aucs(labels, scores, counts.astype(np.float64)))
     values = np.full(counts.shape[1], np.nan)
     for column in range(counts.shape[1]):
         rows = np.repeat(np.arange(len(labels)), counts[:, column])
@@ -182,14 +228,14 @@ def _resampled(metric: Metric, labels: np.ndarray, scores: np.ndarray, counts: n
     return values
 
 
-def _weighted_macro_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Macro AUC ``[R]`` for each column of record weights ``[N, R]``; NaN if no class has positives and negatives.
+def _weighted_aucs(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUC ``[C, R]`` of each class for each column of record weights ``[N, R]``; NaN without positives or negatives.
 
     For each positive, count the weight of the negatives with a lower score, plus half the weight of those with an equal
     score: the mean of the weight strictly below and of the weight at or below. One sort per class serves all columns.
     """
-    total, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-    for positive, score in zip(labels.T, scores.T, strict=True):
+    aucs = np.full((labels.shape[1], weights.shape[1]), np.nan)
+    for positive, score, auc in zip(labels.T, scores.T, aucs, strict=True):
         negatives = np.flatnonzero(~positive)
         negatives = negatives[np.argsort(score[negatives])]
         below = np.zeros((len(negatives) + 1, weights.shape[1]))  # row k: weight of the k lowest negatives
@@ -198,6 +244,13 @@ def _weighted_macro_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndar
         upper = below[np.searchsorted(score[negatives], score[positive], side="right")]
         wins = np.einsum("pr,pr->r", weights[positive], (lower + upper) / 2)
         pairs = weights[positive].sum(axis=0) * below[-1]
-        total += np.divide(wins, pairs, out=np.zeros_like(wins), where=pairs > 0)
-        classes += pairs > 0
-    return np.divide(total, classes, out=np.full_like(total, np.nan), where=classes > 0)
+        np.divide(wins, pairs, out=auc, where=pairs > 0)
+    return aucs
+
+
+def _mean_of_defined(aucs: np.ndarray) -> np.ndarray:
+    """The mean ``[R]`` over the classes of AUCs ``[C, R]`` that are not NaN; NaN if all are."""
+    classes = (~np.isnan(aucs)).sum(axis=0)
+    total = np.nansum(aucs, axis=0)
+    means: np.ndarray = np.divide(total, classes, out=np.full_like(total, np.nan), where=classes > 0)
+    return means

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgzoo.aggregates import with_aggregates
 from ecgzoo.errors import DataError
-from ecgzoo.evaluation.bootstrap import bootstrap_ci
+from ecgzoo.evaluation.bootstrap import bootstrap_aucs, bootstrap_ci
 from ecgzoo.evaluation.calibration import expected_calibration_error, reliability_curve
 from ecgzoo.evaluation.metrics import (
     brier_score,
@@ -97,11 +97,12 @@ def evaluate_scores(
             f"Found {len(classes)} class names, {len(set(classes))} of them distinct, for {labels.shape[1]} columns; "
             "expected one distinct name per column."
         )
+    ci, intervals = bootstrap_aucs(labels, scores, groups, num_resamples, seed=seed)
     return Evaluation(
         records=len(labels),
         positives={name: int(count) for name, count in zip(classes, labels.sum(axis=0), strict=True)},
         macro_auc=macro_auc(labels, scores),
-        ci=bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed),
+        ci=ci,
         per_class={
             name: None if math.isnan(auc) else float(auc)
             for name, auc in zip(classes, per_class_auc(labels, scores), strict=True)
@@ -125,19 +126,10 @@ def evaluate_scores(
             if 0 < true.mean() < 1
         },
         per_class_ci={
-            name: _interval(labels[:, [k]], scores[:, [k]], groups, num_resamples, seed)
-            for k, name in enumerate(classes)
+            name: None if interval is None else list(interval)
+            for name, interval in zip(classes, intervals, strict=True)
         },
     )
-
-
-def _interval(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
-) -> list[float] | None:
-    try:
-        return list(bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed))
-    except DataError:  # too few positives
-        return None
 
 
 def _aggregate(

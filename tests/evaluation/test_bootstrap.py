@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ecgzoo.errors import DataError
-from ecgzoo.evaluation.bootstrap import bootstrap_ci, paired_difference
+from ecgzoo.evaluation.bootstrap import bootstrap_aucs, bootstrap_ci, paired_difference
 from ecgzoo.evaluation.metrics import brier_score, macro_auc
 
 
@@ -190,3 +190,17 @@ def test_a_thousand_resamples_and_95_percent_if_not_said_otherwise():
     said = bootstrap_ci(labels, scores, None, macro_auc, 1000, 0.95, 0)
     assert bootstrap_ci(labels, scores) == said
     assert paired_difference(labels, scores, 1 - scores).resamples.shape == (1000,)
+
+
+def test_intervals_of_all_classes_at_once_are_those_of_each_alone():
+    rng = np.random.default_rng(4)
+    labels = (rng.random((200, 4)) < [0.3, 0.1, 0.5, 0.002]).astype(int)
+    labels[:, 3] = 0
+    labels[0, 3] = 1  # one positive patient: left out of more than a third of the resamples, not of half
+    labels[:, 1] = 0
+    scores, patients = rng.random((200, 4)), rng.integers(0, 150, 200)
+    macro, each = bootstrap_aucs(labels, scores, patients, num_resamples=60, seed=5)
+    assert macro == bootstrap_ci(labels, scores, patients, num_resamples=60, seed=5)
+    for k in (0, 2, 3):
+        assert each[k] == bootstrap_ci(labels[:, [k]], scores[:, [k]], patients, num_resamples=60, seed=5)
+    assert each[1] is None
