@@ -3,18 +3,13 @@
 import csv
 import json
 import os
-import signal
-import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from glob import has_magic, iglob
 from importlib.util import find_spec
 from itertools import islice
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +20,7 @@ from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
 from ecgzoo.signal import Record
 from ecgzoo.weights import load_pretrained
+from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run is stopped, a process
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
@@ -178,49 +174,16 @@ def predict_files(
         predictor = Predictor(load_pretrained(model), read, insist)
         yield from map(predictor.answers, tasks)
         return
-    given = (model, read, insist)
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, given) as pool:
-        running: deque[Future[list[Answer]]] = deque()
-        try:
-            for task in tasks:
-                running.append(pool.submit(_answers, task))
-                if len(running) > 2 * workers:  # memory does not grow with the number of files
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process of --workers was ended from outside, perhaps because memory ran out. What is in the output "
-                "stays; run the same command again, with fewer workers"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    again = "what is in the output stays: run the same command again, with fewer workers"
+    yield from in_order(workers, partial(_answers_of, model, read, insist), tasks, if_ended=again)
 
 
-_predictor: Predictor | None = None  # of a worker
-
-
-def _begin(model: str, read: Read, insist: bool) -> None:
-    """What a worker does first. It ends with its parent, however that ends."""
+def _answers_of(model: str, read: Read, insist: bool) -> Callable[[Iterable[Path]], list[Answer]]:
     import torch
 
-    def end_with_parent() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    global _predictor
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore", EcgZooWarning)  # the parent has said it
-    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _predictor = Predictor(load_pretrained(model), read, insist)
-
-
-def _answers(paths: list[Path]) -> list[Answer]:
-    assert _predictor is not None
-    return _predictor.answers(paths)
+    return Predictor(load_pretrained(model), read, insist).answers
 
 
 class Output(Protocol):

@@ -2,16 +2,11 @@
 
 import csv
 import io
-import os
-import signal
-import threading
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +19,7 @@ from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadErro
 from ecgzoo.files import write_text
 from ecgzoo.signal import Record
 from ecgzoo.training.folder import RunFolder
+from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process
 LEFT_OUT = "left-out.csv"
@@ -286,25 +282,10 @@ def _answers(job: _Job, tasks: Sequence[Sequence[Row]], workers: int) -> Iterato
     """What was read of each task's files, in order."""
     waiting = ([job.folder / row.path for row in task] for task in tasks)
     if workers == 1:
-        reader = _Reader(job.read, job.layout)
-        yield from map(reader.answers, waiting)
+        yield from map(_Reader(job.read, job.layout).answers, waiting)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job.read, job.layout)) as pool:
-        running: deque[Future[list[_Answer]]] = deque()
-        try:
-            for paths in waiting:
-                running.append(pool.submit(_answers_there, paths))
-                if len(running) > 2 * workers:  # memory does not grow with the number of files
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process of --workers was ended from outside, perhaps because memory ran out; run the same command "
-                "again, with fewer workers: what was read is not read again"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    again = "run the same command again, with fewer workers: what was read is not read again"
+    yield from in_order(workers, partial(_answers_of, job.read, job.layout), waiting, if_ended=again)
 
 
 @dataclass(frozen=True)
@@ -332,27 +313,8 @@ class _Reader:
         return _Found(samples.shape[1], changes, content, digest_of(content).hex())
 
 
-_reader: _Reader | None = None  # of a worker
-
-
-def _begin(read: ReadFile, layout: Layout) -> None:
-    """What a worker does first. It ends with its parent, however that ends."""
-
-    def end_with_parent() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    global _reader
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    _reader = _Reader(read, layout)
-
-
-def _answers_there(paths: list[Path]) -> list[_Answer]:
-    assert _reader is not None
-    return _reader.answers(paths)
+def _answers_of(read: ReadFile, layout: Layout) -> Callable[[Sequence[Path]], list[_Answer]]:
+    return _Reader(read, layout).answers
 
 
 def _columns(

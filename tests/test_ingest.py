@@ -516,7 +516,7 @@ def test_a_folder_with_other_files_is_left_alone(folder: Path, table: Path, tmp_
     with pytest.raises(DataError, match="holds other files; choose another --output"):
         made(folder, table, folder)
     assert [path.name for path in folder.iterdir()] == ["a"]
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         made(folder, table, table)
     with pytest.raises(DataError, match="no cohort is there; make one with ecgzoo data import"):
         load_folder(folder)

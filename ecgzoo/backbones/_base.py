@@ -9,7 +9,36 @@ from ecgzoo.backbones._blocks import init_kaiming
 from ecgzoo.errors import EcgZooError
 
 
-class Backbone(nn.Module):
+class Classified(nn.Module):
+    """A network with a last layer that can be replaced.
+
+    Attributes:
+        classifier: from embedding to logits.
+        head_hidden_size: width of the embedding.
+        num_classes: number of logits.
+    """
+
+    head_hidden_size: int
+
+    def get_classifier(self) -> nn.Linear:
+        """The last layer, from embedding to logits."""
+        return self.classifier
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the classifier by a new random one with `num_classes` logits, on the same device.
+
+        Raises:
+            EcgZooError: `num_classes` is not positive.
+        """
+        if num_classes < 1:
+            raise EcgZooError(f"num_classes is {num_classes}; a classifier needs at least one class.")
+        like = next(self.parameters())
+        self.classifier = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
+        self.num_classes = num_classes
+        init_kaiming(self.classifier)
+
+
+class Backbone(Classified):
     """Base class of the built-in networks; the network of a plugin need not inherit from it.
 
     Args:
@@ -67,20 +96,3 @@ class Backbone(nn.Module):
         """
         embedding: torch.Tensor = self.head(x)
         return embedding if pre_logits else self.classifier(embedding)
-
-    def get_classifier(self) -> nn.Linear:
-        """The last layer, from embedding to logits."""
-        return self.classifier
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the classifier by a new random one with `num_classes` logits, on the same device.
-
-        Raises:
-            EcgZooError: `num_classes` is not positive.
-        """
-        if num_classes < 1:
-            raise EcgZooError(f"num_classes is {num_classes}; a classifier needs at least one class.")
-        like = next(self.parameters())
-        self.classifier = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
-        self.num_classes = num_classes
-        init_kaiming(self.classifier)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgzoo.backbones import TIMM
-from ecgzoo.errors import EcgZooError, RegistryError, WeightsError, no_timm
+from ecgzoo.backbones._base import Classified
+from ecgzoo.errors import RegistryError, WeightsError, no_timm
 
 try:
     import timm
@@ -86,7 +87,7 @@ class ScaledPool(nn.Module):
         return out
 
 
-class Timm1d(nn.Module):
+class Timm1d(Classified):
     """A network of timm for signals, under the contract of all backbones.
 
     Args:
@@ -150,22 +151,6 @@ class Timm1d(nn.Module):
             x = x.unsqueeze(1) if layout == "NHWC" else x
         embedding: Tensor = self.network.forward_head(x, pre_logits=True).flatten(1)
         return embedding if pre_logits else self.classifier(embedding)
-
-    def get_classifier(self) -> nn.Linear:
-        """The last layer, from embedding to logits."""
-        return self.classifier
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the classifier by a new random one with `num_classes` logits, on the same device.
-
-        Raises:
-            EcgZooError: `num_classes` is not positive.
-        """
-        if num_classes < 1:
-            raise EcgZooError(f"num_classes is {num_classes}; a classifier needs at least one class.")
-        like = next(self.parameters())
-        self.classifier = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
-        self.num_classes = num_classes
 
     def start_from(self, start: str) -> str:
         """Load timm's own weights through the same conversion; timm adapts the first layer to the number of leads.

@@ -34,8 +34,8 @@ class Challenge:
         name: as registered.
         task: its only task.
         layout: of its store; records from `shortest` to `samples`, longer ones are cropped.
-        codes: the class of each code that the comment ``Dx`` may give.
-        meaning: for each class, its plain name and the SNOMED CT concept to write into a card.
+        diagnoses: for each class, its plain name and the codes in the comment ``Dx`` that count as it; the first is the
+            SNOMED CT concept to write into a card.
         strict: whether another code is an error; otherwise it is not a label of the task.
         where: what to download, for messages.
     """
@@ -43,15 +43,19 @@ class Challenge:
     name: str
     task: str
     layout: Layout
-    codes: Mapping[str, str]
-    meaning: Mapping[str, tuple[str, str]]
+    diagnoses: Mapping[str, tuple[str, tuple[str, ...]]]
     strict: bool
     where: str
 
     @property
     def classes(self) -> tuple[str, ...]:
         """In alphabetical order."""
-        return tuple(sorted(self.meaning))
+        return tuple(sorted(self.diagnoses))
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The class of each code."""
+        return {code: name for name, (_, codes) in self.diagnoses.items() for code in codes}
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
     without = int((read & ~labelled).sum())
     ids = store.table["record_ids"][kept]
     info: dict[str, dict[str, Any]] = {
-        name: {"name": plain, "snomed": concept} for name, (plain, concept) in challenge.meaning.items()
+        name: {"name": plain, "snomed": codes[0]} for name, (plain, codes) in challenge.diagnoses.items()
     }
     return Cohort(
         name=challenge.name,
@@ -129,7 +133,7 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
 def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> list[str]:
     """Fill the store with all records; one that cannot be used has the length 0. Return notes."""
     headers = _headers(root, challenge)
-    layout, classes = challenge.layout, challenge.classes
+    layout, classes, class_of = challenge.layout, challenge.classes, challenge.codes
     lengths: list[int] = []
     changed: dict[int, list[str]] = {change: [] for change in CHANGES}
     refused: dict[str, str] = {}
@@ -158,9 +162,7 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
         "lengths": lengths,
         "sexes": [header.sex for header in headers],
         "ages": [header.age for header in headers],
-        "classes": [
-            [name in {challenge.codes.get(code) for code in header.codes} for name in classes] for header in headers
-        ],
+        "classes": [[name in {class_of.get(code) for code in header.codes} for name in classes] for header in headers],
     }
     write_table(folder, {name: np.array(column, kind[name].base) for name, column in columns.items()})
     notes = [f"Records {CHANGES[change]}: {_some(names)}." for change, names in changed.items() if names]

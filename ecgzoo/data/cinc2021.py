@@ -13,7 +13,7 @@ from ecgzoo.data._challenge import Challenge, load
 from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.prepare import Layout
 
-_CLASSES = {  # class: plain name, SNOMED CT codes that count as it; the first is written into cards
+_DIAGNOSES = {  # class: plain name, SNOMED CT codes that count as it; the first is written into cards
     "AF": ("atrial fibrillation", ("164889003",)),
     "AFL": ("atrial flutter", ("164890007",)),
     "BBB": ("bundle branch block", ("6374002",)),
@@ -46,8 +46,7 @@ CINC2021 = Challenge(
     name="cinc2021",
     task="scored",
     layout=Layout(),
-    codes={code: name for name, (_, codes) in _CLASSES.items() for code in codes},
-    meaning={name: (plain, codes[0]) for name, (plain, codes) in _CLASSES.items()},
+    diagnoses=_DIAGNOSES,
     strict=False,
     where="Its folders, such as georgia or chapman_shaoxing, are at "
     "https://physionet.org/content/challenge-2021/1.0.3/; for the text codes of 2020 use cpsc2018.",

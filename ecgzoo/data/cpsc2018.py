@@ -12,7 +12,7 @@ from ecgzoo.data._challenge import Challenge, load
 from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.prepare import Layout
 
-_CLASSES = {  # class: plain name, codes in ``Dx``; the first SNOMED CT concept is written into cards
+_DIAGNOSES = {  # class: plain name, codes in ``Dx``; the first SNOMED CT concept is written into cards
     "1AVB": ("first-degree atrioventricular block", ("270492004", "I-AVB")),
     "AFIB": ("atrial fibrillation", ("164889003", "AF")),
     "CLBBB": ("left bundle branch block", ("164909002", "733534002", "LBBB")),
@@ -28,8 +28,7 @@ CPSC2018 = Challenge(
     name="cpsc2018",
     task="diagnostic",
     layout=Layout(samples=6000),
-    codes={code: name for name, (_, codes) in _CLASSES.items() for code in codes},
-    meaning={name: (plain, codes[0]) for name, (plain, codes) in _CLASSES.items()},
+    diagnoses=_DIAGNOSES,
     strict=True,
     where="Its folder is cpsc_2018 of https://physionet.org/content/challenge-2021/1.0.3/; for other folders of that "
     "data set use cinc2021.",

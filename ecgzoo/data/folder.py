@@ -417,7 +417,7 @@ def check_free(root: Path) -> None:
     """
     ours = ("info.json", "journal.jsonl", ".lock")
     if root.exists() and not root.is_dir():
-        raise DataError(f"{root}: is no folder; choose another --output")
+        raise DataError(f"{root}: is not a folder; choose another --output")
     if root.exists() and not any((root / name).exists() for name in ours) and any(root.iterdir()):
         raise DataError(f"{root}: holds other files; choose another --output")
 
