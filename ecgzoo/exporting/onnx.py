@@ -87,7 +87,8 @@ def _strip(model: "onnx.ModelProto") -> None:
 
 
 def describe(model: "onnx.ModelProto", metadata: Mapping[str, Any]) -> None:
-    """Add the metadata: each item as JSON text under its own name."""
+    """Set the metadata: each item as JSON text under its own name, and nothing that a converter wrote there."""
+    model.ClearField("metadata_props")
     model.producer_name, model.producer_version = "ecgzoo", str(metadata["ecgzoo"])
     model.doc_string = str(metadata["use"])
     for name, value in metadata.items():

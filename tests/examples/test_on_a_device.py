@@ -19,7 +19,12 @@ import pytest
 import wfdb
 
 import ecgzoo
+from ecgzoo.exporting.metadata import metadata
+from ecgzoo.exporting.onnx import session
+from ecgzoo.exporting.onnx_int8 import OnnxInt8
 from ecgzoo.exporting.parity import python_scores
+from ecgzoo.exporting.records import from_recordings
+from ecgzoo.exporting.scorer import Scorer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE = Path(__file__).parents[2] / "docs" / "on-a-device.md"
@@ -72,6 +77,24 @@ def assert_same(answer: Answer, expected: Answer) -> None:
     }
     for label, (probability, _) in answer.items():
         assert probability == pytest.approx(expected[label][0], abs=TOLERANCE), label
+
+
+@pytest.fixture(scope="module")
+def integers(student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student as 8-bit integers, of a scale that a strip can have: what it loses is not asked here."""
+    pytest.importorskip("onnxruntime")
+    signals = [record.select("I").signal * gain for gain in (0.5, 1, 2)]
+    records = [ecgzoo.Record(signal, ("I",), record.rate_hz, "a strip") for signal in signals]
+    path = tmp_path_factory.mktemp("integers") / "model.onnx"
+    on = from_recordings(records, student.config)
+    path.write_bytes(OnnxInt8().convert(Scorer(student), metadata(student, None), 0, on))
+    return path
+
+
+def of_integers(path: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record) -> dict[str, float]:
+    """Its probabilities in Python's ONNX Runtime."""
+    found = session(path.read_bytes())(record.select("I").signal[None])[0].tolist()
+    return dict(zip(student.config.labels, found, strict=True))
 
 
 # --- the C program
@@ -127,6 +150,15 @@ def test_the_program_gives_pythons_findings(
         of_page = {**expected, "HYP": (expected["HYP"][0], "absent")}
         of_page.pop("MI_STTC")
         assert_same(printed(shown), of_page)
+
+
+def test_the_program_runs_integers(
+    program: Path, integers: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    record.select("I").to_frame().to_csv(tmp_path / "strip.csv")
+    said = printed(run(program, integers, tmp_path / "strip.csv").stdout)
+    expected = of_integers(integers, student, record)
+    assert {label: probability for label, (probability, _) in said.items()} == pytest.approx(expected, abs=TOLERANCE)
 
 
 LEAD = "I (mV)\n" + "0.25\n" * 1000
@@ -328,29 +360,37 @@ class Browser:
 @pytest.fixture(scope="module")
 def site(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page as its documentation builds it, on loopback."""
+    server = Server(built_page(exported, tmp_path_factory.mktemp("web") / "page"))
+    yield server
+    server.close()
+
+
+def built_page(model: Path, folder: Path) -> Path:
     npm = shutil.which("npm")
     if not CHROMIUM or not npm:
         pytest.skip("chromium is not installed" if npm else "npm is not installed")
-    folder = tmp_path_factory.mktemp("web") / "page"
     shutil.copytree(EXAMPLES / "web", folder)
     if not (folder / "runtime").is_dir():
         done = subprocess.run(["npm", "run", "runtime"], cwd=folder, capture_output=True, text=True)
         if done.returncode and re.search(r"\b(ENOTFOUND|ECONN\w+|ETIMEDOUT|EAI_AGAIN)\b", done.stderr):
             pytest.skip("npm's registry cannot be reached, and examples/web/runtime is not there")
         assert done.returncode == 0, done.stderr
-    shutil.copy(exported, folder / "model.onnx")
-    server = Server(folder)
-    yield server
-    server.close()
+    shutil.copy(model, folder / "model.onnx")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def page(site: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    browser.call("Page.navigate", url=f"{site.url}/index.html")
-    browser.wait("document.getElementById('files')?.disabled === false || /cannot/.test(document.body?.textContent)")
+    browser = opened(site, tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
+
+
+def opened(site: Server, profile: Path) -> Browser:
+    browser = Browser(profile)
+    browser.call("Page.navigate", url=f"{site.url}/index.html")
+    browser.wait("document.getElementById('files')?.disabled === false || /cannot/.test(document.body?.textContent)")
+    return browser
 
 
 def as_csv(record: ecgzoo.Record, path: Path) -> ecgzoo.Record:
@@ -400,6 +440,22 @@ def test_the_page_gives_pythons_findings(
         page.answer(**answers)
     assert_same(page.findings(), of_python(student, written))
     assert f"{written.rate_hz:g} Hz" in page.text("recording")
+
+
+@pytest.mark.slow
+def test_the_page_runs_integers(
+    integers: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    server = Server(built_page(integers, tmp_path / "page"))
+    page = opened(server, tmp_path / "profile")
+    as_csv(record, tmp_path / "strip.csv")
+    page.give(tmp_path / "strip.csv")
+    assert page.asked() == ["unit"], page.text("error")
+    page.answer(unit="mV")
+    said = {label: probability for label, (probability, _) in page.findings().items()}
+    page.close()
+    server.close()
+    assert said == pytest.approx(of_integers(integers, student, record), abs=TOLERANCE)
 
 
 def test_what_a_file_does_not_say_is_asked_for(

@@ -255,6 +255,7 @@ def test_integers_are_used_behind_the_first_two_convolutions(small: EcgModel, co
     made = OnnxInt8().convert(Scorer(small), run.metadata(small, None), 0, on)
     assert len(made) < 0.45 * len(content)
     model = onnx.load_from_string(made)
+    assert {item.key for item in model.metadata_props} == run.metadata(small, None).keys()
     eights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
     makers = {name: node for node in model.graph.node for name in node.output}
     weights = [makers[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
