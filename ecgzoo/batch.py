@@ -43,15 +43,20 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     """The records that `paths` mean, in order: files as they are named, and what is in folders and matches globs.
 
     In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
-    file that a registered reader knows by its content.
+    file that a registered reader knows by its content. A warning counts the others, since one may be a recording that
+    is empty or damaged.
 
     Raises:
         DataError: a folder or a glob holds no record.
     """
     seen: set[Path] = set()
+    unknown: list[Path] = []
     for given in paths:
         found = False
-        for path in _meant(given):
+        for path, named in _meant(given):
+            if not (named or _is_record(path)):
+                unknown += [] if _is_part(path) else [path]
+                continue
             found = True
             if len(paths) > 1:  # a folder and a file in it
                 if path in seen:
@@ -60,25 +65,35 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
             yield path
         if not found:
             raise DataError(f"{given}: no record is there; expected WFDB headers (.hea) or files of a known format")
+    if unknown:
+        warnings.warn(
+            f"left out because no reader knows them: {len(unknown)} files, the first {printable(unknown[0])}",
+            EcgZooWarning,
+            stacklevel=2,
+        )
 
 
-def _meant(given: str | Path) -> Iterator[Path]:
+def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
+    """The files that `given` may mean, and whether it names the file itself."""
     path = Path(given)
     if path.is_dir():
         for folder, folders, names in os.walk(path):
             folders.sort()
-            yield from (file for name in sorted(names) if _is_record(file := Path(folder, name)))
+            yield from ((Path(folder, name), False) for name in sorted(names))
     elif has_magic(str(given)) and not path.exists():
         for match in sorted(iglob(str(given), recursive=True)):
-            yield from _meant(match) if os.path.isdir(match) else [Path(match)] if _is_record(Path(match)) else []
+            yield from _meant(match) if os.path.isdir(match) else [(Path(match), False)]
     else:
-        yield path
+        yield path, True
+
+
+def _is_part(path: Path) -> bool:
+    """Whether `path` belongs to a WFDB record, for which its header stands."""
+    return path.suffix in _WFDB_PARTS or path.with_suffix(".hea").exists()
 
 
 def _is_record(path: Path) -> bool:
-    if path.suffix == ".hea":
-        return True
-    return path.suffix not in _WFDB_PARTS and not path.with_suffix(".hea").exists() and is_recording(path)
+    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path))
 
 
 @dataclass

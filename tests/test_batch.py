@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import wfdb
 import ecgzoo
 from ecgzoo import batch
 from ecgzoo.cli import app
-from ecgzoo.errors import DataError
+from ecgzoo.errors import DataError, EcgZooWarning
 
 MODEL = "xresnet1d18.ptbxl_super_i"
 
@@ -199,6 +200,18 @@ def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
     for nothing in (tmp_path / "empty", f"{tmp_path}/*.hea"):
         with pytest.raises(DataError, match="no record is there"):
             list(batch.find_records([nothing]))
+
+
+def test_files_that_no_reader_knows_are_counted(folder: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(folder / "a", there)
+    (there / "empty.edf").touch()
+    (there / "notes.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.warns(EcgZooWarning, match=r"no reader knows them: 2 files, the first .*empty\.edf"):
+        assert len(list(batch.find_records([there]))) == 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(batch.find_records([folder / "a"]))) == 10  # not the files beside a header
 
 
 def test_without_an_output_each_is_printed(folder: Path, capsys, monkeypatch) -> None:
