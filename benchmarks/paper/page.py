@@ -8,6 +8,7 @@ import argparse
 import json
 import statistics
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from scipy.stats import binomtest
 from benchmarks._report import write_between
 from benchmarks.paper.attempts import ATTEMPTS, TEACHERS
 from benchmarks.paper.grid import ARMS, ELSEWHERE, RESULTS, need, read_lines
-from ecgzoo.evaluation import macro_auc, paired_difference
+from ecgzoo.evaluation import PairedDifference, macro_auc, paired_difference
 from ecgzoo.files import write_atomic, write_json, write_text
 from ecgzoo.provenance import provenance
 
@@ -42,7 +43,7 @@ WITHOUT_TEACHER = {"mvkt plus": "bce plus", "mkd mixup": "bce mixup"}
 def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
     """By lead and arm: the mean over seeds of the difference from labels alone, its interval, a sign test.
 
-    The interval covers patients and seeds: each resample draws patients, the same for every seed, and seeds.
+    The interval covers patients and seeds (`over_seeds`).
     """
     teacher = np.load(scores / "teacher.npz")
     found: dict[str, Any] = {
@@ -61,21 +62,26 @@ def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
             differences = [
                 paired_difference(a["y_true"], a["y_score"], b["y_score"], a["patients"], seed=0) for a, b in pairs
             ]
-            resamples = np.stack([difference.resamples for difference in differences])
-            drawn = np.random.default_rng(0).integers(len(seeds), size=resamples.shape)
-            low, high = np.quantile(np.take_along_axis(resamples, drawn, axis=0).mean(axis=0), [0.025, 0.975])
             each = [difference.difference for difference in differences]
             baseline = statistics.mean(macro_auc(b["y_true"], b["y_score"]) for _, b in pairs)
             found["verdicts"].setdefault(lead, {})[arm if base == "bce" else f"{arm} against {base}"] = {
                 "seeds": seeds,
                 "difference": statistics.mean(each),
-                "ci": [float(low), float(high)],
+                "ci": over_seeds(differences),
                 "each": each,
                 "sign_test_p": float(binomtest(sum(value > 0 for value in each), len(each)).pvalue),
                 "ensemble": macro_auc(pairs[0][0]["y_true"], np.mean([a["y_score"] for a, _ in pairs], axis=0)),
                 "gap_recovered": statistics.mean(each) / (found["teacher"]["macro_auc"] - baseline),
             }
     return found
+
+
+def over_seeds(differences: Sequence[PairedDifference]) -> list[float]:
+    """The 95 % interval of their mean: each resample draws patients, the same for every seed, and seeds."""
+    resamples = np.stack([difference.resamples for difference in differences])
+    drawn = np.random.default_rng(0).integers(len(differences), size=resamples.shape)
+    ends: list[float] = np.quantile(np.take_along_axis(resamples, drawn, axis=0).mean(axis=0), [0.025, 0.975]).tolist()
+    return ends
 
 
 def _seeds(lines: list[dict[str, Any]], arm: str, lead: str) -> set[int]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks._report import write_between
 from benchmarks.paper.grid import COMMON, PRETRAINED, RESULTS, in_parallel, need, read_lines, save_scores, train_student
+from benchmarks.paper.page import over_seeds
 from ecgzoo import LEADS_12, Recipe, Run, load_cohort
 from ecgzoo.data import Cohort
 from ecgzoo.evaluation import macro_auc, paired_difference
@@ -177,7 +178,7 @@ def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
     """By arm and labelled folds: mean macro AUC, difference from labels alone with its interval, and the share.
 
     The share is the difference, divided by what the labels of all seven folds bring to labels alone. The interval
-    covers patients and seeds, as in `benchmarks.paper.page`.
+    covers patients and seeds.
     """
     chosen: dict[tuple[str, str, int], dict[str, Any]] = {}
     for line in sorted(lines, key=lambda line: line["val_macro_auc"]):
@@ -209,19 +210,15 @@ def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
                 "epochs": [chosen[arm, labelled, s]["epochs"] for s in seeds],
             }
             if arm != alone:
-                resamples = []
-                for seed in seeds:
-                    a, b = scores(arm, labelled, seed), scores(alone, labelled, seed)
-                    resamples.append(
-                        paired_difference(a["y_true"], a["y_score"], b["y_score"], a["patients"]).resamples
-                    )
-                drawn = np.random.default_rng(0).integers(len(seeds), size=np.stack(resamples).shape)
-                ends = np.quantile(np.take_along_axis(np.stack(resamples), drawn, axis=0).mean(axis=0), [0.025, 0.975])
+                pairs = [(scores(arm, labelled, seed), scores(alone, labelled, seed)) for seed in seeds]
+                differences = [
+                    paired_difference(a["y_true"], a["y_score"], b["y_score"], a["patients"], seed=0) for a, b in pairs
+                ]
                 gained = mean(aucs[arm, labelled, s] - aucs[alone, labelled, s] for s in seeds)
                 missing = mean(aucs[alone, "7", s] - aucs[alone, labelled, s] for s in seeds)
                 row |= {
                     "difference": gained,
-                    "ci": ends.tolist(),
+                    "ci": over_seeds(differences),
                     "share": gained / missing if labelled != "7" else None,
                 }
             found.setdefault(labelled, {})[arm] = row
