@@ -77,12 +77,16 @@ def pip_install(python: Path, wheels: Path) -> None:
     call(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", "-I", *files)
 
 
-def run_mvkt(python: Path, tmp_path: Path) -> dict[str, object]:
-    """The recipe with pieces of two plugins, for a few steps on the simulated cohort."""
+def of_tiny() -> dict[str, str]:
+    """The environment of a process that reads the data set of the fixture ``tiny``."""
+    return {name: os.environ[name] for name in ("ECGZOO_CACHE", "PYTHONPATH")}
+
+
+def run_mvkt(python: Path, data: str, tmp_path: Path) -> dict[str, object]:
+    """The recipe with pieces of two plugins, for a few steps."""
     flags = ["--student", "tcn_small", "--losses", "bce=1", "dist=1", "clt=0.5", "--requires", "ecgzoo-tcn>=1"]
-    short = ["--epochs", "1", "--batch-size", "512", "--no-compare", "--output", tmp_path / "run"]
-    cache = {"ECGZOO_CACHE": os.environ["ECGZOO_CACHE"]}
-    call(python, ROOT / "recipes" / "mvkt.py", *flags, *short, **cache)
+    short = ["--data", data, "--epochs", "1", "--no-compare", "--output", tmp_path / "run"]
+    call(python, ROOT / "recipes" / "mvkt.py", *flags, *short, **of_tiny())
     results: dict[str, object] = json.loads((tmp_path / "run" / "results.json").read_text())
     return results
 
@@ -103,23 +107,16 @@ def test_the_wheels_are_what_runs(python: Path) -> None:
     assert provided["ecgzoo-losses"] == losses
 
 
-@pytest.mark.long
-def test_the_recipe_runs_with_pieces_of_plugins(python: Path, tmp_path: Path) -> None:
-    results = run_mvkt(python, tmp_path)
-    assert results
-
-
-def test_recipes_come_with_the_wheel(python: Path, tmp_path: Path) -> None:
+def test_recipes_come_with_the_wheel(python: Path, tiny: str, tmp_path: Path) -> None:
     listed = call(python, "-m", "ecgzoo", "recipe", "list").splitlines()
     expected = {"mvkt", "mvkt_plus", "handheld", "tiny", "kd", "teacher", "baseline"}
     assert {line.split()[0] for line in listed} == expected
     mine = tmp_path / "mine.py"
     call(python, "-m", "ecgzoo", "recipe", "copy", "kd", mine)
     assert mine.read_bytes() == (ROOT / "recipes" / "kd.py").read_bytes()
-    short = ["--epochs", "1", "--batch-size", "512", "--no-compare"]
-    cache = {"ECGZOO_CACHE": os.environ["ECGZOO_CACHE"]}
-    call(python, mine, *short, "--output", tmp_path / "copied", **cache)
-    call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **cache)
+    short = ["--data", tiny, "--epochs", "1", "--no-compare"]
+    call(python, mine, *short, "--output", tmp_path / "copied", **of_tiny())
+    call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **of_tiny())
     logs = [(tmp_path / run / "student" / "log.jsonl").read_text().split('"seconds"')[0] for run in ("copied", "run")]
     assert logs[0] == logs[1]
 
@@ -150,7 +147,7 @@ def test_the_guide_word_for_word(python: Path, tmp_path: Path, guide_blocks) -> 
     call(pip, "uninstall", "-q", "-y", "my-ecg")
 
 
-def test_five_broken_wheels_break_nothing(python: Path, tmp_path: Path) -> None:
+def test_five_broken_wheels_break_nothing(python: Path, tiny: str, tmp_path: Path) -> None:
     folders = []
     for name, (_, source) in BROKEN.items():
         folder = tmp_path / name
@@ -165,4 +162,4 @@ def test_five_broken_wheels_break_nothing(python: Path, tmp_path: Path) -> None:
         (name, phase) for name, (phase, _) in BROKEN.items()
     }
     assert all(failure["version"] == "0.7" for failure in failures)
-    assert run_mvkt(python, tmp_path)
+    assert run_mvkt(python, tiny, tmp_path)
