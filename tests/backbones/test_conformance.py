@@ -12,13 +12,14 @@ from ecgzoo.errors import RegistryError
 from ecgzoo.specs import BackboneSpec
 from ecgzoo.testing.backbones import assert_backbone_conforms, assert_factory_conforms
 
-DEEP = ("50", "101")  # tracing their many layers takes most of the time
+DEEP = {"50": pytest.mark.slow, "101": pytest.mark.long}  # tracing their many layers takes most of the time
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name.endswith(DEEP) else ()) for name in registry.names("backbone")],
-)
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [mark for end, mark in DEEP.items() if name.endswith(end)]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in registry.names("backbone")])
 def test_registered_backbone_conforms(name: str) -> None:
     assert_backbone_conforms(name)
 
