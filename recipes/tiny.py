@@ -18,6 +18,7 @@ RECIPE = Recipe(
     aux_task="diagnostic",
     pretrain_epochs=120,
     student_arguments={"drop_rate": 0},
+    highpass_hz=0.5,
     window_s=5,
     stride_s=2.5,
     ema_decay=0.998,
