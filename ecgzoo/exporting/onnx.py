@@ -73,7 +73,30 @@ def graph(scorer: Scorer) -> "onnx.ModelProto":
     except Exception as error:  # whatever the exporter raises for an operation that it does not know
         raise not_exportable(scorer, "ONNX", error) from error
     _strip(model)
+    _compact(model)
     return model
+
+
+def _compact(model: "onnx.ModelProto") -> None:
+    """Leave out constants that a runtime makes of others when it loads the file: transposed copies, and counts."""
+    from onnx import helper, numpy_helper
+
+    kept: dict[str, np.ndarray] = {}
+    for tensor in list(model.graph.initializer):
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        made: list[onnx.NodeProto] = []
+        if values.ndim == 2:
+            of = next((one for one, there in kept.items() if np.array_equal(there, values.T)), None)
+            made = [helper.make_node("Transpose", [of], [name], perm=[1, 0])] if of else []
+        elif values.dtype == np.int64 and len(values.shape) == 1 < len(values) and not (np.diff(values) - 1).any():
+            ends = {f"{name}_{what}": value for what, value in (("from", values[0]), ("to", values[-1] + 1), ("by", 1))}
+            made = [helper.make_node("Range", list(ends), [name])]
+            model.graph.initializer.extend(numpy_helper.from_array(np.int64(v), end) for end, v in ends.items())
+        if made:
+            model.graph.initializer.remove(tensor)
+            model.graph.node.insert(0, made[0])
+        elif values.ndim == 2:
+            kept[name] = values
 
 
 def _strip(model: "onnx.ModelProto") -> None:

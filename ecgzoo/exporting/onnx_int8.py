@@ -5,15 +5,15 @@ Weights have a scale for each channel, activations one for each tensor. Four thi
 * Before quantization, each channel is divided by its peak, and the convolutions that read it are multiplied by it, so
   that no channel is rounded away (cross-layer equalization, Nagel et al., arXiv 1906.04721). ReLU, pooling and sums
   commute with this, so the float graph computes the same.
-* The first two convolutions and all that is not a convolution's feature map stay in single precision: they are a few
-  percent of the weights, and an error in the signal itself reaches every finding.
+* The first two convolutions and all that is not a convolution's feature map are computed in single precision: they are
+  a few percent of the work, and an error in the signal itself reaches every finding.
 * A scale leaves out the largest hundred-thousandth of the values that were seen; the rest has finer steps.
 * Each logit gets a constant, so that its mean probability is that of the float graph: the errors of all layers add up
   to a shift that depends on the records of the calibration.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from ecgzoo.exporting.contract import Tolerance
 from ecgzoo.exporting.onnx import INPUT, Onnx, describe, graph
-from ecgzoo.exporting.onnx_fp16 import halve
+from ecgzoo.exporting.onnx_fp16 import NETWORK, halve
 from ecgzoo.exporting.records import Records
 from ecgzoo.exporting.scorer import Scorer
 from ecgzoo.exporting.torch_export import quietly
@@ -52,7 +52,8 @@ class OnnxInt8(Onnx):
         equalize(model, some)
         quantized = _quantized(model, some)
         _unshift(quantized, model, -1 if scorer.config.temperature == 1 else -2, some)
-        halve(quantized, of=("Conv", "Gemm", "MatMul"))  # what has stayed in single precision
+        _store_as_integers(quantized, of=("Gemm", "MatMul"))
+        halve(quantized, of=("Conv",))  # what has stayed in single precision
         _shorten(quantized)
         describe(quantized, metadata)
         return bytes(quantized.SerializeToString(deterministic=True))
@@ -128,9 +129,35 @@ def _unshift(quantized: "ModelProto", model: "ModelProto", sigmoid: int, signals
     node.input[0] = added.output[0]
 
 
+def _store_as_integers(model: "ModelProto", of: Collection[str]) -> None:
+    """Store the network's matrices that operations `of` these types read as integers, with a scale for each output."""
+    from onnx import helper, numpy_helper
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name.startswith(NETWORK)}
+    for node in [node for node in model.graph.node if node.op_type in of and node.input[1] in weights]:
+        name = node.input[1]
+        values = numpy_helper.to_array(weights[name])
+        rows = any(a.name == "transB" and a.i for a in node.attribute)  # of the matrix are the outputs
+        scale = np.maximum(np.abs(values).max(axis=int(rows), keepdims=True) / 127, np.finfo(np.float32).tiny)
+        integers = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.integers")
+        weights[name].CopyFrom(integers)
+        model.graph.initializer.append(numpy_helper.from_array(scale.flatten(), f"{name}.scale"))
+        restored = helper.make_node("DequantizeLinear", [integers.name, f"{name}.scale"], [name], axis=int(not rows))
+        model.graph.node.insert(0, restored)
+
+
 def _shorten(model: "ModelProto") -> None:
-    """Number the tensors: of a small network, their names are a tenth of the file."""
+    """Number the tensors, and leave out zero points that are 0: of a small network, they are a tenth of the file."""
+    from onnx import numpy_helper
+
     model.graph.ClearField("value_info")
+    zeros = {t.name for t in model.graph.initializer if t.dims and not numpy_helper.to_array(t).any()}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[2:] and node.input[2] in zeros:
+            del node.input[2]
+    read = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
+        model.graph.initializer.remove(tensor)
     short = {value.name: value.name for value in (*model.graph.input, *model.graph.output)} | {"": ""}
     for tensor in model.graph.initializer:
         tensor.name = short.setdefault(tensor.name, str(len(short)))
