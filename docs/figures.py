@@ -108,7 +108,10 @@ def handheld_distorted() -> str:
         )
         for distortion in dict.fromkeys(row["distortion"] for row in rows)
     )
-    return table(("distortion", *(f"`{student.partition('.')[2]}`" for student in students)), *lines) + f"\n{made}\n"
+    return (
+        table(("distortion", *(f"`{student.removeprefix('xresnet1d18.')}`" for student in students)), *lines)
+        + f"\n{made}\n"
+    )
 
 
 def handheld_groups() -> str:
@@ -126,7 +129,9 @@ def handheld_groups() -> str:
         )
         for group in dict.fromkeys(row["group"] for row in rows)
     )
-    return table(("group", *(f"`{student.partition('.')[2]}`" for student in students)), *lines) + f"\n{made}\n"
+    return (
+        table(("group", *(f"`{student.removeprefix('xresnet1d18.')}`" for student in students)), *lines) + f"\n{made}\n"
+    )
 
 
 def explain() -> str:
@@ -159,7 +164,7 @@ def export() -> str:
         (
             f"`{row['student']}`",
             row["format"],
-            f"{row['MB']:.2f}",
+            f"{row['MB']:.3f}",
             f"{row['ms']:.2f}" + (" (one window)" if row["samples"] != max(other["samples"] for other in rows) else ""),
             f"{row['MB in use']:.0f}",
             "—" if row["AUC difference"] is None else f"{row['largest difference']:.1e}",
