@@ -50,7 +50,7 @@ LAYERS = {
     "weights": {"errors", "config", "files", "model", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
-    "training": {*TRAINING, "registry", "signal", "transforms", "weights"},
+    "training": {*TRAINING, "exporting", "registry", "signal", "transforms", "weights"},
     "exporting": {
         *("aggregates", "backbones", "config", "data", "errors", "evaluation", "files", "model", "normalization"),
         "signal",

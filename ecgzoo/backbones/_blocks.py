@@ -12,14 +12,14 @@ from torch.nn import functional as F
 class Conv(nn.Conv1d):
     """``nn.Conv1d`` on ``[B, C, 1, T]``."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """``[B, in_channels, 1, T] -> [B, out_channels, 1, T']``."""
         padding = self.padding[0]
         assert isinstance(padding, int)  # never a string such as "same": int8 runtimes mishandle it
         out = F.conv2d(
             x,
-            self.weight.unsqueeze(2),
-            self.bias,
+            weight.unsqueeze(2),
+            bias,
             (1, self.stride[0]),
             (0, padding),
             (1, self.dilation[0]),

@@ -27,6 +27,7 @@ from ecgzoo.training.distiller import Distiller, create_losses
 from ecgzoo.training.feed import Feed
 from ecgzoo.training.optimizer import MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.processes import check_in_step, on_main, score_shared
+from ecgzoo.training.quantize import round_convolutions
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.state import TrainingState
 from ecgzoo.training.sync_bn import synchronize
@@ -147,6 +148,8 @@ def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
         labels=labels,
         labelled=job.labelled,
     )
+    if recipe.quantization_aware and not job.is_teacher:
+        round_convolutions(student.backbone)
     feed = Feed(records, leads, student, teacher, transforms, recipe.seed)
     distiller = Distiller(student, teacher, losses, recipe.compile).to(accelerator.device)
     if accelerator.num_processes > 1:

@@ -146,6 +146,9 @@ class Recipe:
         scope="run",
         convert=_path,
     )
+    quantization_aware: bool = option(
+        False, "student", "train the student for 8-bit integers, if its export to them changes too many findings"
+    )
     losses: Sequence[LossTerm | Mapping[str, Any] | str] = option(
         (LossTerm("bce", 1), LossTerm("mkd", 1), LossTerm("clt", 0.8)),
         "student",

@@ -1,0 +1,59 @@
+"""Training for 8-bit integers against a slow loop, and what of a network it touches."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ecgzoo
+from ecgzoo.training.quantize import round_convolutions, rounded_input, rounded_weight
+
+
+def test_an_input_has_256_steps_and_its_zeros_stay() -> None:
+    x = torch.randn(4, 3, 1, 50) * 2 + 1
+    x[0, 0] = 0
+    low, high = min(float(x.min()), 0), max(float(x.max()), 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    slow = [scale * (min(max(round(float(value) / scale) + zero, 0), 255) - zero) for value in x.flatten()]
+    found = rounded_input(x)
+    np.testing.assert_allclose(found.flatten().numpy(), slow, atol=1e-6)
+    assert not found[0, 0].any()
+    assert (found - x).abs().max() <= scale * 0.51
+
+
+def test_a_weight_has_255_steps_per_channel() -> None:
+    weight = torch.randn(5, 3, 7) * torch.tensor([1, 10, 0.1, 3, 0]).reshape(5, 1, 1)
+    for own, found in zip(weight, rounded_weight(weight), strict=True):
+        scale = float(own.abs().max()) / 127 or 1.0
+        slow = [scale * round(float(value) / scale) for value in own.flatten()]
+        np.testing.assert_allclose(found.flatten().numpy(), slow, atol=1e-6)
+
+
+def test_a_batch_norm_behind_it_changes_no_rounding() -> None:
+    weight, scale = torch.randn(8, 4, 5), torch.rand(8, 1, 1) + 0.5
+    torch.testing.assert_close(rounded_weight(weight * scale), rounded_weight(weight) * scale)
+
+
+@pytest.mark.parametrize("name", ["xresnet1d_tiny", "timm/test_resnet"])
+def test_only_training_computes_with_rounded_numbers(name: str) -> None:
+    torch.manual_seed(0)
+    model, x = ecgzoo.create_student(name), torch.randn(4, 1, 500)
+    network = model.backbone.eval()
+    plain, keys = network(x), list(network.state_dict())
+    convolutions = [layer for layer in network.modules() if isinstance(layer, (nn.Conv1d, nn.Conv2d))]
+    round_convolutions(network)
+    assert list(network.state_dict()) == keys
+    assert torch.equal(network(x), plain)
+    first, inner = convolutions[0], convolutions[-1]
+    given: list[torch.Tensor] = []
+    for layer in (first, inner):
+        layer.register_forward_hook(lambda layer, inputs, out: given.extend([inputs[0], out]))
+    network.train()(x).sum().backward()
+    assert inner.weight.grad is not None
+    assert inner.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        assert torch.equal(first._conv_forward(given[0], first.weight, first.bias), given[1])
+        exact = inner._conv_forward(given[2], inner.weight, inner.bias)
+        error = (given[3] - exact).abs().max() / exact.abs().max()
+    assert 1e-5 < error < 0.05
