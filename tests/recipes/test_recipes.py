@@ -48,7 +48,9 @@ def test_the_recipes_on_a_small_cohort(tiny: str, tmp_path: Path, capsys: pytest
     assert set(json.loads((tmp_path / "kd" / "results.json").read_text())["arms"]) == {"teacher", "student"}
     run_here("mvkt_plus.py", *common, *given, "--pretrain-epochs", "1", "--output", str(tmp_path / "plus"))
     assert ecgzoo.load_pretrained(tmp_path / "plus" / "student").config.training["recipe"]["pretrain_epochs"] == 1
-    run_here("tiny.py", *common, *given, "--pretrain-epochs", "1", "--output", str(tmp_path / "tiny"))
+    run_here(
+        "tiny.py", *common, *given, "--pretrain-epochs", "1", "--quantization-aware", "--output", str(tmp_path / "tiny")
+    )
     student = ecgzoo.load_pretrained(tmp_path / "tiny" / "student")
     assert sum(parameter.numel() for parameter in student.parameters()) <= 100_000
     run_here("baseline.py", *common, "--student-leads", "II", "V5", "--output", str(tmp_path / "baseline"))
