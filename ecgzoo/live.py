@@ -15,7 +15,7 @@ from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.signal.quality import Quality, assess_many
 from ecgzoo.signal.stream import Window, Windows
 
-WINDOWS_AT_ONCE = 128  # as many as a network is quick with
+WINDOWS_AT_ONCE = 64  # as many as a network is quick with
 
 
 class Scorer(Protocol):

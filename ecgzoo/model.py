@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.aggregates import with_aggregates
+from ecgzoo.backbones.fold import folded
 from ecgzoo.config import ModelConfig
 from ecgzoo.errors import EcgZooError, RegistryError, SignalError, WeightsError
 from ecgzoo.live import Stream
@@ -326,8 +327,7 @@ class EcgModel(nn.Module):
             raise SignalError(f"{source}: {too_slow}. Record at a higher rate, or take another model.")
         # a record of two samples has the checks of every rate
         Record(np.zeros((len(names), 2), np.float32), names, rate_hz, source).resample(self.config.rate_hz)
-        network = deepcopy(self).eval() if self.training else self
-        return Stream(network, names, self.lead_positions(names, source), rate_hz, source=source)
+        return Stream(folded(self), names, self.lead_positions(names, source), rate_hz, source=source)
 
     def _refuse_untrained(self) -> None:
         if not self.config.classes:
@@ -344,7 +344,7 @@ class EcgModel(nn.Module):
         samples = record.samples_at(config.rate_hz)
         window_starts(samples, config.window, config.stride, record.source, config.rate_hz)  # refuses a short one
         stream = Stream(
-            deepcopy(self).eval() if self.training else self,
+            folded(self),
             config.leads,
             range(len(config.leads)),
             record.rate_hz,
