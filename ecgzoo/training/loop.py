@@ -22,6 +22,7 @@ from ecgzoo.errors import RecipeError
 from ecgzoo.evaluation import macro_auc
 from ecgzoo.losses.contract import DataInfo
 from ecgzoo.model import EcgModel
+from ecgzoo.training.batch_norm import average_statistics, synchronize
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.distiller import Distiller, create_losses
 from ecgzoo.training.feed import Feed
@@ -30,7 +31,6 @@ from ecgzoo.training.processes import check_in_step, on_main, score_shared
 from ecgzoo.training.quantize import round_convolutions
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.state import TrainingState
-from ecgzoo.training.sync_bn import synchronize
 from ecgzoo.training.terms import LossTerm
 
 
@@ -106,6 +106,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
         bar = progress.add_task(job.name, total=recipe.epochs * steps, completed=state.epochs * steps)
         while state.epochs < recipe.epochs and not state.is_out_of(recipe.patience):
             line = train_epoch(accelerator, wrapped, feed, state, recipe, schedule, lambda: progress.advance(bar))
+            if accelerator.num_processes > 1 and recipe.batch_norm == "per-process":
+                average_statistics([distiller, *([state.judged] if state.ema else [])])
             check_in_step(accelerator, distiller, job.name)
             if not math.isfinite(line["loss"]):
                 raise RecipeError(
@@ -152,7 +154,7 @@ def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
         round_convolutions(student.backbone)
     feed = Feed(records, leads, student, teacher, transforms, recipe.seed)
     distiller = Distiller(student, teacher, losses, recipe.compile).to(accelerator.device)
-    if accelerator.num_processes > 1:
+    if accelerator.num_processes > 1 and recipe.batch_norm == "synchronized":
         synchronize(distiller, accelerator.device)
     return feed, distiller
 

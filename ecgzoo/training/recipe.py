@@ -170,6 +170,12 @@ class Recipe:
     accumulate: int = option(
         1, "optimization", "batches per optimizer step; gradients are averaged over them, to save memory", above=0
     )
+    batch_norm: Literal["synchronized", "per-process"] = option(
+        "synchronized",
+        "optimization",
+        "statistics of batch norms in several processes: of the whole batch (synchronized), or of the records of each "
+        "process, which is faster",
+    )
     lr: float = option(1e-2, "optimization", "peak learning rate", above=0, pretraining=True)
     weight_decay: float = option(
         1e-2, "optimization", "for all weights except biases and normalization", at_least=0, pretraining=True

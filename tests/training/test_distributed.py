@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def distil(output: Path, processes: int, precision: str = "fp32") -> None:
+def distil(output: Path, processes: int, **fields: object) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run([*command, str(SCRIPT), str(output), precision], capture_output=True, text=True, timeout=300)
+    command += [str(SCRIPT), str(output), json.dumps({"precision": "fp32", **fields})]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -44,7 +45,9 @@ def test_two_processes_follow_one(tiny: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_in_bf16(tiny: str, tmp_path: Path) -> None:
-    distil(tmp_path / "two", 2, "bf16")
+def test_two_processes_with_batch_norms_of_their_own_in_bf16(tiny: str, tmp_path: Path) -> None:
+    distil(tmp_path / "two", 2, precision="bf16", batch_norm="per-process", ema_decay=0.9)
     (line,) = log(tmp_path / "two" / "student")
     assert line["loss"] > 0
+    ranks = [load_file(tmp_path / "two" / f"best-{rank}-of-2.safetensors") for rank in (0, 1)]
+    assert all(torch.equal(value, ranks[1][name]) for name, value in ranks[0].items())  # running statistics too

@@ -1,5 +1,6 @@
-"""Run by test_distributed.py under torchrun: distil as the recipe says, then keep what each process holds of CLT."""
+"""Run by test_distributed.py under torchrun: distil, then keep what each process holds of CLT and of the best epoch."""
 
+import json
 import sys
 
 from accelerate import PartialState
@@ -7,6 +8,7 @@ from safetensors.torch import save_file
 
 from ecgzoo import Recipe, distill
 from ecgzoo.training import distiller
+from ecgzoo.training.state import TrainingState
 
 recipe = Recipe(
     data="tiny",
@@ -20,7 +22,7 @@ recipe = Recipe(
     opt="sgd",  # Adam divides by the gradient's size, and so turns rounding into steps
     output=sys.argv[1],
     compare=False,
-    precision=sys.argv[2],
+    **json.loads(sys.argv[2]),
 )
 kept = []
 create_loss = distiller.create_loss
@@ -32,8 +34,21 @@ def keep(*given: object, **arguments: object) -> object:
 
 
 distiller.create_loss = keep
+finish = TrainingState.finish
+
+
+def keep_best(self: TrainingState) -> object:
+    kept.append(self.best_weights)
+    return finish(self)
+
+
+TrainingState.finish = keep_best
 distill(recipe)
 state = PartialState()
-clt = {name: value.clone().contiguous() for name, value in kept[-1].state_dict().items()}
-save_file(clt, f"{recipe.output}/clt-{state.process_index}-of-{state.num_processes}.safetensors")
+which = f"{state.process_index}-of-{state.num_processes}.safetensors"
+*_, clt, best = kept
+save_file(
+    {name: value.clone().contiguous() for name, value in clt.state_dict().items()}, f"{recipe.output}/clt-{which}"
+)
+save_file({name: value.contiguous() for name, value in best.items()}, f"{recipe.output}/best-{which}")
 state.destroy_process_group()
