@@ -309,8 +309,9 @@ class _Reader:
             return _Refused(str(error))
         except Exception as error:  # others wrote the file, and maybe its reader
             return _Refused(printable(f"{path}: {type(error).__name__}: {error}"))
-        row = np.zeros((len(self.layout.leads), self.layout.samples), "<i2")
-        row[:, : samples.shape[1]] = samples
+        row = samples.astype("<i2", copy=False)
+        if samples.shape[1] < self.layout.samples:
+            row = np.pad(row, ((0, 0), (0, self.layout.samples - samples.shape[1])))
         content = row.tobytes()
         return _Found(samples.shape[1], unit_uv, changes, content, digest_of(content).hex())
 
