@@ -256,13 +256,13 @@ def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
                 ):
                     raise ValueError(f"it does not have {rows} records")
             signals = Shards(files, _kind(info.layout).shape, HEADER_BYTES)
-            for name, part in zip(states, signals.parts, strict=True):
+            for name, rows in zip(states, info.shards, strict=True):
                 path = root / _SIGNALS / name
                 if known.get(name) != states[name]:
-                    for row, (samples, digest) in enumerate(zip(part, digests[first : first + len(part)], strict=True)):
-                        if digest_of(samples.data) != bytes(digest):
-                            raise ValueError(f"record {row} is not what was written")
-                first += len(part)
+                    for row in range(first, first + rows):
+                        if digest_of(signals[row].data) != bytes(digests[row]):
+                            raise ValueError(f"record {row - first} is not what was written")
+                first += rows
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: is damaged ({error}). Import the records into another folder.") from error
     if known != states:
