@@ -17,6 +17,11 @@ RESULTS = CHECKOUT / "benchmarks" / "results"
 def report(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print `rows` and write ``results/<name>.json``; `limit` describes the limit of the figures."""
     show(name, limit, rows)
+    write(name, limit, rows)
+
+
+def write(name: str, limit: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Only write ``results/<name>.json``."""
     write_json(RESULTS / f"{name}.json", {"limit": limit, "rows": [dict(row) for row in rows], **provenance()})
 
 

@@ -68,6 +68,7 @@ def imported(folder: Path, rate_hz: int, count: int) -> dict[str, Any]:
         "s": read,
         "records/s": count / read,
         "CPU ms per record": cpu / count * 1e3,
+        "records per 2 CPU s": 2 * count / cpu,  # what two cores without other work would do
         "load before": load,
         "open again s": again,
         "limits met": again <= 0.2 and (rate_hz > 100 or count / read >= RECORDS_PER_SECOND),

@@ -4,6 +4,7 @@ python docs/figures.py
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -204,6 +205,61 @@ def _backbone(row: dict[str, Any]) -> tuple[object, ...]:
     return (f"`{row['backbone']}`", row["rule"].replace("_", " "), size, *costs)
 
 
+SCALE = {  # figures of benchmarks/scale.py, and what they are
+    "import CPU s": "import, without reading files",
+    "import MB": "import: memory",
+    "store MB": "store on disk",
+    "open CPU s": "open",
+    "verify CPU s": "open after a copy: every digest",
+    "first batch CPU s": "from nothing to the first batch",
+    "batches CPU s": "epoch: drawing batches only",
+    "batches MB": "epoch: memory with the batches",
+    "student CPU s": "epoch: a student alone",
+    "MVKT CPU s": "epoch: MVKT",
+    "MVKT MB": "epoch: memory with MVKT",
+    "checkpoint MB": "checkpoint of MVKT",
+    "scores CPU s": "scores of fold 10",
+    "bootstrap CPU s": "bootstrap of fold 10, 1,000 resamples",
+    "evaluation MB": "evaluation: memory",
+}
+TEN_MILLION = 10**7
+
+
+def scale() -> str:
+    """How time and memory grow with the number of records, and what that gives at ten million."""
+    rows, made = results("scale")
+    text = ""
+    for leads in sorted({row["leads"] for row in rows}):
+        its = sorted((row for row in rows if row["leads"] == leads), key=lambda row: row["records"])
+        lines = [
+            (what, *(_amount(row.get(name), name) for row in its), *_growth(name, its))
+            for name, what in SCALE.items()
+            if any(row.get(name) for row in its)
+        ]
+        counts = [f"{row['records']:,}" for row in its]
+        head = (f"{'twelve leads' if leads == 12 else 'one lead'}, records:", *counts, "exponent", f"{TEN_MILLION:,}")
+        text += table(head, *lines) + "\n"
+    return f"{text}{made}\n"
+
+
+def _growth(name: str, rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """The exponent between the two largest numbers of records, and the figure that follows for ten million."""
+    known = [row for row in rows if row.get(name)]
+    if len(known) < 2:
+        return "", ""
+    few, many = known[-2:]
+    exponent = math.log(many[name] / few[name]) / math.log(many["records"] / few["records"])
+    return f"{exponent:.2f}", _amount(many[name] * (TEN_MILLION / many["records"]) ** exponent, name)
+
+
+def _amount(value: float | None, name: str) -> str:
+    """With its unit: MB or GB, seconds or hours."""
+    if value is None:
+        return ""
+    unit, larger, times = ("MB", "GB", 1000) if name.endswith("MB") else ("s", "h", 3600)
+    return f"{value / times:,.1f} {larger}" if value > 3 * times else f"{value:,.{0 if value >= 10 else 2}f} {unit}"
+
+
 FIGURES = {
     "backbones": backbones,
     "backbone_students": backbone_students,
@@ -214,6 +270,7 @@ FIGURES = {
     "handheld_distorted": handheld_distorted,
     "handheld_groups": handheld_groups,
     "quality": quality,
+    "scale": scale,
     "speed": speed,
 }
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from ecgzoo.errors import WriteError
 
 JSON_BYTES = 4 << 20
+_FIRST_BYTES = 1 << 16
 JSON_CONTAINERS = 250_000  # lists and objects; each needs about 70 bytes of memory for two characters of text
 STALE_S = 86_400.0
 
@@ -56,7 +57,9 @@ def read_bytes(path: str | Path, at_most: int | None = None) -> bytes:
     with open_regular(path) as file:
         if at_most is None:
             return file.read()
-        content = file.read(at_most + 1)
+        content = file.read(min(at_most + 1, _FIRST_BYTES))  # Python allocates what is asked for
+        if len(content) == _FIRST_BYTES:
+            content += file.read(at_most + 1 - _FIRST_BYTES)
     if len(content) > at_most:
         raise OSError(errno.EFBIG, f"it has more than {at_most} bytes", str(path))
     return content

@@ -226,6 +226,7 @@ class _Found(NamedTuple):
     """The row of a record in the store, and what goes with it."""
 
     length: int
+    unit_uv: int
     changes: int
     samples: bytes
     digest: str
@@ -271,7 +272,8 @@ def _read_all(
                 refused[row.record] = f"has the same samples as {samples_of[answer.digest]}"
             else:
                 samples_of[answer.digest] = row.path
-                added.append((Read(row.record, answer.length, answer.digest, answer.changes), answer.samples))
+                read = Read(row.record, answer.length, answer.digest, answer.unit_uv, answer.changes)
+                added.append((read, answer.samples))
         writer.add(added)
         done += len(task)
         advance(done, len(rows))
@@ -300,17 +302,18 @@ class _Reader:
 
     def _answer(self, path: Path) -> _Answer:
         try:
-            samples, changes = prepare(self.read(path), self.layout)
+            samples, unit_uv, changes = prepare(self.read(path), self.layout)
         except MissingLeadError as error:
             return _Refused(str(error), (error.problem, error.missing, error.channels))
         except EcgZooError as error:
             return _Refused(str(error))
         except Exception as error:  # others wrote the file, and maybe its reader
             return _Refused(printable(f"{path}: {type(error).__name__}: {error}"))
-        row = np.zeros((len(self.layout.leads), self.layout.samples), "<i2")
-        row[:, : samples.shape[1]] = samples
+        row = samples.astype("<i2", copy=False)
+        if samples.shape[1] < self.layout.samples:
+            row = np.pad(row, ((0, 0), (0, self.layout.samples - samples.shape[1])))
         content = row.tobytes()
-        return _Found(samples.shape[1], changes, content, digest_of(content).hex())
+        return _Found(samples.shape[1], unit_uv, changes, content, digest_of(content).hex())
 
 
 def _answers_of(read: ReadFile, layout: Layout) -> Callable[[Sequence[Path]], list[_Answer]]:
@@ -331,6 +334,7 @@ def _columns(
         "patients": np.array([whole_number(row.patient) for row in rows], np.int64),
         "folds": np.array([folds[row.record] for row in rows], np.int16),
         "lengths": np.array([read[row.record].length for row in rows], np.int64),
+        "units": np.array([read[row.record].unit_uv for row in rows], np.uint8),
         "changes": np.array([read[row.record].changes for row in rows], np.uint8),
         "labelled": np.array([row.labels is not None for row in rows], np.uint8),
         "digests": np.frombuffer(digests, np.uint8).reshape(len(rows), DIGEST_BYTES),

@@ -71,7 +71,7 @@ def is_recording(path: Path) -> bool:
 def _reader_of(head: bytes, path: Path) -> Reader | None:
     """The first reader that knows `path`, whose content begins with `head`."""
     # one after the other: a plugin's reader is not even imported for a file that ours knows
-    for name in sorted(registry.names("reader"), key=_rank):
+    for name in registry.once("reader", "in order", lambda: sorted(registry.names("reader"), key=_rank)):
         reader = registry.build_once("reader", name)
         if not isinstance(reader, Reader):
             found = registry.lookup("reader", name)

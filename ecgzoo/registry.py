@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -60,7 +60,7 @@ class _Table:
     entries: dict[str, tuple[Registered, ...]]  # by name, alias and distribution::name
     names: tuple[str, ...]  # of what can be built
     conflicts: tuple[Conflict, ...]
-    built: dict[str, Any] = field(default_factory=dict)  # by `build_once`
+    made: dict[Hashable, Any] = field(default_factory=dict)  # by `once`
 
 
 @lru_cache(maxsize=len(KINDS))
@@ -215,10 +215,15 @@ def build_once(kind: str, name: str) -> Any:
     Raises:
         RegistryError: as for `lookup` and `build`.
     """
-    built = _table(kind).built
-    if name not in built:
-        built[name] = build(lookup(kind, name), (), {})
-    return built[name]
+    return once(kind, name, lambda: build(lookup(kind, name), (), {}))
+
+
+def once(kind: str, what: Hashable, make: Callable[[], Any]) -> Any:
+    """What `make` returns, made once per process: it depends on the registered names of this kind only."""
+    made = _table(kind).made
+    if what not in made:
+        made[what] = make()
+    return made[what]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import ecgzoo
 from ecgzoo import ingest
 from ecgzoo.cli.app import main
 from ecgzoo.data import check_cohort
+from ecgzoo.data import folder as folder_data
 from ecgzoo.data.cohort import made_fold
 from ecgzoo.data.folder import load_folder
 from ecgzoo.data.prepare import Layout
@@ -111,10 +112,9 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     assert not cohort.signals()[0, :, 400:].any()
     np.testing.assert_array_equal(cohort.signals()[1], SIMULATED[1])  # the first 10 s
     assert np.abs(cohort.signals()[2].astype(int) - SIMULATED[2]).mean() < 10  # resampled
-    assert isinstance(cohort.store, np.memmap)
     assert cohort.notes == ("Records longer than the cohort's, of which the beginning is kept: 1.",)
     assert_dataset_conforms("folder", store)
-    np.testing.assert_array_equal(np.load(store / "signals.npy"), cohort.store)  # numpy reads it, too
+    np.testing.assert_array_equal(np.load(store / "signals" / "00000.npy"), cohort.store)  # numpy reads it, too
 
 
 def test_the_columns_and_the_layout_are_as_asked(folder: Path, tmp_path: Path, monkeypatch) -> None:
@@ -216,7 +216,7 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
     write_record(odd / "good", SIMULATED[5])
     write_record(odd / "flat", np.zeros((12, 1000)))
     write_record(odd / "loud", np.full((12, 1000), 1000) * np.arange(1000) % 32_000)
-    (odd / "loud.hea").write_text((odd / "loud.hea").read_text().replace("1000/mV", "100/mV"))
+    (odd / "loud.hea").write_text((odd / "loud.hea").read_text().replace("1000/mV", "10/mV"))
     (odd / "text.csv").write_text("no recording")
     names = ("good", "short", "copy", "flat", "loud", "text.csv")
     table = write_table(tmp_path / "t.csv", [{"path": name, "patient": name, "labels": "A;B"} for name in names])
@@ -234,7 +234,7 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
     assert "2 s (200 samples at 100 Hz) is shorter than 2.5 s (250 samples at 100 Hz)" in reasons["short"]
     assert reasons["copy"] == "has the same samples as good"
     assert "every lead is flat" in reasons["flat"]
-    assert "expected samples within ±32.767 mV" in reasons["loud"]
+    assert "expected samples within ±327.67 mV" in reasons["loud"]
     assert "text.csv" in reasons["text.csv"]
     write_record(odd / "flat", SIMULATED[6])  # it was repaired
     found = made(odd, table, tmp_path / "s")
@@ -401,7 +401,7 @@ def test_an_import_that_was_killed_goes_on(folder: Path, table: Path, tmp_path: 
     made(folder, table, tmp_path / "at once")
     assert same(load_folder(store), load_folder(tmp_path / "at once"))
     assert sorted(path.name.split("-")[0] for path in store.iterdir()) == [
-        *(".lock", "info.json", "signals.npy", "table", "verified.json")
+        *(".lock", "info.json", "signals", "table", "verified.json")
     ]
 
 
@@ -441,18 +441,20 @@ def test_half_a_line_of_the_journal_is_read_again(stopped, tmp_path: Path) -> No
 
 
 def test_samples_that_did_not_reach_the_disk_are_read_again(stopped, tmp_path: Path) -> None:
-    os.truncate(tmp_path / "s" / "signals.npy", 128 + 24_000 * 9 + 77)
+    os.truncate(tmp_path / "s" / "signals" / "00000.npy", 128 + 24_000 * 9 + 77)
     assert stopped() == [f"r{number:02}" for number in range(9, 24)]
 
 
 def test_samples_that_reached_the_disk_in_part_are_read_again(stopped, tmp_path: Path) -> None:
-    with open(tmp_path / "s" / "signals.npy", "r+b") as file:
+    with open(tmp_path / "s" / "signals" / "00000.npy", "r+b") as file:
         file.seek(128 + 24_000 * 7 + 5000)
         file.write(bytes(4096))
     assert stopped() == [f"r{number:02}" for number in range(7, 24)]
 
 
-@pytest.mark.parametrize("first", ['{"before": 5}', '{"before": 0}', '{"before": 0, "layout": {"rate_hz": []}}', "[]"])
+@pytest.mark.parametrize(
+    "first", ['{"shards": 5}', '{"shards": 0}', '{"shards": 0, "per_shard": 44739, "layout": {"rate_hz": []}}', "[]"]
+)
 def test_a_journal_of_something_else_is_dropped(first: str, stopped, tmp_path: Path) -> None:
     journal = tmp_path / "s" / "journal.jsonl"
     journal.write_text("\n".join([first, *journal.read_text().splitlines()[1:]]) + "\n")
@@ -502,6 +504,78 @@ def test_several_processes_make_the_same(folder: Path, table: Path, tmp_path: Pa
     assert done == [(count, 24) for count in (0, 3, 6, 9, 12, 15, 18, 21, 24)] * 2
 
 
+@pytest.fixture
+def shards(monkeypatch) -> None:
+    """Files of five records."""
+    monkeypatch.setattr(folder_data, "SHARD_BYTES", 5 * 24_000 + 100)
+
+
+@pytest.mark.usefixtures("shards")
+def test_signals_in_several_files(folder: Path, table: Path, tmp_path: Path, monkeypatch) -> None:
+    made(folder, write_table(tmp_path / "a.csv", rows(8)), tmp_path / "s")
+    paths = sorted((tmp_path / "s" / "signals").iterdir())
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
+    assert [np.load(path).shape for path in paths] == [(5, 12, 1000), (3, 12, 1000)]
+    first = load_folder(tmp_path / "s")
+    made(folder, table, tmp_path / "s")
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
+    assert json.loads((tmp_path / "s" / "info.json").read_text())["shards"] == [5, 3, 5, 5, 5, 1]
+    whole = load_folder(tmp_path / "s")
+    np.testing.assert_array_equal(whole.signals(slice(8)), first.signals())
+    monkeypatch.undo()
+    made(folder, table, tmp_path / "at once")
+    assert json.loads((tmp_path / "at once" / "info.json").read_text())["shards"] == [24]
+    assert same(whole, load_folder(tmp_path / "at once"))
+    assert whole.fingerprint == load_folder(tmp_path / "at once").fingerprint
+    check_cohort(whole)
+    assert_dataset_conforms("folder", tmp_path / "s")
+    monkeypatch.setattr(folder_data, "_MOST_SHARDS", 6)
+    with pytest.raises(DataError, match="has 6 files of signals, because each import begins one; import all records"):
+        made(folder, table, tmp_path / "s")
+
+
+@pytest.mark.usefixtures("shards")
+@pytest.mark.parametrize(
+    ("number", "damage", "again"),
+    [
+        (2, lambda content: content[:-1], 11),
+        (2, lambda content: b"", 10),
+        (2, None, 10),
+        (1, lambda content: content[:-1], 9),
+        (1, None, 5),
+        (0, lambda content: bytes(128 + 24_000) + content[128 + 24_000 :], 0),  # without a header each is checked
+    ],
+)
+def test_an_import_goes_on_in_its_last_file(number: int, damage, again: int, stopped, tmp_path: Path) -> None:
+    path = tmp_path / "s" / "signals" / f"{number:05}.npy"
+    content = path.read_bytes()
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage(content))
+    assert stopped() == [f"r{record:02}" for record in range(again, 24)]
+
+
+def test_beyond_32_mv_in_coarser_steps(tmp_path: Path) -> None:
+    for name, gain in (("usual", 1000), ("offset", 1000 / 8)):
+        write_record(tmp_path / "x" / name, SIMULATED[0])
+        header = tmp_path / "x" / f"{name}.hea"
+        header.write_text(header.read_text().replace("1000/mV", f"{gain}(-30000)/mV" if gain < 1000 else "1000/mV"))
+    names = ("usual", "offset")
+    table = write_table(
+        tmp_path / "t.csv", [{"path": n, "patient": n, "labels": "A", "id": i} for i, n in enumerate(names)]
+    )
+    assert made(tmp_path / "x", table, tmp_path / "s").changes == {8: 1}
+    cohort = ecgzoo.load_cohort("folder", tmp_path / "s")
+    expected = ecgzoo.read_record(tmp_path / "x" / "offset").signal
+    assert expected.max() > 240
+    assert cohort.unit_uv is not None
+    assert cohort.unit_uv.tolist() == [1, -(-round(1000 * float(expected.max())) // 32_767)]
+    both = cohort.signals() * cohort.units(np.arange(2)) / 1000
+    np.testing.assert_array_equal(np.rint(both[0] * 1000), SIMULATED[0])
+    np.testing.assert_allclose(both[1], expected, atol=0.0041)
+    assert cohort.notes == ("Records beyond ±32.767 mV, kept in coarser steps: 1.",)
+
+
 def test_one_import_at_a_time(folder: Path, table: Path, tmp_path: Path) -> None:
     def reading(path: Path) -> ecgzoo.Record:
         if path.name == "r05":
@@ -530,15 +604,15 @@ def test_a_folder_with_other_files_is_left_alone(folder: Path, table: Path, tmp_
     ("file", "damage", "said"),
     [
         (
-            "signals.npy",
+            "signals/00000.npy",
             lambda content: content[:90_000] + b"\x01" + content[90_001:],
             "record 3 is not what was written",
         ),
-        ("signals.npy", lambda content: content[:-1], "do not hold 24 records"),
+        ("signals/00000.npy", lambda content: content[:-1], "is not an array of int16"),
         ("table-*/folds.npy", lambda content: content[:-1] + b"\x07", "it is not what was written"),
         ("info.json", lambda content: content[:-20], "is damaged"),
-        ("info.json", lambda content: content.replace(b"folder 1", b"folder 9"), "its format is 'ecgzoo folder 9'"),
-        ("info.json", lambda content: content.replace(b'"rows": 24', b'"rows": 23'), "another number of records"),
+        ("info.json", lambda content: content.replace(b"folder 2", b"folder 9"), "its format is 'ecgzoo folder 9'"),
+        ("info.json", lambda content: content.replace(b"    24\n", b"    23\n"), "another number of records"),
         ("info.json", lambda content: content.replace(b'"table-', b'"../table-'), "a name is no text, or no name"),
         ("info.json", lambda content: b"[]", "is damaged"),
     ],
@@ -558,7 +632,7 @@ def test_a_copy_has_the_same_fingerprint(folder: Path, table: Path, tmp_path: Pa
         made(folder, table, tmp_path / name)
     one, other = (load_folder(tmp_path / name) for name in ("s", "t"))
     assert one.fingerprint == other.fingerprint
-    assert json.loads((tmp_path / "s" / "info.json").read_text())["rows"] == 24
+    assert json.loads((tmp_path / "s" / "info.json").read_text())["shards"] == [24]
     check_cohort(dataclasses.replace(one, name="x"))
 
 

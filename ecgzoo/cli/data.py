@@ -1,4 +1,4 @@
-"""``ecgzoo data``: make a cohort of recordings."""
+"""``ecgzoo data``: make a cohort of recordings, or Parquet of a cohort."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -57,9 +57,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     reading.add_arguments(command)
 
+    text = cleandoc(export_records.__doc__ or "")
+    command = commands.add_parser("export", help=text.splitlines()[0], description=text)
+    command.set_defaults(make=export_records)
+    command.add_argument("--data", required=True, help="registered data set; folder for an imported cohort")
+    command.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
+    command.add_argument("--task", help="label set")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="a new folder")
+
 
 def run(given: Namespace) -> None:
-    """Import recordings of your own into a cohort."""
+    """Import recordings of your own into a cohort, or write a cohort as Parquet."""
     given.make(given)
 
 
@@ -112,6 +120,21 @@ def import_records(given: Namespace) -> None:
         Console(stderr=True, soft_wrap=not sys.stderr.isatty()).print(table)
         print(f"all that were left out: {given.output / LEFT_OUT}")
     print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels")
+
+
+def export_records(given: Namespace) -> None:
+    """Write the records of a cohort as Parquet files, which the Hub shows and the library datasets reads.
+
+    Each row is a record: its number, patient, fold, labels, and a column for each lead with the samples in microvolts.
+    """
+    from ecgzoo.create import load_cohort
+    from ecgzoo.data.parquet import write_parquet
+
+    cohort = load_cohort(given.data, given.root, given.task)
+    with many.progress() as bar:
+        task = bar.add_task("records", total=None)
+        files = write_parquet(cohort, given.output, lambda count, total: bar.update(task, completed=count, total=total))
+    print(f"{given.output}: {len(cohort)} records in {files} Parquet files")
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -84,13 +84,21 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
     root = Path(root)
     layout, classes = challenge.layout, challenge.classes
     try:
-        key = store_key(challenge.name, repr(layout), repr(sorted(challenge.codes.items())), tree_digest(root))
+        key = store_key(
+            f"{challenge.name} with units", repr(layout), repr(sorted(challenge.codes.items())), tree_digest(root)
+        )
     except OSError as error:
         raise DataError(f"{root}: cannot be read ({error}). {challenge.where}") from error
     kind = np.dtype(
         [
             ("signals", np.int16, (len(layout.leads), layout.samples)),
-            *(("record_ids", np.int64), ("lengths", np.int64), ("sexes", np.int8), ("ages", np.float32)),
+            *(
+                ("record_ids", np.int64),
+                ("lengths", np.int64),
+                ("units", np.uint8),
+                ("sexes", np.int8),
+                ("ages", np.float32),
+            ),
             ("classes", np.uint8, (len(classes),)),
         ]
     )
@@ -117,6 +125,7 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
         patients=ids,
         record_ids=ids,
         lengths=store.table["lengths"][kept],
+        unit_uv=store.table["units"][kept],
         fingerprint=store_key(task, store.digest),
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
@@ -135,6 +144,7 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
     headers = _headers(root, challenge)
     layout, classes, class_of = challenge.layout, challenge.classes, challenge.codes
     lengths: list[int] = []
+    units: list[int] = []
     changed: dict[int, list[str]] = {change: [] for change in CHANGES}
     refused: dict[str, str] = {}
 
@@ -144,22 +154,24 @@ def _build(folder: Path, root: Path, challenge: Challenge, kind: np.dtype) -> li
 
         console = Console(stderr=True)
         for header in track(headers, f"Reading {challenge.name}", console=console, disable=not console.is_terminal):
-            row, length = np.zeros((len(layout.leads), layout.samples), np.int16), 0
+            row, length, unit_uv = np.zeros((len(layout.leads), layout.samples), np.int16), 0, 1
             try:
                 prepared = prepare(read_wfdb(header.path), layout)
-                length = prepared.samples.shape[1]
+                length, unit_uv = prepared.samples.shape[1], prepared.unit_uv
                 row[:, :length] = prepared.samples
                 for change, names in changed.items():
                     names += [header.path.stem] if prepared.changes & change else []
             except (DataError, SignalError) as error:
                 refused[header.path.stem] = str(error)
             lengths.append(length)
+            units.append(unit_uv)
             yield row
 
     write_signals(folder, signals(), (len(headers), len(layout.leads), layout.samples))
     columns: dict[str, list[Any]] = {
         "record_ids": [header.record_id for header in headers],
         "lengths": lengths,
+        "units": units,
         "sexes": [header.sex for header in headers],
         "ages": [header.age for header in headers],
         "classes": [[name in {class_of.get(code) for code in header.codes} for name in classes] for header in headers],

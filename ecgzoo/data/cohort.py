@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgzoo.data.shards import Shards
 from ecgzoo.errors import DataError
 from ecgzoo.signal.leads import LEADS_12, known_lead
 
@@ -29,8 +30,8 @@ class Cohort:
         classes: the ``C`` class names, in alphabetical order.
         leads: the ``L`` lead names, in channel order and in the spelling of ``ecgzoo.signal``.
         rate_hz: samples per second.
-        store: int16 microvolts ``[M, L, T]``, possibly a read-only memory map; it may hold further records. A record
-            that is shorter than ``T`` is followed by zeros.
+        store: int16 microvolts ``[M, L, T]``: an array, a read-only memory map, or several (`Shards`); it may hold
+            further records. A record that is shorter than ``T`` is followed by zeros.
         positions: int64 ``[N]``, the row of each record in `store`.
         labels: uint8 multi-hot ``[N, C]``.
         folds: int16 ``[N]``.
@@ -39,6 +40,8 @@ class Cohort:
         fingerprint: hash of what the cohort was made from.
         lengths: int64 ``[N]``, the samples of each record, from 1 to ``T``; None if all have ``T``. What follows a
             shorter record in the store is neither trained on nor scored.
+        unit_uv: integers ``[N]``, the microvolts of one unit of `store` in each record, for records beyond ±32.767 mV;
+            None if all have 1.
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
         class_info: for each class, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
@@ -53,7 +56,7 @@ class Cohort:
     classes: tuple[str, ...]
     leads: tuple[str, ...]
     rate_hz: float
-    store: np.ndarray
+    store: np.ndarray | Shards
     positions: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
@@ -61,6 +64,7 @@ class Cohort:
     record_ids: np.ndarray
     fingerprint: str
     lengths: np.ndarray | None = None
+    unit_uv: np.ndarray | None = None
     sexes: np.ndarray | None = None
     ages: np.ndarray | None = None
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -73,9 +77,14 @@ class Cohort:
         return len(self.positions)
 
     def signals(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """int16 microvolts ``[len(rows), L, T]`` of the records at `rows`, in memory; see `lengths`."""
+        """int16 ``[len(rows), L, T]`` of the records at `rows`, in memory; see `unit_uv` and `lengths`."""
         signals: np.ndarray = self.store[self.positions[rows]]
         return signals
+
+    def units(self, rows: np.ndarray) -> np.ndarray:
+        """The factors float32 ``[len(rows), 1, 1]`` that make microvolts of `signals`."""
+        units = np.ones(len(rows)) if self.unit_uv is None else self.unit_uv[rows]
+        return units.astype(np.float32)[:, None, None]
 
     def samples(self, rows: np.ndarray) -> np.ndarray:
         """The samples int64 ``[len(rows)]`` of each of the records at `rows`."""
@@ -88,7 +97,7 @@ class Cohort:
         """One scalar mean and standard deviation in mV over all leads of the records at `rows`."""
         total = squares = 0.0
         for chunk in np.array_split(rows, max(1, len(rows) // 256)):
-            values = self.signals(chunk).astype(np.float64)
+            values = self.signals(chunk) * self.units(chunk).astype(np.float64)
             total += values.sum()
             squares += np.square(values).sum()  # what follows a shorter record is 0, and adds nothing
         count = self.store.shape[1] * int(self.samples(rows).sum())
@@ -172,7 +181,7 @@ def _faults(cohort: Any) -> Iterator[str]:
     rate_hz, store = cohort.rate_hz, cohort.store
     if isinstance(rate_hz, bool) or not isinstance(rate_hz, (int, float)) or not 0 < rate_hz < math.inf:
         yield f"rate_hz is {rate_hz!r}, expected samples per second as a positive number. Give the rate of the store."
-    if not isinstance(store, np.ndarray) or store.dtype != np.int16:
+    if not isinstance(store, (np.ndarray, Shards)) or store.dtype != np.int16:
         found = getattr(store, "dtype", type(store).__name__)
         yield f"the store is {found}, expected int16 microvolts. Multiply millivolts by 1000, round, and convert."
     if store.ndim != 3 or 0 in store.shape:
@@ -187,8 +196,8 @@ def _faults(cohort: Any) -> Iterator[str]:
     span = float(
         np.median(
             [
-                np.ptp(cohort.store[cohort.positions[row], :, :samples].astype(np.int32), axis=1)
-                for row, samples in zip(rows, cohort.samples(rows), strict=True)
+                np.ptp(cohort.store[cohort.positions[row], :, :samples] * unit, axis=1)
+                for row, samples, unit in zip(rows, cohort.samples(rows), cohort.units(rows), strict=True)
             ]
         )
     )
@@ -230,7 +239,7 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
     if not isinstance(positions, np.ndarray) or not positions.size:
         yield f"no records: positions are {positions!r}. Give a 1-D array with the row of each record in the store."
     columns = {"positions": (), "labels": (len(cohort.classes),), "folds": (), "patients": (), "record_ids": ()}
-    optional = {name: () for name in ("lengths", "sexes", "ages") if getattr(cohort, name) is not None}
+    optional = {name: () for name in ("lengths", "unit_uv", "sexes", "ages") if getattr(cohort, name) is not None}
     for name, one in {**columns, **optional}.items():
         column, shape = getattr(cohort, name), (len(positions), *one)
         if not isinstance(column, np.ndarray) or column.shape != shape:
@@ -251,6 +260,8 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
             f"lengths from {lengths.min()} to {lengths.max()} do not fit the store, which has {longest} samples per "
             "record. Give the samples of each record."
         )
+    if cohort.unit_uv is not None and cohort.unit_uv.min() < 1:
+        yield f"unit_uv from {cohort.unit_uv.min()}, expected microvolts, at least 1. Give 1 where the store has them."
     if not (ids[1:] > ids[:-1]).all():
         yield "record_ids are not ascending. Sort the records by id, each id once."
     for what, values in (("a patient", cohort.patients), ("a recording of the store", positions)):

@@ -1,20 +1,21 @@
 """A cohort in a folder, made by ``ecgzoo data import`` and read as the data set ``folder``.
 
-``signals.npy`` holds the samples, and grows at its end; ``info.json`` says how many of its records count, and names the
-folder with the columns, ``table-*/``, with the sha256 of each. One column holds a digest of each record, so changed
-signals are refused. While records are added, ``journal.jsonl`` says what was read so far. All of it becomes part of
-the cohort when ``info.json`` is replaced; until then the cohort stays as it was.
+``signals/`` holds the samples in files of at most 1 GiB. Those that are part of the cohort are never written again:
+records that are added go into further files. ``info.json`` says how many records each file has, and names the folder
+with the columns, ``table-*/``, with the sha256 of each. One column holds a digest of each record, so changed signals
+are refused. While records are added, ``journal.jsonl`` says what was read so far. All of it becomes part of the cohort
+when ``info.json`` is replaced; until then the cohort stays as it was.
 """
 
 import contextlib
 import hashlib
+import itertools
 import json
-import math
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -23,6 +24,7 @@ import numpy as np
 
 from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.prepare import CHANGES, Layout
+from ecgzoo.data.shards import Shards
 from ecgzoo.data.store import (
     HEADER_BYTES,
     file_state,
@@ -40,14 +42,17 @@ from ecgzoo.signal import resolve_leads
 
 TASK = "labels"
 DIGEST_BYTES = 16
-_FORMAT = "ecgzoo folder 1"
+_SIGNALS = "signals"
+SHARD_BYTES = 1 << 30
+_MOST_SHARDS = 500  # each needs a file descriptor, of which a process often has 1,024
+_FORMAT = "ecgzoo folder 2"
 _JOURNAL_BYTES = 1 << 34
-_AT_ONCE = 64  # records that are hashed at a time
 _COLUMNS: dict[str, Any] = {
     "record_ids": np.int64,
     "patients": np.int64,
     "folds": np.int16,
     "lengths": np.int64,
+    "units": np.uint8,
     "changes": np.uint8,
     "labelled": np.uint8,
     "digests": (np.uint8, (DIGEST_BYTES,)),
@@ -61,12 +66,14 @@ class Read(NamedTuple):
         record: its id, as the table has it.
         length: samples.
         digest: of its samples, in hexadecimal.
+        unit_uv: microvolts of one unit of its samples.
         changes: a sum of the numbers in `ecgzoo.data.prepare.CHANGES`.
     """
 
     record: str
     length: int
     digest: str
+    unit_uv: int
     changes: int
 
 
@@ -78,7 +85,7 @@ class Info:
         name: of the cohort.
         layout: of the records.
         classes: in alphabetical order.
-        rows: how many records count.
+        shards: how many records each file of ``signals/`` has.
         table: the folder with the columns.
         sha256: of each column's file.
     """
@@ -86,9 +93,14 @@ class Info:
     name: str
     layout: Layout
     classes: tuple[str, ...]
-    rows: int
+    shards: tuple[int, ...]
     table: str
     sha256: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """How many records there are."""
+        return sum(self.shards)
 
 
 def load_folder(root: Path | None, task: str = TASK) -> Cohort:
@@ -119,7 +131,7 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
     columns = read_columns(root, info)
     signals = read_signals(root, info, columns["digests"])
     order = np.argsort(columns["record_ids"])
-    lengths, folds, labelled = (columns[name][order] for name in ("lengths", "folds", "labelled"))
+    lengths, units, folds, labelled = (columns[name][order] for name in ("lengths", "units", "folds", "labelled"))
     without = np.unique(folds[labelled == 0])
     return Cohort(
         name=f"folder/{info.name}",
@@ -134,6 +146,7 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
         patients=columns["patients"][order],
         record_ids=columns["record_ids"][order],
         lengths=None if (lengths == info.layout.samples).all() else lengths,
+        unit_uv=None if (units == 1).all() else units,
         fingerprint=store_key("folder", *(f"{name} {digest}" for name, digest in sorted(info.sha256.items()))),
         notes=(
             *(
@@ -167,14 +180,14 @@ def read_info(root: Path) -> Info | None:
             name=found["name"],
             layout=layout_of(found["layout"]),
             classes=tuple(found["classes"]),
-            rows=found["rows"],
+            shards=tuple(found["shards"]),
             table=found["table"],
             sha256=dict(found["sha256"]),
         )
         names = (info.name, *info.classes, info.table, *info.sha256, *info.sha256.values())
         if not all(isinstance(name, str) for name in names) or not re.fullmatch(r"table-\w+", info.table):
             raise ValueError("a name is no text, or no name")
-        if not isinstance(info.rows, int) or info.rows < 1 or not info.classes:
+        if not all(isinstance(rows, int) and rows > 0 for rows in info.shards) or not info.shards or not info.classes:
             raise ValueError("it has no records or no classes")
         if info.sha256.keys() != {*_COLUMNS, "labels"}:
             raise ValueError(f"it has digests of {', '.join(info.sha256) or 'nothing'}")
@@ -219,45 +232,56 @@ def read_columns(root: Path, info: Info) -> dict[str, np.ndarray]:
     return columns
 
 
-def read_signals(root: Path, info: Info, digests: np.ndarray) -> np.ndarray:
-    """The signals ``[rows, leads, samples]``, a read-only memory map, verified if their file has changed.
+def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
+    """The signals ``[rows, leads, samples]``; those of a file are verified if it has changed.
 
     Raises:
         DataError: they are missing or not what was written.
     """
-    path = root / "signals.npy"
-    try:
-        warn_of_others(root)
-        state = file_state(path)
-        with open_regular(path):  # no pipe
-            signals = _mapped(path, info.layout, info.rows)
-        if verified_state(root) != state:
-            changed = next((row for row, found in enumerate(_digests(signals)) if found != bytes(digests[row])), None)
-            if changed is not None:
-                raise ValueError(f"record {changed} is not what was written")
-            remember_verified(root, state)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is damaged ({error}). Import the records into another folder.") from error
+    verified = verified_state(root)
+    known = verified if isinstance(verified, dict) else {}
+    states: dict[str, list[int]] = {}
+    path, first = root, 0
+    with contextlib.ExitStack() as opened:
+        try:
+            warn_of_others(root)
+            files = []
+            for number, rows in enumerate(info.shards):
+                path = _shard(root, number)
+                states[path.name] = file_state(path)
+                files.append((opened.enter_context(open_regular(path)), rows))
+                if (
+                    npy_rows(path.stem, _kind(info.layout), files[-1][0].read(HEADER_BYTES), states[path.name][0])
+                    != rows
+                ):
+                    raise ValueError(f"it does not have {rows} records")
+            signals = Shards(files, _kind(info.layout).shape, HEADER_BYTES)
+            for name, rows in zip(states, info.shards, strict=True):
+                path = root / _SIGNALS / name
+                if known.get(name) != states[name]:
+                    for row in range(first, first + rows):
+                        if digest_of(signals[row].data) != bytes(digests[row]):
+                            raise ValueError(f"record {row - first} is not what was written")
+                first += rows
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: is damaged ({error}). Import the records into another folder.") from error
+    if known != states:
+        remember_verified(root, states)
     return signals
 
 
-def digest_of(samples: bytes) -> bytes:
+def digest_of(samples: bytes | memoryview) -> bytes:
     """A digest of a record's row in the store."""
     return hashlib.sha256(samples).digest()[:DIGEST_BYTES]
 
 
-def _mapped(path: Path, layout: Layout, rows: int) -> np.ndarray:
-    shape = (rows, len(layout.leads), layout.samples)
-    size = path.stat().st_size
-    if size < HEADER_BYTES + 2 * math.prod(shape):
-        raise ValueError(f"{size} bytes do not hold {rows} records")
-    return np.memmap(path, np.dtype("<i2"), "r", HEADER_BYTES, shape)
+def _shard(root: Path, number: int) -> Path:
+    return root / _SIGNALS / f"{number:05}.npy"
 
 
-def _digests(signals: np.ndarray) -> Iterator[bytes]:
-    for start in range(0, len(signals), _AT_ONCE):
-        for row in np.asarray(signals[start : start + _AT_ONCE]):
-            yield digest_of(row.tobytes())
+def _kind(layout: Layout) -> np.dtype:
+    """Of a record's row in the store."""
+    return np.dtype(("<i2", (len(layout.leads), layout.samples)))
 
 
 class Writer:
@@ -289,45 +313,84 @@ class Writer:
             raise _other_layout(root, self.info.layout)
         if self.info is not None:
             read_signals(root, self.info, self.columns["digests"])
+        if self.info is not None and len(self.info.shards) >= _MOST_SHARDS:
+            raise DataError(
+                f"{root}: has {len(self.info.shards)} files of signals, because each import begins one; import all "
+                "records at once into another --output"
+            )
         self.read: dict[str, Read] = {}
+        self._first = 0 if self.info is None else len(self.info.shards)
+        self._row = _kind(layout)
+        self._per_shard = max(1, SHARD_BYTES // self._row.itemsize)
+        self._shard: BinaryIO | None = None
+        self._added = 0
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            (root / _SIGNALS).mkdir(parents=True, exist_ok=True)
             self._journal: BinaryIO = open(journal, "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
-            self._signals: BinaryIO = open(root / "signals.npy", "a+b", buffering=0)  # noqa: SIM115 # as above
-            self._continue(0 if self.info is None else self.info.rows)
+            self._continue()
         except OSError as error:
             raise _unwritable(root, error) from error
 
-    def _continue(self, before: int) -> None:
+    def _continue(self) -> None:
         """Take up what the journal says, as far as the samples are there."""
+        begin = {"shards": self._first, "per_shard": self._per_shard, "layout": asdict(self.layout)}
         self._journal.seek(0)
         lines = self._journal.read(_JOURNAL_BYTES).split(b"\n")
-        accepted = good = 0
-        layout = _begun(lines[0], before) if len(lines) > 1 else None
+        good, samples, whole = 0, np.zeros(0), False
+        layout = _begun(lines[0], begin) if len(lines) > 1 else None
         if layout is not None:
             if layout != self.layout:
                 raise _other_layout(self.root, layout)
             good = len(lines[0]) + 1
-            size = os.fstat(self._signals.fileno()).st_size
-            there = (size - HEADER_BYTES) // self._row_bytes if size > HEADER_BYTES else 0
-            signals = _mapped(self.root / "signals.npy", self.layout, there) if there else np.zeros((0, 1, 1))
-            for line in lines[1:-1]:
-                read, row = _journalled(line), before + accepted
-                if read is None or row >= there or digest_of(signals[row].tobytes()).hex() != read.digest:
+            for number, line in enumerate(lines[1:-1]):
+                shard, row = divmod(number, self._per_shard)
+                if row == 0:
+                    samples, whole = self._there(_shard(self.root, self._first + shard))
+                read = _journalled(line)
+                if read is None or row >= len(samples):
+                    break
+                if not whole and digest_of(samples[row].data).hex() != read.digest:
                     break  # the samples did not reach the disk
-                accepted += 1
                 self.read[read.record] = read
+                self._added += 1
                 good += len(line) + 1
-            del signals
+        del samples
         self._journal.truncate(good)
-        self._rows = before + accepted
         if not good:
-            _write(self._journal, json.dumps({"before": before, "layout": asdict(self.layout)}).encode() + b"\n")
-        self._signals.truncate(HEADER_BYTES + self._rows * self._row_bytes)
+            _write(self._journal, json.dumps(begin).encode() + b"\n")
+        shards, rest = divmod(self._added, self._per_shard)
+        for number in itertools.count(self._first + shards + (rest > 0)):
+            if not (path := _shard(self.root, number)).exists():
+                break
+            path.unlink()
+        if rest:
+            self._begin_shard(rest)
 
-    @property
-    def _row_bytes(self) -> int:
-        return 2 * len(self.layout.leads) * self.layout.samples
+    def _there(self, path: Path) -> tuple[np.ndarray, bool]:
+        """The rows in a file of an import that was stopped, and whether all of them were on disk."""
+        rows = (path.stat().st_size - HEADER_BYTES) // self._row.itemsize if path.exists() else 0
+        if rows < 1:
+            return np.zeros(0), False
+        with open_regular(path) as file:
+            whole = file.read(HEADER_BYTES) == npy_header(self._row, rows)
+            return Shards([(file, rows)], self._row.shape, HEADER_BYTES).parts[0], whole
+
+    def _begin_shard(self, rows: int) -> None:
+        """Open the file for the next record, and keep this many rows that are in it."""
+        path = _shard(self.root, self._first + self._added // self._per_shard)
+        self._shard = open(path, "r+b" if rows else "w+b", buffering=0)  # noqa: SIM115 # `_end_shard` closes it
+        self._shard.write(bytes(HEADER_BYTES))  # that of npy is written when all rows are on disk
+        self._shard.truncate(HEADER_BYTES + rows * self._row.itemsize)
+        self._shard.seek(0, os.SEEK_END)
+
+    def _end_shard(self, rows: int) -> None:
+        assert self._shard is not None
+        os.fsync(self._shard.fileno())
+        self._shard.seek(0)
+        self._shard.write(npy_header(self._row, rows))
+        os.fsync(self._shard.fileno())
+        self._shard.close()
+        self._shard = None
 
     def add(self, some: list[tuple[Read, bytes]]) -> None:
         """Add records, each with the samples of its row, padded to the layout.
@@ -336,12 +399,20 @@ class Writer:
             WriteError: the disk is full, for example; what was added before stays.
         """
         try:
-            _write(self._signals, b"".join(samples for _, samples in some))
-            _write(self._journal, b"".join(json.dumps(read._asdict()).encode() + b"\n" for read, _ in some))
+            while some:
+                room = self._per_shard - self._added % self._per_shard
+                if self._shard is None:
+                    self._begin_shard(0)
+                assert self._shard is not None
+                part, some = some[:room], some[room:]
+                _write(self._shard, b"".join(samples for _, samples in part))
+                _write(self._journal, b"".join(json.dumps(read._asdict()).encode() + b"\n" for read, _ in part))
+                self._added += len(part)
+                self.read |= {read.record: read for read, _ in part}
+                if len(part) == room:
+                    self._end_shard(self._per_shard)
         except OSError as error:
             raise _unwritable(self.root, error) from error
-        self._rows += len(some)
-        self.read |= {read.record: read for read, _ in some}
 
     def finish(self, name: str, classes: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> Info:
         """Make all records that were added part of the cohort.
@@ -356,7 +427,9 @@ class Writer:
         """
         table = f"table-{uuid.uuid4().hex[:8]}"
         try:
-            os.fsync(self._signals.fileno())
+            shards, rest = divmod(self._added, self._per_shard)
+            if rest:
+                self._end_shard(rest)
             (self.root / table).mkdir(mode=0o755)
             write_table(self.root / table, columns)
             sha256 = {}
@@ -364,16 +437,17 @@ class Writer:
                 with open(self.root / table / f"{column}.npy", "rb") as file:
                     os.fsync(file.fileno())
                     sha256[column] = hashlib.sha256(file.read()).hexdigest()
-            info = Info(name, self.layout, classes, self._rows, table, sha256)
+            before = () if self.info is None else self.info.shards
+            added = (*[self._per_shard] * shards, *[rest] * (rest > 0))
+            info = Info(name, self.layout, classes, (*before, *added), table, sha256)
             write_json(self.root / "info.json", {"format": _FORMAT, **asdict(info)})
         except OSError as error:
             shutil.rmtree(self.root / table, ignore_errors=True)
             raise _unwritable(self.root, error) from error
-        # from here on it is done; the rest is for other readers of npy, and to tidy up
+        # from here on it is done; the rest is to tidy up
         with contextlib.suppress(OSError):
-            with open(self.root / "signals.npy", "r+b") as file:
-                file.write(npy_header(np.dtype(("<i2", (len(self.layout.leads), self.layout.samples))), self._rows))
-            remember_verified(self.root, file_state(self.root / "signals.npy"))
+            paths = [_shard(self.root, number) for number in range(len(info.shards))]
+            remember_verified(self.root, {path.name: file_state(path) for path in paths})
             for other in self.root.glob("table-*"):
                 if other.name != table:
                     shutil.rmtree(other)
@@ -383,14 +457,15 @@ class Writer:
     def close(self) -> None:
         """Close the files."""
         self._journal.close()
-        self._signals.close()
+        if self._shard is not None:
+            self._shard.close()
 
 
-def _begun(line: bytes, before: int) -> Layout | None:
-    """The layout in the first line of a journal; None if it is not of an import behind `before` records."""
+def _begun(line: bytes, begin: Mapping[str, Any]) -> Layout | None:
+    """The layout in the first line of a journal; None if its other values are not those of `begin`."""
     with contextlib.suppress(ValueError, KeyError, TypeError, SignalError):
         found = json.loads(line)
-        if found["before"] == before:
+        if all(found[name] == begin[name] for name in ("shards", "per_shard")):
             return layout_of(found["layout"])
     return None
 
@@ -399,7 +474,8 @@ def _journalled(line: bytes) -> Read | None:
     """The record in a line of a journal; None if the line was not written completely."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(line)
-        return Read(str(found["record"]), int(found["length"]), str(found["digest"]), int(found["changes"]))
+        record, digest = str(found["record"]), str(found["digest"])
+        return Read(record, int(found["length"]), digest, int(found["unit_uv"]), int(found["changes"]))
     return None
 
 

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecgzoo.data.store import to_microvolts
-from ecgzoo.errors import SignalError
+from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
+from ecgzoo.errors import DataError, SignalError
 from ecgzoo.signal import LEADS_12, Record
 from ecgzoo.signal.windows import duration
 
+COARSEST_UV = 10  # ±327 mV: raw recordings still have the offset of the electrodes, up to 300 mV (IEC 60601-2-25)
+_MOST_UNITS = 2**15 - 1
 _MARGIN_S = 2.0  # read behind the part that is kept, for the resampling filter; it reaches 1 s at the slowest rate
 
 
@@ -34,11 +36,13 @@ class Prepared(NamedTuple):
     """A record in the layout of a store.
 
     Attributes:
-        samples: int16 microvolts ``[leads, at most layout.samples]``.
+        samples: int16 ``[leads, at most layout.samples]``.
+        unit_uv: microvolts of one unit of the samples: 1, or more if the record is beyond ±32.767 mV.
         changes: what was changed or is odd: a sum of the numbers in `CHANGES`.
     """
 
     samples: np.ndarray
+    unit_uv: int
     changes: int
 
 
@@ -46,6 +50,7 @@ CHANGES = {
     1: "longer than the cohort's, of which the beginning is kept",
     2: "with interpolated samples",
     4: "with a flat lead, kept as it is",
+    8: "beyond ±32.767 mV, kept in coarser steps",
 }
 
 
@@ -57,7 +62,7 @@ def prepare(record: Record, layout: Layout) -> Prepared:
     Raises:
         MissingLeadError: a lead is missing.
         SignalError: it is shorter than ``layout.shortest``, all leads are flat, or a lead has no valid sample.
-        DataError: a sample is outside ±32.767 mV.
+        DataError: a sample is outside ±327.67 mV.
     """
     record = record.select(layout.leads)
     changes = int(record.samples_at(layout.rate_hz) > layout.samples)
@@ -73,7 +78,16 @@ def prepare(record: Record, layout: Layout) -> Prepared:
             f"{duration(layout.shortest, layout.rate_hz)}, the shortest record of this cohort"
         )
     signal = record.resample(layout.rate_hz).signal[:, : layout.samples]
-    flat = signal.max(axis=1) == signal.min(axis=1)
+    low, high = signal.min(axis=1), signal.max(axis=1)
+    flat = low == high
     if flat.all():
         raise SignalError(f"{record.source}: every lead is flat, so nothing was recorded")
-    return Prepared(to_microvolts(signal), changes + 4 * int(flat.any()))
+    peak_uv = round(MICROVOLTS_PER_MILLIVOLT * float(max(-low.min(), high.max())))
+    unit_uv = max(1, -(-peak_uv // _MOST_UNITS))
+    if unit_uv > COARSEST_UV:
+        most_mv, peak_mv = COARSEST_UV * _MOST_UNITS / MICROVOLTS_PER_MILLIVOLT, peak_uv / MICROVOLTS_PER_MILLIVOLT
+        raise DataError(
+            f"{record.source}: expected samples within ±{most_mv:g} mV, got {peak_mv:g} mV. Check the units."
+        )
+    stored = np.rint(signal * (MICROVOLTS_PER_MILLIVOLT / unit_uv)).astype(np.int16)
+    return Prepared(stored, unit_uv, changes + 4 * int(flat.any()) + 8 * int(unit_uv > 1))

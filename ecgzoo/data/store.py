@@ -197,7 +197,7 @@ def verified_state(folder: Path) -> object:
     return None
 
 
-def remember_verified(folder: Path, state: list[int]) -> None:
+def remember_verified(folder: Path, state: object) -> None:
     """Note in `folder` that its signals were verified in this state."""
     with contextlib.suppress(OSError):  # a read-only cache is verified each time
         write_json(folder / "verified.json", state)

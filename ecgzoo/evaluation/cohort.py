@@ -90,7 +90,8 @@ def score_rows(model: EcgModel, cohort: Cohort, rows: np.ndarray, progress: bool
         chunks, f"score {escape(printable(cohort.title))}", transient=True, disable=not progress
     ):
         signals = torch.from_numpy(cohort.signals(rows[chunk])[:, positions, :length]).to(device)
-        scores[chunk] = model.score(signals / MICROVOLTS_PER_MILLIVOLT).cpu().double().numpy()
+        microvolts = signals * torch.from_numpy(cohort.units(rows[chunk])).to(device)
+        scores[chunk] = model.score(microvolts / MICROVOLTS_PER_MILLIVOLT).cpu().double().numpy()
     return scores
 
 

@@ -63,8 +63,8 @@ class Record:
                 f"{self.source}: expected float32 millivolts, got {self.signal.dtype}. "
                 "Scale to millivolts, then .astype(np.float32)."
             )
-        repeated = sorted(name for name, count in Counter(self.leads).items() if count > 1)
-        if repeated:
+        if len(set(self.leads)) < len(self.leads):
+            repeated = sorted(name for name, count in Counter(self.leads).items() if count > 1)
             raise SignalError(f"{self.source}: lead {', '.join(repeated)} occurs twice. Rename or drop one of them.")
         if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
             raise SignalError(f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {self.rate_hz}.")
@@ -178,6 +178,8 @@ class Record:
             SignalError: a lead is unknown.
         """
         names = resolve_leads(leads)
+        if names == self.leads:
+            return self
         record = self.derive(names) if derive else self
         missing = tuple(name for name in names if name not in record.leads)
         if missing:

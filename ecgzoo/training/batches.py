@@ -60,6 +60,9 @@ class TrainingRecords:
         self.labels = torch.from_numpy(labels).to(device=device, dtype=torch.float32)
         self.labelled = labelled
         self.auxiliary = None if auxiliary is None else torch.from_numpy(auxiliary).to(device).float()
+        self.unit_uv: Tensor | None = None
+        if cohort.unit_uv is not None:
+            self.unit_uv = torch.from_numpy(cohort.units(rows)).to(device)
         samples = cohort.store.shape[2]
         # of the crops of a record: one number if all are of the same length
         self.starts: int | np.ndarray = samples - window + 1
@@ -93,7 +96,8 @@ class TrainingRecords:
             microvolts = (self.crops[index, :, starts_there[index]] for index in self._on_device(shares))
         for index, crops in zip(self._on_device(shares), microvolts, strict=True):
             auxiliary = None if self.auxiliary is None else self.auxiliary[index]
-            yield crops.float() / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary, of_a_share)
+            signals = crops.float() if self.unit_uv is None else crops * self.unit_uv[index]
+            yield signals / MICROVOLTS_PER_MILLIVOLT, Batch(self.labels[index], index, auxiliary, of_a_share)
 
     def _labelled_of_a_batch(self, processes: int) -> int:
         """Number of labelled records per batch: in proportion, the same in every process, and at least one if any."""

@@ -12,6 +12,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,8 +68,7 @@ _SIGNAL_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Channel:
+class _Channel(NamedTuple):
     """One signal line of a header."""
 
     file: str
@@ -143,7 +143,7 @@ def read_wfdb(path: str | Path) -> Record:
     digital = _read_samples(header)
     notes = _verify_checksums(header, digital)
 
-    kept: list[tuple[_Channel, np.ndarray]] = []
+    kept: list[tuple[_Channel, np.ndarray, float]] = []
     for channel, samples in zip(channels, digital, strict=True):
         problem = None
         if per_millivolt(channel.units) is None:
@@ -167,17 +167,14 @@ def read_wfdb(path: str | Path) -> Record:
             )
         if channel.gain is None:
             notes.append(f"Channel {channel.name}: no gain in the header, using WFDB's default of 200 per mV.")
-        kept.append((channel, samples))
+        kept.append((channel, samples, digital_per_millivolt))
     if not kept:
         fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
-    if len({len(samples) for _, samples in kept}) > 1:
+    if len({len(samples) for _, samples, _ in kept}) > 1:
         fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
-    millivolts = np.empty((len(kept), len(kept[0][1])), np.float32)
-    for row, (channel, samples) in zip(millivolts, kept, strict=True):
-        _to_millivolts(channel, samples, row)
-    names = tuple(channel.name for channel, _ in kept)
-    source = str(header.path.with_suffix(""))
-    return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
+    names = tuple(channel.name for channel, _, _ in kept)
+    source = str(header.path)[: -len(".hea")]
+    return Record(_millivolts(kept), names, header.rate_hz * reference.frame, source, tuple(notes))
 
 
 def _read_header(path: Path) -> _Header:
@@ -215,22 +212,22 @@ def _channel(path: Path, number: int, line: str) -> _Channel:
     match = _SIGNAL_LINE.fullmatch(line)
     if not match:
         fail(path, f"signal line {number + 1} is not WFDB: {line[:120]!r}.")
-    if match["format"] not in _FORMATS:
-        fail(path, f"unknown WFDB format {match['format']}; known are {', '.join(_FORMATS)}.")
-    if "/" in match["file"] or "\\" in match["file"]:
-        fail(path, f"signal file {match['file']!r} is not next to the header. Name a file in the same folder.")
-    gain = _number(path, "gain", match["gain"] or "0")
+    file, code, frame, skew, offset, gain, baseline, units, _, zero, _, checksum, _, name = match.groups()
+    if code not in _FORMATS:
+        fail(path, f"unknown WFDB format {code}; known are {', '.join(_FORMATS)}.")
+    if "/" in file or "\\" in file:
+        fail(path, f"signal file {file!r} is not next to the header. Name a file in the same folder.")
     return _Channel(
-        file=match["file"],
-        format=match["format"],
-        frame=int(match["frame"] or 0) or 1,
-        skew=int(match["skew"] or 0),
-        offset=int(match["offset"] or 0),
-        gain=gain or None,
-        baseline=int(match["baseline"] or match["zero"] or 0),
-        units=match["units"] or "mV",
-        checksum=int(match["checksum"]) if match["checksum"] else None,
-        name=(match["name"] or "").strip() or f"signal {number}",
+        file=file,
+        format=code,
+        frame=int(frame or 0) or 1,
+        skew=int(skew or 0),
+        offset=int(offset or 0),
+        gain=_number(path, "gain", gain or "0") or None,
+        baseline=int(baseline or zero or 0),
+        units=units or "mV",
+        checksum=int(checksum) if checksum else None,
+        name=(name or "").strip() or f"signal {number}",
     )
 
 
@@ -246,20 +243,21 @@ def _number(path: Path, what: str, text: str) -> float:
 
 def _read_samples(header: _Header) -> list[np.ndarray]:
     """Digital samples, one array per channel."""
-    files: dict[str, list[_Channel]] = {}
+    by_name: dict[str, list[_Channel]] = {}
     for channel in header.channels:
-        files.setdefault(channel.file, []).append(channel)
-    for name, channels in files.items():
+        by_name.setdefault(channel.file, []).append(channel)
+    files: dict[Path, list[_Channel]] = {}
+    for name, channels in by_name.items():
         try:
             path = header.path.with_name(name)
         except ValueError as error:
             fail(header.path, f"signal file {name!r} is not a valid file name. Correct the header.", error)
         _verify_size(header, path, channels)
+        files[path] = channels
     if any(channel.format not in _PLAIN_ARRAYS or channel.skew for channel in header.channels):
         return _read_with_wfdb(header)
     digital: dict[int, np.ndarray] = {}
-    for name, channels in files.items():
-        path = header.path.with_name(name)
+    for path, channels in files.items():
         try:
             content = read_bytes(path)
             samples = np.frombuffer(content, _PLAIN_ARRAYS[channels[0].format], offset=channels[0].offset)
@@ -353,12 +351,23 @@ def _digital_per_millivolt(channel: _Channel) -> float:
     return (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
 
 
-def _to_millivolts(channel: _Channel, samples: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` in blocks, because float64 for a whole day's recording would need four times the size of its file."""
-    invalid = _FORMATS[channel.format][1]
-    for start in range(0, len(samples), _BLOCK):
-        block = samples[start : start + _BLOCK]
-        millivolts = (block.astype(np.float64) - channel.baseline) / _digital_per_millivolt(channel)
+def _millivolts(kept: list[tuple[_Channel, np.ndarray, float]]) -> np.ndarray:
+    """float32 ``[channels, samples]``, of channels with their digital samples and digital units per millivolt."""
+    channels, digital, gains = zip(*kept, strict=True)
+    baseline = np.array([channel.baseline for channel in channels], np.float64)[:, None]
+    gain = np.array(gains)[:, None]
+    codes = [_FORMATS[channel.format][1] for channel in channels]
+    invalid: int | np.ndarray | None = codes[0]
+    if len(set(codes)) > 1:
+        never = np.iinfo(np.int64).min
+        invalid = np.array([never if code is None else code for code in codes])[:, None]
+    millivolts = np.empty((len(kept), len(digital[0])), np.float32)
+    # in blocks, because float64 for a whole day's recording would need four times the size of its file
+    step = max(1, _BLOCK // len(kept))
+    for start in range(0, millivolts.shape[1], step):
+        block = np.stack([samples[start : start + step] for samples in digital])
+        scaled = (block - baseline) / gain
         if invalid is not None:
-            millivolts[block == invalid] = np.nan
-        out[start : start + _BLOCK] = millivolts
+            scaled[block == invalid] = np.nan
+        millivolts[:, start : start + step] = scaled
+    return millivolts
