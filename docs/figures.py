@@ -170,7 +170,7 @@ def export() -> str:
             f"{row['MB in use']:.0f}",
             "—" if row["AUC difference"] is None else f"{row['largest difference']:.1e}",
             "—" if row["AUC difference"] is None else f"{row['AUC difference']:+.4f}",
-            "—" if row["flipped"] is None else f"{row['flipped']:.2%}",
+            "—" if row["flipped"] is None else f"{row['flipped']:.2%}" + ("" if row["kept"] else ": not written"),
         )
         for row in rows
     )
