@@ -34,7 +34,7 @@ EVERYTHING = ("*", "timm/*")
 @torch.no_grad()
 def measured(name: str) -> dict[str, Any]:
     """One row of the table."""
-    network = ecgzoo.create_student(name).backbone.eval()
+    network = ecgzoo.create_student(name).backbone.eval().requires_grad_(False)  # the counter hooks into gradients
     x = torch.randn(1, 1, SAMPLES)
     counter = FlopCounterMode(display=False)
     with counter:
