@@ -1,8 +1,8 @@
 """What does it cost in AUC if each process normalizes its own records only (``--batch-norm per-process``)?
 
 Trains the recipe `teacher` on PTB-XL with one process and with several, folds as in `benchmarks.paper.grid`: 1 to 7
-for training, 8 for choosing the epoch, 9 for the AUC. With synchronized batch norms several processes take the same
-steps as one (tests/training/test_distributed.py), so one process stands for them.
+for training, 8 for choosing the epoch, 9 for the AUC. With synchronized batch norms several processes take the
+same steps as one (tests/training/test_distributed.py), so one process stands for them.
 """
 
 import argparse

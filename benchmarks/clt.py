@@ -29,10 +29,10 @@ BATCH, DIM, CLASSES, NEGATIVES, TAU = 64, 128, 5, 1024, 0.07
 SIZES = (17_418, 100_000, 1_000_000)
 
 
-def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32) -> Callable[[], None]:
+def ours(labels: torch.Tensor, critic: str, dtype: torch.dtype = torch.float32, **arguments: int) -> Callable[[], None]:
     """Return a function that runs one step of our loss: forward, backward, update."""
     info = ModelInfo("net", ("I",), CLASSES, DIM, DIM)
-    clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), critic=critic, max_rows=len(labels))
+    clt = create_loss("clt", info, info, DataInfo(tuple("abcde"), labels), critic=critic, **arguments)
     assert isinstance(clt, CLT)
     everyone = torch.arange(len(labels))
     clt.bank.update(everyone, *(F.normalize(torch.randn(len(labels), DIM), dim=1) for _ in range(2)))
@@ -96,7 +96,7 @@ def measure_growth(critic: str, size: int) -> float:
     """Run by `growth_mb` in a separate process."""
     for _ in range(2):  # so that memory allocated once by the libraries is not counted
         ours(some_labels(256), critic)()
-    return peak_growth_mb(ours(some_labels(size), critic))
+    return peak_growth_mb(ours(some_labels(size), critic, max_rows=size))
 
 
 def main() -> None:
@@ -108,9 +108,15 @@ def main() -> None:
     for size in SIZES:
         torch.manual_seed(0)
         labels = some_labels(size)
-        steps = {"published": published(labels), "nce": ours(labels, "nce"), "infonce": ours(labels, "infonce")}
+        steps = {
+            "published": published(labels),
+            "nce": ours(labels, "nce", max_rows=size),
+            "infonce": ours(labels, "infonce", max_rows=size),
+        }
         if has_bf16():
-            steps |= {f"{critic}, bf16": ours(labels, critic, torch.bfloat16) for critic in ("nce", "infonce")}
+            steps |= {
+                f"{critic}, bf16": ours(labels, critic, torch.bfloat16, max_rows=size) for critic in ("nce", "infonce")
+            }
         times: dict[str, list[float]] = {name: [] for name in steps}
         for number in track(range(rounds + 2), f"N = {size:,}"):
             for name, step in steps.items():

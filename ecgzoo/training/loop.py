@@ -122,7 +122,7 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             )
             progress.update(bar, description=shown)
             accelerator.log({f"{job.name}/{name}": value for name, value in line.items()}, step=line["epoch"])
-            on_main(accelerator, job.check, lambda: state.save(job.folder))
+            on_main(accelerator, job.check, lambda: state.save(job.folder, state.epochs == recipe.epochs))
     return state.finish()
 
 

@@ -52,7 +52,7 @@ def check_in_step(accelerator: Accelerator, module: nn.Module, name: str) -> Non
         RecipeError: they differ.
     """
     if accelerator.num_processes > 1:
-        sums = torch.stack([tensor.double().nansum() for tensor in module.state_dict().values()])
+        sums = torch.stack([tensor.nansum(dtype=torch.float64) for tensor in module.state_dict().values()])
         if not (accelerator.gather(sums[None]) == sums).all():
             raise RecipeError(
                 f"{name}: the processes have different weights; a loss must update its buffers equally in all of them"

@@ -18,6 +18,10 @@ from ecgzoo.training.recipe import difference
 _MISFITS = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)  # state that does not fit
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+MEMORY = "memory.safetensors"  # CLT's banks of a large cohort: see `TrainingState.save`
+LARGE_BYTES = 64 << 20  # of one tensor: a bank of 262,144 records
+CHANGED = 0.5  # of a tensor's norm
+LOOKED_AT = 1024  # rows
 
 
 class TrainingState:
@@ -51,6 +55,7 @@ class TrainingState:
         self.log: list[dict[str, Any]] = []
         self.best_line: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self._memory_there: dict[str, Tensor] = {}  # some rows of what is in the file
 
     @property
     def epochs(self) -> int:
@@ -87,12 +92,26 @@ class TrainingState:
         self.distiller.student.eval()
         return self.best_line
 
-    def save(self, folder: Path) -> None:
-        """Write checkpoint and log, each atomically."""
+    def save(self, folder: Path, last: bool = True) -> None:
+        """Write checkpoint and log, each atomically.
+
+        Buffers of a loss of at least `LARGE_BYTES`, and others with as many rows, are in a file of their own. It is
+        written only after the last epoch, and when they have changed much: by `CHANGED` of their norm since it was
+        written. A run that is resumed in between starts with older banks, whose rows are averages over several epochs
+        anyway. Smaller ones are always of the same epoch.
+        """
+        learner = self.distiller.state_dict()
+        buffers = {name: buffer for name, buffer in self.distiller.terms.named_buffers("terms") if name in learner}
+        rows = {len(buffer) for buffer in buffers.values() if buffer.nbytes >= LARGE_BYTES}
+        memory = {name: learner.pop(name) for name, buffer in buffers.items() if buffer.ndim and len(buffer) in rows}
+        if memory and (last or self._changed(memory)):
+            save_state(folder / MEMORY, {"origin": self.origin, "learner": memory})
+            self._memory_there = _some_rows(memory)
         tree = {
             "origin": self.origin,
             "groups": self.groups,
-            "learner": self.distiller.state_dict(),
+            "learner": learner,
+            "memory": list(memory),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "ema": self.ema.module.state_dict() if self.ema else None,
@@ -102,6 +121,13 @@ class TrainingState:
         }
         save_state(folder / CHECKPOINT, tree)
         self.write_log(folder)
+
+    def _changed(self, memory: Mapping[str, Tensor]) -> bool:
+        """Whether any of these tensors has changed much since it was written, or was never written."""
+        rows = _some_rows(memory)
+        return rows.keys() != self._memory_there.keys() or any(
+            (now - self._memory_there[name]).norm() > CHANGED * now.norm() for name, now in rows.items()
+        )
 
     def write_log(self, folder: Path) -> None:
         """The history as lines of JSON. After a kill between the two writes, the checkpoint has one line more."""
@@ -122,6 +148,12 @@ class TrainingState:
                 raise ValueError(different)
             if state["groups"] != self.groups:
                 raise ValueError(f"its parameter groups are {state['groups']}, those of the optimizer {self.groups}")
+            if state["memory"]:
+                memory = load_state(folder / MEMORY)
+                if different := difference(memory["origin"], self.origin, longer=True):
+                    raise ValueError(f"{MEMORY}: {different}")
+                state["learner"] |= {name: memory["learner"][name] for name in state["memory"]}
+                self._memory_there = _some_rows(memory["learner"])
             restore(self.distiller, self.optimizer, state, path)
             if self.scaler:
                 self.scaler.load_state_dict(state["scaler"])
@@ -153,6 +185,12 @@ def restore(learner: nn.Module, optimizer: Any, state: dict[str, Any], path: Pat
     except _MISFITS as error:
         raise _other_recipe(path, error) from error
     _refuse_infinite(path, learner.parameters())  # buffers of a loss may hold NaN for values that are not known yet
+
+
+def _some_rows(memory: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of evenly spaced rows of each tensor, in float32 on the CPU."""
+    steps = {name: -(-len(tensor) // LOOKED_AT) for name, tensor in memory.items()}
+    return {name: tensor[:: steps[name]].to("cpu", torch.float32, copy=True) for name, tensor in memory.items()}
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:

@@ -63,7 +63,9 @@ def by_loop(
     z_s = F.normalize(clt.student_head(student.embedding), dim=1)
     z_t = F.normalize(clt.teacher_head(teacher.embedding), dim=1)
     total = torch.zeros(())
-    for side, (z, other, bank) in enumerate(((z_s, z_t, clt.bank.teacher), (z_t, z_s, clt.bank.student))):
+    for side, (z, other, bank) in enumerate(
+        ((z_s, z_t, clt.bank.teacher.float()), (z_t, z_s, clt.bank.student.float()))
+    ):
         for row, record in enumerate(index):
             positive = bank[record] if record in visited(clt) else other[row].detach()
             score_pos = z[row] @ positive / TAU
@@ -256,8 +258,8 @@ def test_negatives_share_no_diagnosis(seed: int) -> None:
     seen = torch.rand(N, generator=torch.Generator().manual_seed(seed)) < 0.5
     bank.visited.copy_(seen)
     index = torch.arange(N)
-    drawn = torch.randperm(N)[:7]
-    mask, of_drawn = bank.mask(index, y, slice(None)), bank.mask(index, y, drawn)
+    drawn = torch.randperm(N)[:7].sort().values
+    mask, of_drawn = bank.mask(index, y, None), bank.mask(index, y, drawn)
     for a in range(N):
         for n in range(N):
             overlap = any(y[a, c] and y[n, c] for c in range(C))

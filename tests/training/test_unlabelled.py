@@ -113,7 +113,7 @@ def test_a_negative_is_not_expected_to_share_a_diagnosis() -> None:
     bank = MemoryBank(labels, 4, 0.5, share_limit=0.1)
     bank.visited[:35] = True
     index = torch.tensor([3, 20])
-    mask = bank.mask(index, labels[index], slice(None))
+    mask = bank.mask(index, labels[index], None)
     for row, anchor in enumerate(index.tolist()):
         for other in range(40):
             expected = float((labels[anchor] * labels[other]).sum())
