@@ -227,6 +227,8 @@ TEN_MILLION = 10**7
 
 def scale() -> str:
     """How time and memory grow with the number of records, and what that gives at ten million."""
+    if not (RESULTS / "scale.json").exists():
+        return "Not measured yet.\n"
     rows, made = results("scale")
     text = ""
     for leads in sorted({row["leads"] for row in rows}):
