@@ -68,17 +68,17 @@ def main() -> None:
     for seed in track(range(given.seeds), "seeds"):
         for arm, found in aucs.items():
             found.append(trained(arm, given.rows, given.root, given.epochs, seed))
-    rows = [
-        {
-            "rows": arm if arm == "all" else f"{arm}, {given.rows:,}",
-            "macro AUC": statistics.mean(found),
-            "of each seed": " ".join(f"{auc:.4f}" for auc in found),
-            "difference": statistics.mean(a - b for a, b in zip(found, aucs["all"], strict=True)),
-            "epochs": given.epochs,
-        }
-        for arm, found in aucs.items()
-    ]
-    report("clt_rows", "the smallest loss against all rows", rows)
+        rows = [  # written after every seed
+            {
+                "rows": arm if arm == "all" else f"{arm}, {given.rows:,}",
+                "macro AUC": statistics.mean(found),
+                "of each seed": " ".join(f"{auc:.4f}" for auc in found),
+                "difference": statistics.mean(a - b for a, b in zip(found, aucs["all"], strict=True)),
+                "epochs": given.epochs,
+            }
+            for arm, found in aucs.items()
+        ]
+        report("clt_rows", "the smallest loss against all rows", rows)
 
 
 if __name__ == "__main__":

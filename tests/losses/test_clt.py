@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ecgzoo import create_loss
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.bank import EXCLUDED, MemoryBank
+from ecgzoo.losses.clt import _exp, _log1p
 from ecgzoo.losses.contract import Batch, DataInfo, ModelInfo, View
 
 N, C, D, TAU = 30, 4, 8, 0.2
@@ -323,3 +324,11 @@ def test_the_ends_of_a_range_belong_to_it() -> None:
     y = labels()
     clt = make(y, dim=1, max_rows=1, chunk=1, momentum=0.0, z_momentum=0.0)
     assert all(math.isfinite(step(clt, y, index, seed=0)) for index in ([1, 2, 3], [4, 5, 6]))
+
+
+def test_softplus_and_sigmoid_are_precise_from_tiny_to_large_logits() -> None:
+    logits = torch.cat([torch.linspace(-60, 79, 2000), torch.tensor([EXCLUDED])])
+    softplus, sigmoid = _log1p(_exp(logits.clone(), out=torch.empty_like(logits)))
+    exact = logits.double()
+    torch.testing.assert_close(softplus.double(), torch.log1p(exact.exp()), rtol=1e-5, atol=1e-30)
+    torch.testing.assert_close(sigmoid.double(), exact.sigmoid(), rtol=1e-5, atol=1e-30)
