@@ -1,7 +1,6 @@
 """A model on a signal that arrives in pieces: a prediction for each window as soon as it is complete."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -130,16 +129,14 @@ class Stream:
         return Windows(len(self._rows), self._rate_hz, config.rate_hz, config.window, config.stride)
 
     def _predicted(self, windows: Sequence[Window]) -> list[Prediction]:
-        parts = [windows[begin : begin + WINDOWS_AT_ONCE] for begin in range(0, len(windows), WINDOWS_AT_ONCE)]
-        if len(parts) < 2:
-            return [said for part in parts for said in self._of_some(part, self._judged(part))]
-        # both leave the interpreter to others most of the time, so a second core judges while the network computes
-        with ThreadPoolExecutor(1) as ahead:
-            qualities = ahead.map(self._judged, parts)
-            return [said for part, judged in zip(parts, qualities, strict=True) for said in self._of_some(part, judged)]
+        found = []
+        for begin in range(0, len(windows), WINDOWS_AT_ONCE):
+            found += self._of_some(windows[begin : begin + WINDOWS_AT_ONCE])
+        return found
 
-    def _of_some(self, windows: Sequence[Window], judged: Sequence[Quality]) -> list[Prediction]:
+    def _of_some(self, windows: Sequence[Window]) -> list[Prediction]:
         config = self._model.config
+        judged = self._judged(windows)
         read = [at for at, quality in enumerate(judged) if self._insist or not self._why_not(quality)]
         values: dict[int, list[float]] = {}
         if read:
