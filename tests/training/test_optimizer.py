@@ -141,8 +141,8 @@ def test_a_run_with_own_groups_resumes_exactly(
     whole.train("a", NET)
     save = TrainingState.save
 
-    def save_then_stop(self: TrainingState, folder: Path) -> None:
-        save(self, folder)
+    def save_then_stop(self: TrainingState, folder: Path, last: bool) -> None:
+        save(self, folder, last)
         if self.epochs == 2:
             raise KeyboardInterrupt
 
