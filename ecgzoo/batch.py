@@ -67,7 +67,7 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
             raise DataError(f"{given}: no record is there; expected WFDB headers (.hea) or files of a known format")
     if unknown:
         warnings.warn(
-            f"left out because no reader knows them: {len(unknown)} files, the first {printable(unknown[0])}",
+            f"files that no reader knows are left out: {len(unknown)}, the first is {printable(unknown[0])}",
             EcgZooWarning,
             stacklevel=2,
         )

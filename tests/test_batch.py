@@ -207,7 +207,7 @@ def test_files_that_no_reader_knows_are_counted(folder: Path, tmp_path: Path) ->
     shutil.copytree(folder / "a", there)
     (there / "empty.edf").touch()
     (there / "notes.pdf").write_bytes(b"%PDF-1.7")
-    with pytest.warns(EcgZooWarning, match=r"no reader knows them: 2 files, the first .*empty\.edf"):
+    with pytest.warns(EcgZooWarning, match=r"no reader knows are left out: 2, the first is .*empty\.edf"):
         assert len(list(batch.find_records([there]))) == 10
     with warnings.catch_warnings():
         warnings.simplefilter("error")
