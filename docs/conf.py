@@ -55,7 +55,10 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"ecgzoo\.(model\.(WeightsSource|Finding)|live\.Scorer|evaluation\..*|testing\.findings\..*|specs\.Spec)",
     ),
-    (r"py:.*", r"ecgzoo\.(transforms\.contract\.Draws|signal\.quality\.Quality|exporting\.parity\.Parity|data\.shards\.Shards)"),
+    (
+        r"py:.*",
+        r"ecgzoo\.(transforms\.contract\.Draws|signal\.quality\.Quality|exporting\.parity\.Parity|data\.shards\.Shards)",
+    ),
     (r"py:exc", r"WriteError"),
 ]
 
