@@ -6,7 +6,7 @@ python docs/figures.py
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,44 +94,32 @@ def handheld() -> str:
     return table(head, *lines) + f"\n{made}\n"
 
 
+def by_student(name: str, what: str, cell: Callable[[dict[str, Any]], str]) -> str:
+    """A line for each value of `what` in the results `name`, a column for each student; `cell` makes text of a row."""
+    rows, made = results(name)
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    found = {(row[what], row["student"]): cell(row) for row in rows}
+    lines = (
+        (value, *(found.get((value, student), "") for student in students))
+        for value in dict.fromkeys(row[what] for row in rows)
+    )
+    head = (what, *(f"`{student.removeprefix('xresnet1d18.')}`" for student in students))
+    return table(head, *lines) + f"\n{made}\n"
+
+
 def handheld_distorted() -> str:
     """What distortions of fold 9 cost."""
-    rows, made = results("handheld_distorted")
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    found = {(row["distortion"], row["student"]): row for row in rows}
-    lines = (
-        (
-            distortion,
-            *(
-                f"{found[distortion, student]['macro AUC']:.4f}, {found[distortion, student]['finding changed']:.1%}"
-                for student in students
-            ),
-        )
-        for distortion in dict.fromkeys(row["distortion"] for row in rows)
-    )
-    return (
-        table(("distortion", *(f"`{student.removeprefix('xresnet1d18.')}`" for student in students)), *lines)
-        + f"\n{made}\n"
+    return by_student(
+        "handheld_distorted", "distortion", lambda row: f"{row['macro AUC']:.4f}, {row['finding changed']:.1%}"
     )
 
 
 def handheld_groups() -> str:
     """Macro AUC by sex and age."""
-    rows, made = results("handheld_groups")
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    found = {(row["group"], row["student"]): row for row in rows}
-    lines = (
-        (
-            group,
-            *(
-                f"{row['macro_auc']:.3f} ({row['ci'][0]:.3f} to {row['ci'][1]:.3f}), {row['records']}" if row else ""
-                for row in (found.get((group, student)) for student in students)
-            ),
-        )
-        for group in dict.fromkeys(row["group"] for row in rows)
-    )
-    return (
-        table(("group", *(f"`{student.removeprefix('xresnet1d18.')}`" for student in students)), *lines) + f"\n{made}\n"
+    return by_student(
+        "handheld_groups",
+        "group",
+        lambda row: f"{row['macro_auc']:.3f} ({row['ci'][0]:.3f} to {row['ci'][1]:.3f}), {row['records']}",
     )
 
 
