@@ -64,13 +64,15 @@ def prepare(record: Record, layout: Layout) -> Prepared:
         SignalError: it is shorter than ``layout.shortest``, all leads are flat, or a lead has no valid sample.
         DataError: a sample is outside ±327.67 mV.
     """
-    record = record.select(layout.leads)
+    if record.leads != layout.leads:
+        record = record.select(layout.leads)
     changes = int(record.samples_at(layout.rate_hz) > layout.samples)
     kept = int((layout.samples / layout.rate_hz + _MARGIN_S) * record.rate_hz)
     if record.signal.shape[1] > kept:
         record = Record(record.signal[:, :kept], record.leads, record.rate_hz, record.source, record.notes)
-    changes += 2 * int(np.isnan(record.signal).any())
-    record = record.interpolate_invalid()
+    if np.isnan(record.signal).any():
+        changes += 2
+        record = record.interpolate_invalid()
     samples = record.samples_at(layout.rate_hz)
     if samples < layout.shortest:
         raise SignalError(
