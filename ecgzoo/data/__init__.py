@@ -30,6 +30,12 @@ SPECS = (
         tasks=("scored",),
     ),
     DatasetSpec(
+        name="ludb",
+        factory="ecgzoo.data.ludb:load_ludb",
+        summary="LUDB, 200 12-lead records of 10 s at 500 Hz, 35 classes (doi:10.13026/eegm-h675)",
+        tasks=("statements",),
+    ),
+    DatasetSpec(
         name="folder",
         factory="ecgzoo.data.folder:load_folder",
         summary="recordings of your own, imported with `ecgzoo data import`",

@@ -1,4 +1,4 @@
-"""Recordings as the PhysioNet/CinC Challenges of 2020 and 2021 ship them: WFDB, with the diagnoses in comments.
+"""Data sets of WFDB records with the diagnoses in comments, such as those of the PhysioNet/CinC Challenges.
 
 The sets name no patients, so each recording counts as a patient, and folds are made from the names of the recordings
 (`ecgzoo.data.cohort.made_fold`).
@@ -6,7 +6,7 @@ The sets name no patients, so each recording counts as a patient, and folds are 
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,18 @@ from ecgzoo.files import read_bytes
 from ecgzoo.signal.readers.wfdb import read_wfdb
 
 _HEADER_BYTES = 1 << 20
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}")  # such a name is a number to base 36, which fits into int64
+_NAMES = {  # the names that are numbers to this base, fit into int64, and are not the same number as another name
+    10: (re.compile(r"[1-9][0-9]{0,11}"), "digits, such as 17"),
+    36: (re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}"), "letters and digits, such as A0001"),
+}
 _SEXES = {"male": 0, "m": 0, "female": 1, "f": 1}
 _NAMED = 10  # in a note
+
+
+def dx_codes(comments: Sequence[str]) -> tuple[str, ...]:
+    """The codes of the comment ``Dx``, separated by commas, as the challenges write them."""
+    lists = [rest for name, _, rest in (line.partition(":") for line in comments) if name.strip().casefold() == "dx"]
+    return tuple(code.strip() for code in lists[0].split(",") if code.strip()) if lists else ()
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,13 @@ class Challenge:
         name: as registered.
         task: its only task.
         layout: of its store; records from `shortest` to `samples`, longer ones are cropped.
-        diagnoses: for each class, its plain name and the codes in the comment ``Dx`` that count as it; the first is the
-            SNOMED CT concept to write into a card.
+        diagnoses: for each class, its plain name and the codes that count as it; if they are SNOMED CT concepts, the
+            first is written into cards.
         strict: whether another code is an error; otherwise it is not a label of the task.
         where: what to download, for messages.
+        license: of the recordings, an SPDX identifier.
+        codes_of: the codes of a recording, from the comments of its header.
+        base: of the numbers that the names of the records are.
     """
 
     name: str
@@ -46,6 +58,9 @@ class Challenge:
     diagnoses: Mapping[str, tuple[str, tuple[str, ...]]]
     strict: bool
     where: str
+    license: str = "CC-BY-4.0"
+    codes_of: Callable[[Sequence[str]], tuple[str, ...]] = dx_codes
+    base: int = 36
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -110,7 +125,8 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
     without = int((read & ~labelled).sum())
     ids = store.table["record_ids"][kept]
     info: dict[str, dict[str, Any]] = {
-        name: {"name": plain, "snomed": codes[0]} for name, (plain, codes) in challenge.diagnoses.items()
+        name: {"name": plain, **({"snomed": codes[0]} if codes[0].isdecimal() else {})}
+        for name, (plain, codes) in challenge.diagnoses.items()
     }
     return Cohort(
         name=challenge.name,
@@ -121,7 +137,7 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
         store=store.signals,
         positions=kept,
         labels=store.table["classes"][kept],
-        folds=np.array([made_fold(np.base_repr(number, 36)) for number in ids.tolist()], np.int16),
+        folds=np.array([made_fold(np.base_repr(number, challenge.base)) for number in ids.tolist()], np.int16),
         patients=ids,
         record_ids=ids,
         lengths=store.table["lengths"][kept],
@@ -130,7 +146,7 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
         sexes=store.table["sexes"][kept],
         ages=store.table["ages"][kept],
         class_info=info,
-        license="CC-BY-4.0",
+        license=challenge.license,
         notes=(
             "The data set names no patients: each recording counts as one. Folds are made from the recordings' names.",
             *store.notes,
@@ -205,26 +221,26 @@ def _headers(root: Path, challenge: Challenge) -> list[_Header]:
 
 def _read_header(path: Path, challenge: Challenge) -> _Header:
     """Age, sex and codes from the comments; what is missing or no number is unknown."""
-    if not _NAME.fullmatch(path.stem):
-        raise DataError(f"{path}: expected a name of letters and digits, such as A0001. {challenge.where}")
+    pattern, expected = _NAMES[challenge.base]
+    if not pattern.fullmatch(path.stem):
+        raise DataError(f"{path}: expected a name of {expected}. {challenge.where}")
     try:
         text = read_bytes(path, _HEADER_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). {challenge.where}") from error
-    comments: dict[str, str] = {}
-    for line in text.splitlines():
-        name, separator, value = line.lstrip("# ").partition(":")
-        if line.startswith("#") and separator:
-            comments.setdefault(name.strip().casefold(), value.strip())
-    codes = tuple(code.strip() for code in comments.get("dx", "").split(",") if code.strip())
+    comments = [line.lstrip("# ").rstrip() for line in text.splitlines() if line.startswith("#")]
+    said: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in comments):
+        said.setdefault(name.strip(" <>").casefold(), value.strip())
+    codes = challenge.codes_of(comments)
     unknown = [code for code in codes if code not in challenge.codes]
     if unknown and (challenge.strict or not all(code.isdecimal() for code in unknown)):
         raise DataError(f"{path}: {challenge.name} has no diagnosis {unknown[0]!r}. {challenge.where}")
-    age = comments.get("age", "")
+    age = said.get("age", "")
     return _Header(
         path=path,
-        record_id=int(path.stem, 36),
-        sex=_SEXES.get(comments.get("sex", "").casefold(), -1),
+        record_id=int(path.stem, challenge.base),
+        sex=_SEXES.get(said.get("sex", "").casefold(), -1),
         age=float(age) if re.fullmatch(r"\d{1,3}(\.\d{1,3})?", age) else float("nan"),
         codes=codes,
     )

@@ -1,4 +1,4 @@
-"""CPSC 2018 and CinC 2021 from made-up headers; tests/data/test_conformance.py reads the real ones."""
+"""CPSC 2018, CinC 2021 and LUDB from made-up headers; test_conformance.py reads real ones of the first two."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,11 @@ from ecgzoo import registry
 from ecgzoo.data.cinc2021 import CINC2021, load_cinc2021
 from ecgzoo.data.cohort import made_fold
 from ecgzoo.data.cpsc2018 import CPSC2018, load_cpsc2018
+from ecgzoo.data.ludb import LUDB, load_ludb
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError
 from ecgzoo.signal.leads import LEADS_12
+from ecgzoo.testing import assert_dataset_conforms
 
 SIGNAL = load_synthetic(num_records=1, rate_hz=500).store[0]  # [12, 5000] at 500 Hz
 Write = Callable[..., Path]
@@ -22,14 +24,17 @@ Write = Callable[..., Path]
 def write(tmp_path: Path) -> Write:
     """Write a record as the challenges ship it; return their folder."""
 
-    def one(name: str, dx: str, seconds: float = 10, comments: str = "", leads: tuple[str, ...] = LEADS_12) -> Path:
+    def one(
+        name: str, dx: str | None, seconds: float = 10, comments: str = "", leads: tuple[str, ...] = LEADS_12
+    ) -> Path:
         samples = np.tile(SIGNAL, 13)[:, : int(seconds * 500)]
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".mat").write_bytes(bytes(24) + samples.T.astype("<i2").tobytes())
         lines = [f"{path.name} 12 500 {samples.shape[1]} 12-Mar-2020 11:00:00"]
         lines += [f"{path.name}.mat 16+24 1000/mV 16 0 0 0 0 {lead}" for lead in leads]
-        path.with_suffix(".hea").write_text("\n".join([*lines, comments, f"#Dx: {dx}"]) + "\n")
+        lines += [comments, *([] if dx is None else [f"#Dx: {dx}"])]
+        path.with_suffix(".hea").write_text("\n".join(lines) + "\n")
         return tmp_path / "set"
 
     return one
@@ -71,10 +76,54 @@ def test_equivalent_codes_are_one_class_and_unscored_ones_none(write: Write) -> 
     assert any("no label of task scored: 1." in note for note in cohort.notes)
 
 
+def test_the_statements_of_ludb(write: Write) -> None:
+    leads = tuple(name.lower() for name in LEADS_12)
+    said = {
+        "1": ["Rhythm: Sinus bradycardia", "Electric axis of the heart: left axis deviation", "Ischemia: apical"],
+        "10": ["Rhythm: Atrial flutter, typical", "Atrial extrasystole, type: bigemini", "Left atrial overload"],
+        "9": ["Ventricular extrasystole, morphology: polymorphic", "Atrial extrasystole: undefined"],
+        "200": [],
+    }
+    for name, statements in said.items():
+        person = "#<age>: >89\n#<sex>: M" if name == "1" else "#<age>: 51\n#<sex>: F"
+        below = "".join(f"\n#{one}." for one in statements)
+        root = write(f"data/{name}", None, comments=f"{person}\n#<diagnoses>:{below}", leads=leads)
+    cohort = load_ludb(root)
+    found = [{name for name, one in zip(cohort.classes, row, strict=True) if one} for row in cohort.labels]
+    assert found == [{"SBRAD", "LAD", "ISC"}, {"PVC", "PAC"}, {"AFLT", "PAC", "LAO/LAE"}]
+    assert cohort.record_ids.tolist() == [1, 9, 10]
+    assert cohort.folds.tolist() == [made_fold(name) for name in ("1", "9", "10")]
+    assert cohort.sexes is not None
+    assert cohort.ages is not None
+    assert cohort.sexes.tolist() == [0, 1, 1]
+    assert np.array_equal(cohort.ages, [np.nan, 51, 51], equal_nan=True)
+    assert cohort.license == "ODC-By-1.0"
+    assert cohort.class_info["LAD"] == {"name": "left axis deviation"}
+    assert_dataset_conforms("ludb", root)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "said"),
+    [
+        ("1", "Rhythm: Sinus rythm", "ludb has no diagnosis 'Rhythm: Sinus rythm'"),
+        ("01", "Rhythm: Sinus rhythm", "expected a name of digits, such as 17"),
+    ],
+)
+def test_what_ludb_does_not_have(write: Write, name: str, statement: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load_ludb(write(name, None, comments=f"#<diagnoses>:\n#{statement}."))
+
+
 def test_the_organisers_score_30_codes_as_26_classes() -> None:
     assert len(CINC2021.classes) == 26
     assert len(CINC2021.codes) == 30
     assert len(CPSC2018.classes) == 9
+
+
+def test_ludb_has_82_statements_and_one_more_wall() -> None:
+    assert len(LUDB.codes) == 83
+    assert len(LUDB.codes) == sum(len(statements) for _, statements in LUDB.diagnoses.values())
+    assert len(LUDB.classes) == 35
 
 
 def test_folds_are_made_from_the_patient_alone() -> None:
@@ -123,9 +172,9 @@ def test_other_folders(write: Write, tmp_path: Path) -> None:
         load_cpsc2018(tmp_path / "set" / "g3")
 
 
-@pytest.mark.parametrize("name", ["cpsc2018", "cinc2021"])
+@pytest.mark.parametrize("name", ["cpsc2018", "cinc2021", "ludb"])
 def test_it_is_registered_with_its_task(name: str) -> None:
-    challenge = {"cpsc2018": CPSC2018, "cinc2021": CINC2021}[name]
+    challenge = {"cpsc2018": CPSC2018, "cinc2021": CINC2021, "ludb": LUDB}[name]
     assert registry.lookup("dataset", name).spec.tasks == (challenge.task,)
     with pytest.raises(DataError, match="has no task 'form'"):
         registry.factory(registry.lookup("dataset", name))(Path(), "form")
