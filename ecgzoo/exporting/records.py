@@ -68,10 +68,11 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
     rows = cohort.rows(folds)
     _refuse_other(cohort.title, cohort.leads, cohort.rate_hz, config)
     at = [cohort.leads.index(lead) for lead in config.leads]
-    signals = cohort.signals(rows)[:, at] * cohort.units(rows) / np.float32(MICROVOLTS_PER_MILLIVOLT)
+    padded = cohort.signals(rows)[:, at] * cohort.units(rows) / np.float32(MICROVOLTS_PER_MILLIVOLT)
+    signals = [signal[:, :length] for signal, length in zip(padded, cohort.samples(rows), strict=True)]
     title = f"{cohort.title}, fold {', '.join(map(str, folds))}"
     labels = cohort.labels[rows] if cohort.classes == config.classes else None
-    return _checked(Records(title=title, signals=list(signals), labels=labels, simulated=cohort.simulated), config)
+    return _checked(Records(title=title, signals=signals, labels=labels, simulated=cohort.simulated), config)
 
 
 def from_recordings(recordings: Sequence[Record], config: ModelConfig) -> Records:

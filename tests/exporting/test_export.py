@@ -279,6 +279,16 @@ def test_int8_of_real_records_keeps_the_auc_and_the_findings(
     assert found.flipped_share <= 0.01
 
 
+def test_records_of_a_cohort_end_where_their_recordings_do(small: EcgModel) -> None:
+    whole, (row, *_) = simulated(), simulated().rows((3,))
+    lengths = np.full(len(whole), 1000)
+    lengths[row] = 900
+    cut = records.from_cohort(dataclasses.replace(whole, lengths=lengths), (3,), small.config)
+    full = records.from_cohort(whole, (3,), small.config)
+    assert [signal.shape[1] for signal in cut.signals] == [900] + [1000] * (len(full) - 1)
+    assert all(np.array_equal(a, b[:, : a.shape[1]]) for a, b in zip(cut.signals, full.signals, strict=True))
+
+
 def test_torch_export_is_of_a_fixed_length_and_carries_its_metadata(small: EcgModel, tmp_path: Path) -> None:
     given = hearts(small, 1000, 1500)
     found = ecgzoo.export(small, tmp_path / "x.pt2", format="torch-export", data=given, samples=900)
