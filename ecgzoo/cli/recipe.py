@@ -23,11 +23,8 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
 
     `description` is the first paragraph of ``--help``.
     """
-    # turn a kill into an exception, so that temporary files are removed; a signal that nohup ignores stays ignored
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(_failed(STOPPED, 128 + number)))
+    # turn a kill into an exception, so that temporary files are removed
+    _on_kill(lambda number, _: sys.exit(_failed(STOPPED, 128 + number)))
     show_our_warnings_in_one_line()
     parser = ArgumentParser(
         usage="%(prog)s [--flag value ...]",
@@ -51,7 +48,16 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
     PartialState().destroy_process_group()
 
 
+def _on_kill(action: Callable[[int, object], object] | signal.Handlers) -> None:
+    """What a signal to end does; one that nohup ignores stays ignored."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, action)
+
+
 def _failed(message: str, status: int) -> int:
+    _on_kill(signal.SIG_DFL)  # from here on, an exception could come up in a finalizer, which prints its traceback
     if message != STOPPED or os.environ.get("RANK", "0") == "0":  # a stop reaches all processes: print it once
         print(message, file=sys.stderr)
     return status

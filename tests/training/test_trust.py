@@ -410,6 +410,22 @@ def test_ctrl_c_while_it_starts_is_one_line(tiny: str, tmp_path: Path, seconds: 
     assert process.returncode == 130
 
 
+def test_a_signal_during_the_exit_after_an_error_prints_nothing() -> None:
+    code = """
+import atexit, os, signal
+from ecgzoo import Recipe, run_recipe
+from ecgzoo.errors import DataError
+
+def fails(recipe):
+    raise DataError("no data")
+
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+run_recipe(fails, Recipe(), None, [])
+"""
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "error: no data\n"
+
+
 def ranks(launcher: int) -> list[int]:
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(launcher)], capture_output=True, text=True)
     return [int(pid) for pid in found.stdout.split()]
