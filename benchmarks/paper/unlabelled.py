@@ -155,7 +155,7 @@ def main() -> None:
 
 
 def train(root: str, seeds: int, output: Path, workers: int) -> None:
-    """Train the missing teachers, pretrainings and students, seed by seed."""
+    """Train the missing teachers, then seed by seed and arm by arm the missing students."""
     log = RESULTS / "unlabelled.jsonl"
     done = {(line["arm"], line["labelled"], line["seed"], line["epochs"]) for line in read_lines(log)}
     calls = [
@@ -168,13 +168,14 @@ def train(root: str, seeds: int, output: Path, workers: int) -> None:
         folder = output / f"teacher_{labelled}_{epochs}" / "student"
         best[labelled] = max(best.get(labelled, (0.0, folder, 0.0)), (chosen, folder, tested))
     for seed in range(seeds):
-        missing = [run for run in runs_of(seed) if run not in done]
-        if any("pretrain_epochs" in ARMS[arm] for arm, *_ in missing):
-            pretrain_one(seed, root, output)
-        for line in in_parallel(run_one, [(*run, best[run[1]][1:], root, output) for run in missing], workers):
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print("{arm}, labels of {labelled}, seed {seed}, {epochs} epochs: {macro_auc:.4f}".format_map(line))
+        for arm in ARMS:
+            missing = [run for run in runs_of(seed) if run[0] == arm and run not in done]
+            if missing and "pretrain_epochs" in ARMS[arm]:
+                pretrain_one(seed, root, output)
+            for line in in_parallel(run_one, [(*run, best[run[1]][1:], root, output) for run in missing], workers):
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                print("{arm}, labels of {labelled}, seed {seed}, {epochs} epochs: {macro_auc:.4f}".format_map(line))
 
 
 def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
