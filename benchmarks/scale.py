@@ -233,7 +233,7 @@ def _steps(name: str, losses: tuple[str, ...], cohort: Cohort, rows: np.ndarray,
     import torch
     from timm.optim import create_optimizer_v2
 
-    from ecgzoo.training.state import CHECKPOINT, TrainingState
+    from ecgzoo.training.state import CHECKPOINT, MEMORY, TrainingState
 
     torch.manual_seed(0)
     student = ecgzoo.create_student("xresnet1d18", leads=1, num_classes=len(cohort.classes))
@@ -263,7 +263,9 @@ def _steps(name: str, losses: tuple[str, ...], cohort: Cohort, rows: np.ndarray,
     if teacher is not None:
         with Clock() as saved:
             TrainingState(distiller, optimizer, 0.0).save(folder)
-        made |= saved.figures("checkpoint") | {"checkpoint MB": (folder / CHECKPOINT).stat().st_size / 1e6}
+        files = [folder / name for name in (CHECKPOINT, MEMORY)]
+        made |= saved.figures("checkpoint")
+        made["checkpoint MB"] = sum(path.stat().st_size for path in files if path.exists()) / 1e6
     return made
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ecgzoo.data import Cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
+from ecgzoo.data.shards import Shards
 from ecgzoo.errors import RecipeError, SignalError
 from ecgzoo.losses.contract import Batch
 from ecgzoo.signal.windows import duration
@@ -123,6 +124,8 @@ class TrainingRecords:
     def _streamed(self, shares: list[np.ndarray], starts: np.ndarray) -> Iterator[Tensor]:
         def read(index: np.ndarray) -> Tensor:
             there = self.cohort.positions[self.rows[index]]
+            if isinstance(self.cohort.store, Shards):
+                self.cohort.store.read_ahead(there)
             crops = np.empty((len(index), len(self.leads), self.window), np.int16)
             for crop, position, start in zip(crops, there, starts[index], strict=True):
                 crop[:] = self.cohort.store[position, :, start : start + self.window][self.leads]

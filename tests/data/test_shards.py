@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,25 @@ def test_reading_leaves_little_in_memory(tmp_path: Path) -> None:
 def resident_kb() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssFile")).split()[1])
+
+
+def test_rows_are_read_ahead_where_they_are(sharded: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int, int, int]] = []
+
+    class Map:
+        def __init__(self, part: int) -> None:
+            self.part = part
+
+        def madvise(self, advice: int, start: int, length: int) -> None:
+            asked.append((self.part, advice, start, length))
+
+    monkeypatch.setattr(sharded, "_maps", [Map(part) for part in range(4)])
+    sharded.read_ahead(np.array([39, 0, 17, 18, 0]))
+    size = WHOLE.store[0].nbytes
+    expected = [(0, 0), (1, 16), (2, 0), (3, 9)]  # the file, and the record in it
+    assert [part for part, *_ in asked] == [part for part, _ in expected]
+    for (_, advice, start, length), (_, record) in zip(asked, expected, strict=True):
+        assert advice == mmap.MADV_WILLNEED
+        assert start % mmap.PAGESIZE == 0
+        assert 0 <= 4 + record * size - start < mmap.PAGESIZE
+        assert start + length == 4 + (record + 1) * size
