@@ -201,7 +201,6 @@ SCALE = {  # figures of benchmarks/scale.py, and what they are
     "verify CPU s": "open after a copy: every digest",
     "first batch CPU s": "from nothing to the first batch",
     "batches CPU s": "epoch: drawing batches only",
-    "batches s": "the same by the clock, with reading from disk",
     "batches MB": "epoch: memory with the batches",
     "student CPU s": "epoch: a student alone",
     "MVKT CPU s": "epoch: MVKT",
