@@ -14,6 +14,7 @@ Writes ``results/unlabelled.jsonl``, a line per run, ``docs/unlabelled.png`` and
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -141,12 +142,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="PTB-XL's folder; without it, nothing is trained")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--output", type=Path, default=Path("runs/unlabelled"))
     parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
     given = parser.parse_args()
     if given.root:
         need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")
-        train(given.root, given.seeds, given.output, given.workers)
+        train(given.root, given.seeds, given.arms, given.output, given.workers)
         write_json(RESULTS / "unlabelled.json", summary(read_lines(RESULTS / "unlabelled.jsonl"), given.output))
     need(parser, RESULTS / "unlabelled.json", "give --root, PTB-XL's folder")
     found = json.loads((RESULTS / "unlabelled.json").read_text(encoding="utf-8"))
@@ -154,7 +156,7 @@ def main() -> None:
     write_atomic(DOCS / "unlabelled.png", lambda path: plot(found, path))
 
 
-def train(root: str, seeds: int, output: Path, workers: int) -> None:
+def train(root: str, seeds: int, arms: Sequence[str], output: Path, workers: int) -> None:
     """Train the missing teachers, then seed by seed and arm by arm the missing students."""
     log = RESULTS / "unlabelled.jsonl"
     done = {(line["arm"], line["labelled"], line["seed"], line["epochs"]) for line in read_lines(log)}
@@ -168,7 +170,7 @@ def train(root: str, seeds: int, output: Path, workers: int) -> None:
         folder = output / f"teacher_{labelled}_{epochs}" / "student"
         best[labelled] = max(best.get(labelled, (0.0, folder, 0.0)), (chosen, folder, tested))
     for seed in range(seeds):
-        for arm in ARMS:
+        for arm in arms:
             missing = [run for run in runs_of(seed) if run[0] == arm and run not in done]
             if missing and "pretrain_epochs" in ARMS[arm]:
                 pretrain_one(seed, root, output)
