@@ -257,6 +257,8 @@ def plot(found: dict[str, Any], path: Path) -> None:
     axes = figure.add_subplot()
     for arm, marker in zip(ARMS, "osD^", strict=True):
         rows = [arms[arm] for arms in found["arms"].values() if arm in arms]
+        if not rows:
+            continue
         records = [row["records"]["labelled"] for row in rows]
         (line,) = axes.plot(records, [row["macro_auc"] for row in rows], marker=marker, label=arm)
         for number, row in zip(records, rows, strict=True):
