@@ -21,7 +21,7 @@ from ecgzoo.training.optimizer import make_optimizer
 from ecgzoo.training.state import TrainingState
 from ecgzoo.training.terms import LossTerm
 
-NET = Network("resnet1d18", ("I",))
+NET = Network("timm/test_resnet", ("I",))
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +195,7 @@ def test_four_batches_of_8_take_the_steps_of_one_of_32(cohort: ecgzoo.Cohort, tm
 
     def trained(**fields: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         torch.manual_seed(0)
-        student = ecgzoo.create_student("resnet1d18", drop_rate=0.0)
+        student = ecgzoo.create_student(NET.backbone, drop_rate=0.0)
         without_batch_norms(student)
         folder = tmp_path / str(fields["batch_size"])
         job = Job(
@@ -247,7 +247,7 @@ def test_scaled_steps_are_those_without_scaling(
             monkeypatch.setattr(Accelerator, "mixed_precision", "fp16")
             monkeypatch.setattr(Accelerator, "prepare_model", lambda self, model, **_: model)  # no autocast: rounding
         torch.manual_seed(0)
-        student = ecgzoo.create_student("resnet1d18", drop_rate=0.0)
+        student = ecgzoo.create_student(NET.backbone, drop_rate=0.0)
         before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
         job = Job(
             name="a",
@@ -268,7 +268,7 @@ def test_scaled_steps_are_those_without_scaling(
 
 
 def test_the_scale_of_the_loss_is_in_the_checkpoint_and_starts_again_for_each_network(tmp_path: Path) -> None:
-    student = ecgzoo.create_student("resnet1d18")
+    student = ecgzoo.create_student(NET.backbone)
     distiller = Distiller(student, None, {})
     optimizer = torch.optim.SGD(student.parameters(), 0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)  # what the network before has left

@@ -18,9 +18,12 @@ from ecgzoo.training import pretrain as module
 from ecgzoo.training import run
 from ecgzoo.training.pretrain import TEMPERATURE, pair_loss, pretrain
 
+NET = "xresnet1d_tiny"
+
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
-    return Recipe(**{"data": "tiny", "epochs": 1, "precision": "fp32", "output": str(tmp_path / "run"), **fields})
+    given = {"data": "tiny", "teacher": NET, "student": NET, "epochs": 1, "precision": "fp32"}
+    return Recipe(**{**given, "output": str(tmp_path / "run"), **fields})
 
 
 def test_the_loss_is_that_of_a_loop() -> None:
@@ -41,7 +44,7 @@ def test_leads_of_one_heart_are_found_after_it(tiny: str, tmp_path: Path, monkey
     cohort = load_cohort(tiny, None, "superdiagnostic")
     rows, held_out = cohort.rows(range(1, 9)), cohort.rows([9, 10])
     torch.manual_seed(0)
-    student = ecgzoo.create_student("xresnet1d18", ("I",), 5)
+    student = ecgzoo.create_student(NET, ("I",), 5)
     classifier = student.get_classifier().weight.clone()
 
     def nearer() -> float:

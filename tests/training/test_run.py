@@ -29,8 +29,12 @@ from ecgzoo.training.checkpoint import load_state
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
+NET = "xresnet1d_tiny"
+
+
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
-    return Recipe(**{"data": "tiny", "epochs": 2, "precision": "fp32", "output": str(tmp_path / "run"), **fields})
+    given = {"data": "tiny", "teacher": NET, "student": NET, "epochs": 2, "precision": "fp32"}
+    return Recipe(**{**given, "output": str(tmp_path / "run"), **fields})
 
 
 def log(folder: Path) -> list[dict]:
@@ -75,7 +79,7 @@ def test_a_whole_run(tiny: str, tmp_path: Path) -> None:
 
 def test_the_best_epoch_is_kept(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, epochs=4))
-    model = run.train("baseline", Network("xresnet1d18", ("I",)))
+    model = run.train("baseline", Network(NET, ("I",)))
     lines = log(tmp_path / "run" / "baseline")
     best = max(line["val_macro_auc"] for line in lines)
     rows = run.cohort.rows([9])
@@ -123,7 +127,7 @@ def test_a_second_task_and_any_lead(tiny: str, tmp_path: Path) -> None:
     for row in range(0, len(run.train_rows), 50):
         record = run.cohort.record_ids[run.train_rows[row]]
         assert (run.auxiliary[row] == fine.labels[fine.record_ids == record][0]).all()
-    student = run.train("student", Network("xresnet1d18", ("V2",)), run.recipe.loss_terms)
+    student = run.train("student", Network(NET, ("V2",)), run.recipe.loss_terms)
     assert student.num_classes == 5
     first, last = log(tmp_path / "run" / "student")
     assert last["aux"] < first["aux"]
@@ -171,7 +175,7 @@ def test_another_recipe_in_the_folder_is_refused(tiny: str, tmp_path: Path) -> N
 
 def test_a_checkpoint_of_another_shape_is_refused(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path))
-    run.train("a", Network("xresnet1d18", ("I",)))
+    run.train("a", Network(NET, ("I",)))
     (tmp_path / "run" / "a" / "config.json").unlink()
     with pytest.raises(EcgZooError, match=r"checkpoint\.safetensors does not fit"):
         run.train("a", Network("xresnet1d34", ("I",)))
@@ -179,7 +183,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tiny: str, tmp_path: Path) -> 
 
 def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path))
-    run.train("teacher", Network("xresnet1d18", ("I", "II", "V2")))
+    run.train("teacher", Network(NET, ("I", "II", "V2")))
     folder = tmp_path / "run" / "teacher"
     before = (folder / "model.safetensors").read_bytes()
     losses = ("bce=1", "mkd=1", "clt=0.8,critic=infonce")
@@ -187,14 +191,14 @@ def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) ->
     second = Run(given)
     teacher = second.teacher()
     weights = {name: value.clone() for name, value in teacher.state_dict().items()}
-    second.train("student", Network("xresnet1d18", ("I",)), second.recipe.loss_terms, teacher)
+    second.train("student", Network(NET, ("I",)), second.recipe.loss_terms, teacher)
     assert all(torch.equal(value, weights[name]) for name, value in teacher.state_dict().items())
     assert (folder / "model.safetensors").read_bytes() == before
     assert not (tmp_path / "given" / "teacher").exists()
 
 
 def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tmp_path: Path) -> None:
-    folder = ecgzoo.save_pretrained(ecgzoo.create_model("xresnet1d18", num_classes=2), tmp_path / "other")
+    folder = ecgzoo.save_pretrained(ecgzoo.create_model(NET, num_classes=2), tmp_path / "other")
     with pytest.raises(RecipeError, match="teacher of this task"):
         Run(recipe(tmp_path, teacher_weights=folder))
     Run(recipe(tmp_path, epochs=1)).teacher()
@@ -212,7 +216,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
     wanted = recipe(tmp_path, epochs=1, aggregation="max", stride_s=0.5, student_leads=("V5", "II"), batch_size=16)
     run = Run(wanted)
     seen.clear()  # of the rehearsal
-    teacher = ecgzoo.create_teacher("xresnet1d18", ("V2", "I"))
+    teacher = ecgzoo.create_teacher(NET, ("V2", "I"))
     student = run.train("student", wanted.student_network, (LossTerm("bce", 2), LossTerm("mkd", 0.5)), teacher)
 
     signals = run.cohort.signals()[run.train_rows] / 1000.0
@@ -235,7 +239,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
 def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path) -> None:
     def train(name: str, **fields: object) -> list[dict]:
         run = Run(recipe(tmp_path, output=tmp_path / name, **{"epochs": 2, **fields}))
-        run.train("b", Network("xresnet1d18", ("I",)))
+        run.train("b", Network(NET, ("I",)))
         return log(tmp_path / name / "b")
 
     plain = train("plain")
@@ -263,7 +267,7 @@ def test_compiled_training_follows_the_plain_one(tiny: str, tmp_path: Path) -> N
 
 def test_an_arm_of_ones_own_is_reported(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, epochs=1, losses=("bce=1",)))
-    arms = {name: run.train(name, Network("xresnet1d18", ("I",))) for name in ("baseline", "mine")}
+    arms = {name: run.train(name, Network(NET, ("I",))) for name in ("baseline", "mine")}
     report = run.report(arms)
     assert set(report.values["paired"]) == {"mine-baseline"}
     assert report.table().row_count == 3
@@ -324,7 +328,7 @@ def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeyp
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="lower --lr"):
-        Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", Network("xresnet1d18", ("I",)))
+        Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", Network(NET, ("I",)))
 
 
 def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path) -> None:
@@ -335,7 +339,7 @@ def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path)
 
 def test_cosine_from_timm_and_bf16(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, sched="cosine", precision="bf16", opt="sgd"))
-    run.train("baseline", Network("xresnet1d18", ("I",)))
+    run.train("baseline", Network(NET, ("I",)))
     rates = [line["lr"] for line in log(tmp_path / "run" / "baseline")]
     assert rates == pytest.approx([0.005, 0.0], abs=1e-3)  # half-way down the cosine, and its end
 
@@ -421,7 +425,7 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
     own = load_synthetic(num_records=700, seed=5)
     run = Run(recipe(tmp_path, normalization="window_z", epochs=1, losses=("bce=1",)), cohort=own)
     assert run.cohort is own
-    student = run.train("student", Network("xresnet1d18", ("I",)))
+    student = run.train("student", Network(NET, ("I",)))
     assert student.config.training["data_fingerprint"] == own.fingerprint
     assert student.config.normalization.kind == "window_z"
     assert "the mean and deviation of each window" in (tmp_path / "run" / "student" / "README.md").read_text(
@@ -470,7 +474,7 @@ def test_a_cohort_that_breaks_its_contract_is_refused(tmp_path: Path, field: str
 
 def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
     command = [sys.executable, str(RECIPES / "mvkt.py"), "--data", "tiny", "--epochs", "1", "--deterministic"]
-    command.append("--no-compare")
+    command += ["--no-compare", "--teacher", NET, "--student", NET]
     hashes = set()
     for name in ("one", "two"):
         output = ["--output", str(tmp_path / name), "--transforms", "gain=0.3", "noise=0.05", "any_lead=0.5"]
@@ -496,7 +500,7 @@ def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
         assert len(own) - len(kept) == left_out
         assert all(torch.allclose(own[name], tensor, atol=1e-6) for name, tensor in kept.items())
     for fields, said in (
-        ({"student_leads": ("II",)}, "is xresnet1d18 for I; the student is xresnet1d18 for II"),
+        ({"student_leads": ("II",)}, "is xresnet1d_tiny for I; the student is xresnet1d_tiny for II"),
         ({"pretrain_epochs": 1}, "set pretrain_epochs to 0 or leave out student_weights"),
         ({"train_folds": "1-7", "val_folds": "9", "test_folds": "8"}, "was trained or chosen on fold 8"),
     ):

@@ -27,12 +27,12 @@ from ecgzoo.training.checkpoint import load_state, save_state
 from ecgzoo.training.recipe import claim_folder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-NET = Network("xresnet1d18", ("I",))
+NET = Network("xresnet1d_tiny", ("I",))
 
 
 def recipe(tmp_path: Path, **fields: object) -> Recipe:
     given = {"data": "tiny", "epochs": 2, "precision": "fp32", "output": str(tmp_path / "run"), "losses": ("bce=1",)}
-    return Recipe(**{**given, **fields})
+    return Recipe(**{**given, "teacher": NET.backbone, "student": NET.backbone, **fields})
 
 
 def command(tmp_path: Path, *more: str, processes: int = 1) -> list[str]:
@@ -124,7 +124,7 @@ def test_a_finished_arm_of_another_recipe_is_refused(tiny: str, tmp_path: Path) 
     own.train("a", NET)
     assert own.train("a", NET).config.leads == ("I",)
     for network, losses, reason in (
-        (Network("xresnet1d18", ("II",)), own.recipe.loss_terms, r"leads is \['I'\] there"),
+        (Network(NET.backbone, ("II",)), own.recipe.loss_terms, r"leads is \['I'\] there"),
         (NET, (ecgzoo.LossTerm("bce", 2),), r"losses is \['bce=1'\] there"),
     ):
         with pytest.raises(RecipeError, match=reason):

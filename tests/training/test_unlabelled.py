@@ -35,6 +35,7 @@ def recipe(folder: Path, **fields: object) -> ecgzoo.Recipe:
                 "output": folder,
                 "precision": "fp32",
                 "batch_size": 16,
+                "student": "xresnet1d_tiny",
                 "teacher_weights": "xresnet1d18.ptbxl_super_12",
             },
             **fields,
@@ -100,7 +101,7 @@ def test_a_loss_of_labels_is_called_with_the_labelled_records_alone() -> None:
         "answers": (1.0, Spy("answers", "student.logits", "teacher.logits")),
         "soft": (1.0, Spy("soft", "student.logits", "labels", soft=True)),
     }
-    student, teacher = ecgzoo.create_student("xresnet1d18"), ecgzoo.create_teacher("xresnet1d18")
+    student, teacher = ecgzoo.create_student("xresnet1d_tiny"), ecgzoo.create_teacher("xresnet1d18")
     batch = ecgzoo.Batch(torch.rand(8, 5), torch.arange(8), torch.rand(8, 3), labelled=3)
     ecgzoo.Distiller(student, teacher, losses)(torch.randn(8, 1, 250), torch.randn(8, 12, 250), batch)
     assert called == {"labels": (3, 3, 3), "auxiliary": (3, 3, 3), "answers": (8, 8, 8), "soft": (8, 8, 8)}

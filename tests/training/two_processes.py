@@ -12,8 +12,8 @@ from ecgzoo.training.state import TrainingState
 
 recipe = Recipe(
     data="tiny",
-    teacher="resnet1d18",  # no dropout, the one thing that differs between one process and two
-    student="resnet1d18",
+    teacher="timm/test_resnet",  # no dropout, the one thing that differs between one process and two
+    student="timm/test_resnet",
     losses=("bce=1", "mkd=1", "clt=0.8"),
     epochs=1,
     pretrain_epochs=1,
