@@ -85,8 +85,8 @@ def of_tiny() -> dict[str, str]:
 def run_mvkt(python: Path, data: str, tmp_path: Path) -> dict[str, object]:
     """The recipe with pieces of two plugins, for a few steps."""
     flags = ["--student", "tcn_small", "--losses", "bce=1", "dist=1", "clt=0.5", "--requires", "ecgzoo-tcn>=1"]
-    short = ["--data", data, "--epochs", "1", "--no-compare", "--output", tmp_path / "run"]
-    call(python, ROOT / "recipes" / "mvkt.py", *flags, *short, **of_tiny())
+    short = ["--data", data, "--epochs", "1", "--no-compare", "--teacher", "xresnet1d_tiny"]
+    call(python, ROOT / "recipes" / "mvkt.py", *flags, *short, "--output", tmp_path / "run", **of_tiny())
     results: dict[str, object] = json.loads((tmp_path / "run" / "results.json").read_text())
     return results
 
@@ -114,7 +114,17 @@ def test_recipes_come_with_the_wheel(python: Path, tiny: str, tmp_path: Path) ->
     mine = tmp_path / "mine.py"
     call(python, "-m", "ecgzoo", "recipe", "copy", "kd", mine)
     assert mine.read_bytes() == (ROOT / "recipes" / "kd.py").read_bytes()
-    short = ["--data", tiny, "--epochs", "1", "--no-compare"]
+    short = [
+        "--data",
+        tiny,
+        "--epochs",
+        "1",
+        "--no-compare",
+        "--teacher",
+        "xresnet1d_tiny",
+        "--student",
+        "xresnet1d_tiny",
+    ]
     call(python, mine, *short, "--output", tmp_path / "copied", **of_tiny())
     call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **of_tiny())
     logs = [(tmp_path / run / "student" / "log.jsonl").read_text().split('"seconds"')[0] for run in ("copied", "run")]

@@ -40,7 +40,7 @@ def run_here(script: str, *flags: str) -> None:
 
 
 def test_the_recipes_on_a_small_cohort(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ("--data", "tiny", "--epochs", "1")
+    common = ("--data", "tiny", "--epochs", "1", "--teacher", "xresnet1d_tiny", "--student", "xresnet1d_tiny")
     run_here("teacher.py", *common, "--output", str(tmp_path / "teacher"))
     assert "teacher" in capsys.readouterr().out
     given = ("--teacher-weights", str(tmp_path / "teacher" / "teacher"), "--no-compare")

@@ -393,7 +393,7 @@ def test_shares_of_two_processes_make_one_batch() -> None:
 def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: Path, stop: signal.Signals) -> None:
     folder = tmp_path / "run" / "baseline"
     command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "8", "--resume"]
-    command += ["--output", str(tmp_path / "run")]
+    command += ["--student", NET, "--output", str(tmp_path / "run")]
     # a shell's background job ignores SIGINT, and so would its child
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
