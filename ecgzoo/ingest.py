@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -97,7 +98,7 @@ def import_records(
     lock = RunFolder(output)
     lock.lock()
     try:
-        writer = Writer(output, layout)
+        writer = Writer(output, layout, _reading(read, folder))
         try:
             return _import(
                 _Job(folder, table, rows, read, layout), writer, classes, name, missing_leads, workers, advance
@@ -106,6 +107,14 @@ def import_records(
             writer.close()
     finally:
         lock.unlock()
+
+
+def _reading(read: ReadFile, folder: Path) -> str:
+    """Where recordings come from, and what the function that reads them is given, such as flags."""
+    if not isinstance(read, partial):
+        return str(folder.resolve())
+    given = map(repr, read.args), (f"{name}={value!r}" for name, value in read.keywords.items())
+    return f"{folder.resolve()} with {', '.join(chain(*given))}"
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,13 @@ def _import(
             f"{job.table}: {unknown} records that an import into {writer.root} has begun with are not in this table; "
             "finish it with the table that it had, or choose another --output"
         )
+    for record, earlier in writer.read.items():
+        if earlier.path != usable[record].path:
+            raise DataError(
+                f"{job.table}: row {usable[record].number}: record {record} is {usable[record].path}, and the import "
+                f"that was stopped has read it from {earlier.path}; finish it with the table that it had, or choose "
+                "another --output"
+            )
     left_out |= _read_all(job, usable, writer, missing_leads, workers, advance)
     accepted = [usable[record] for record in writer.read]  # in the order of their samples
     total = len(held) + len(accepted)
@@ -177,6 +193,8 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
             f"{job.table}: row {named[label].number}: {label!r} is none of the classes {', '.join(classes)}; correct "
             f"it, or {'import into another --output' if there else 'name all classes with --classes'}"
         )
+    if not all(classes):
+        raise DataError(f"the name of a class is empty in {', '.join(map(repr, classes))}; write --classes A,B,C")
     if not classes:
         raise DataError(
             f"{job.table}: no record has labels; name the classes, those of a teacher, with --classes A,B,C"
@@ -272,7 +290,7 @@ def _read_all(
                 refused[row.record] = f"has the same samples as {samples_of[answer.digest]}"
             else:
                 samples_of[answer.digest] = row.path
-                read = Read(row.record, answer.length, answer.digest, answer.unit_uv, answer.changes)
+                read = Read(row.record, row.path, answer.length, answer.digest, answer.unit_uv, answer.changes)
                 added.append((read, answer.samples))
         writer.add(added)
         done += len(task)
@@ -349,12 +367,17 @@ def _first(job: _Job, left_out: Mapping[str, str]) -> str:
 
 
 def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
+    """List what is not in the cohort: of this table, and of earlier ones what this one does not name."""
     path = root / LEFT_OUT
-    if not left_out:
+    named = {printable(row.path) for row in job.rows}
+    lines = [(printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out]
+    if path.exists():
+        with open(path, encoding="utf-8", newline="") as file:
+            earlier = [(line[0], line[1]) for line in csv.reader(file) if len(line) == 2][1:]
+        lines = [line for line in earlier if line[0] not in named] + lines
+    if not lines:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(("path", "reason"))
-    lines.writerows((printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out)
+    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *lines])
     write_text(path, text.getvalue())

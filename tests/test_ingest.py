@@ -5,10 +5,12 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from ecgzoo.data.cohort import made_fold
 from ecgzoo.data.folder import load_folder
 from ecgzoo.data.prepare import Layout
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.data.table import read_table, whole_number
+from ecgzoo.data.table import place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, WriteError
 from ecgzoo.signal.leads import LEADS_12
 from ecgzoo.testing import assert_dataset_conforms
@@ -161,6 +163,15 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
     ),
     "labels that are half a list": (changed(5, labels="['A',"), "row 7: labels .* are no list"),
     "labels of numbers": (changed(5, labels="[1, 2]"), "row 7: labels .* are no list"),
+    "labels as numpy writes them": (changed(5, labels="['A' 'B']"), r"row 7: labels .* are no list; write AFIB;SR"),
+    "labels as numpy writes them, in lines": (changed(5, labels="['A'\n 'B']"), "row 8: labels .* are no list"),
+    "labels of a blank": (changed(5, labels="['A', ' ']"), "row 7: labels .* are no list"),
+    "labels that are missing in R": (
+        changed(5, labels="NA"),
+        r"row 7: labels 'NA' are a missing value .*\['NA'\] if a",
+    ),
+    "a patient that is missing in pandas": (changed(5, patient="nan"), "row 7: patient 'nan' stands for a missing"),
+    "an id twice, as a number": (changed(5, id="03"), "rows 4 and 7 are of the same record, 3; keep one"),
     "an id twice": (changed(5, id=3), "rows 4 and 7 are of the same record, 3; keep one"),
     "no patient": (changed(5, patient=" "), "row 7: no patient"),
     "a fold that is none": (changed(5, fold="train"), "row 7: fold 'train', expected a number from 0 to"),
@@ -187,6 +198,7 @@ def test_a_bad_table_is_one_sentence(kind: str, folder: Path, tmp_path: Path) ->
         ("t.csv", b"\xff\xfe", "cannot be read"),
         ("t.csv", b"path,patient\na,b,c\n", "row 2 does not have 2 cells"),
         ("t.csv", b"path,patient\n", "has no rows"),
+        ("t.csv", b"path,patient,labels,fold,labels\na,p,AFIB,1,\n", "has 2 columns 'labels'; rename all but one"),
         ("t.xls", b"", "expected a name that ends with .csv, .tsv or .parquet"),
         ("t.parquet", b"PAR1", "cannot be read as Parquet|Parquet needs pyarrow"),
     ],
@@ -197,6 +209,23 @@ def test_a_file_that_is_no_table(name: str, content: bytes, said: str, tmp_path:
         read_table(tmp_path / name, {})
     with pytest.raises(DataError, match="t.csv: cannot be read"):
         read_table(tmp_path / "none" / "t.csv", {})
+
+
+def test_ids_that_are_numbers_and_cells_without_labels(tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path / "t.csv",
+        [
+            {"path": "007", "patient": "07", "labels": " ", "id": ""},
+            {"path": "b", "patient": "7", "labels": "['NA', ' AFIB ']", "id": "008"},
+            {"path": "c", "patient": "x", "labels": "", "id": "9.0"},
+        ],
+    )
+    found = read_table(table, {})
+    assert [row[:3] for row in found] == [("007", "007", "7"), ("b", "8", "7"), ("c", "9", "x")]
+    assert [row.labels for row in found] == [None, ("NA", "AFIB"), None]
+    assert place(table, found, {}) == {"007": made_fold("7"), "8": made_fold("7"), "9": 11}
+    texts = [row._replace(patient=patient) for row, patient in zip(found, ("07", "7", "x"), strict=True)]
+    assert set(place(table, texts, {}).values()) == {made_fold("07"), 11}
 
 
 def test_parquet_says_the_same_as_csv(table: Path, tmp_path: Path) -> None:
@@ -466,6 +495,36 @@ def test_a_line_of_something_else_ends_the_journal(stopped, tmp_path: Path) -> N
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join([*lines[:4], '{"x": 1}\n', *lines[4:]]))
     assert stopped() == [f"r{number:02}" for number in range(3, 24)]
+
+
+def test_other_flags_do_not_finish_it(folder: Path, table: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    def read(path: Path, flag: str) -> ecgzoo.Record:
+        if flag == "useless":
+            raise DataError("cannot be read with this flag")
+        return ecgzoo.read_record(path)
+
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    for flag in ("useless", "wrong"):
+        with pytest.raises(KeyboardInterrupt):
+            made(folder, table, tmp_path / flag, read=partial(read, flag=flag), advance=stop)
+    right, wrong = (partial(read, flag=flag) for flag in ("right", "wrong"))
+    assert made(folder, table, tmp_path / "useless", read=right).records == 24  # nothing was read with the other flag
+    with pytest.raises(DataError, match="flag='wrong', and this one reads those of .* flag='right'; finish it as it"):
+        made(folder, table, tmp_path / "wrong", read=right)
+    with pytest.raises(DataError, match="finish it as it began, or choose another --output"):
+        made(copied, table, tmp_path / "wrong", read=wrong)
+    assert made(folder, table, tmp_path / "wrong", read=wrong).records == 24
+
+
+def test_other_paths_do_not_finish_it(stopped, folder: Path, tmp_path: Path) -> None:
+    moved = [{**row, "path": f"a/r{(number + 1) % 24:02}"} for number, row in enumerate(rows())]
+    with pytest.raises(DataError, match="row 2: record 1 is a/r01, and the import .* has read it from a/r00"):
+        made(folder, write_table(tmp_path / "moved.csv", moved), tmp_path / "s")
+    stopped()
 
 
 def test_another_table_does_not_finish_it(stopped, folder: Path, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def _some(names: list[str]) -> str:
 def _headers(root: Path, challenge: Challenge) -> list[_Header]:
     """All headers below `root`, sorted by record id."""
     found: dict[int, _Header] = {}
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, followlinks=True):  # as `tree_digest` does, to which a loop is an error
         folders.sort()
         for path in (Path(folder, name) for name in sorted(names) if name.endswith(".hea")):
             header = _read_header(path, challenge)

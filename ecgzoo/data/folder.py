@@ -64,6 +64,7 @@ class Read(NamedTuple):
 
     Attributes:
         record: its id, as the table has it.
+        path: its file, as the table names it.
         length: samples.
         digest: of its samples, in hexadecimal.
         unit_uv: microvolts of one unit of its samples.
@@ -71,6 +72,7 @@ class Read(NamedTuple):
     """
 
     record: str
+    path: str
     length: int
     digest: str
     unit_uv: int
@@ -293,6 +295,8 @@ class Writer:
     Args:
         root: the folder; it is made if it is not there.
         layout: of the records; that of the cohort that is there, if there is one.
+        reading: how the recordings are read, from where and by which flags; records that an unfinished import has read
+            otherwise are not taken up.
 
     Attributes:
         info: of the cohort that is there; None if there is none.
@@ -300,12 +304,12 @@ class Writer:
         read: what earlier, unfinished imports have read, by the record's id, in order; `add` adds to it.
 
     Raises:
-        DataError: the folder holds records of another layout, or it is damaged.
+        DataError: the folder holds records of another layout or `reading`, or it is damaged.
         WriteError: it cannot be written.
     """
 
-    def __init__(self, root: Path, layout: Layout) -> None:
-        self.root, self.layout = root, layout
+    def __init__(self, root: Path, layout: Layout, reading: str) -> None:
+        self.root, self.layout, self._reading = root, layout, reading
         self.info = read_info(root)
         journal = root / "journal.jsonl"
         self.columns = {} if self.info is None else read_columns(root, self.info)
@@ -333,14 +337,15 @@ class Writer:
 
     def _continue(self) -> None:
         """Take up what the journal says, as far as the samples are there."""
-        begin = {"shards": self._first, "per_shard": self._per_shard, "layout": asdict(self.layout)}
+        begin = {"shards": self._first, "per_shard": self._per_shard, "reading": self._reading}
+        begin["layout"] = asdict(self.layout)
         self._journal.seek(0)
         lines = self._journal.read(_JOURNAL_BYTES).split(b"\n")
         good, samples, whole = 0, np.zeros(0), False
-        layout = _begun(lines[0], begin) if len(lines) > 1 else None
-        if layout is not None:
-            if layout != self.layout:
-                raise _other_layout(self.root, layout)
+        begun = _begun(lines[0], begin) if len(lines) > 1 else None
+        if begun is not None:
+            if begun[0] != self.layout:
+                raise _other_layout(self.root, begun[0])
             good = len(lines[0]) + 1
             for number, line in enumerate(lines[1:-1]):
                 shard, row = divmod(number, self._per_shard)
@@ -355,6 +360,13 @@ class Writer:
                 self._added += 1
                 good += len(line) + 1
         del samples
+        if begun is not None and begun[1] != self._reading:
+            if self._added:
+                raise DataError(
+                    f"{self.root}: an import that was stopped has read recordings of {begun[1]}, and this one reads "
+                    f"those of {self._reading}; finish it as it began, or choose another --output"
+                )
+            good = 0
         self._journal.truncate(good)
         if not good:
             _write(self._journal, json.dumps(begin).encode() + b"\n")
@@ -461,12 +473,12 @@ class Writer:
             self._shard.close()
 
 
-def _begun(line: bytes, begin: Mapping[str, Any]) -> Layout | None:
-    """The layout in the first line of a journal; None if its other values are not those of `begin`."""
+def _begun(line: bytes, begin: Mapping[str, Any]) -> tuple[Layout, str] | None:
+    """Layout and reading in the first line of a journal; None if its other values are not those of `begin`."""
     with contextlib.suppress(ValueError, KeyError, TypeError, SignalError):
         found = json.loads(line)
         if all(found[name] == begin[name] for name in ("shards", "per_shard")):
-            return layout_of(found["layout"])
+            return layout_of(found["layout"]), str(found["reading"])
     return None
 
 
@@ -474,8 +486,8 @@ def _journalled(line: bytes) -> Read | None:
     """The record in a line of a journal; None if the line was not written completely."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(line)
-        record, digest = str(found["record"]), str(found["digest"])
-        return Read(record, int(found["length"]), digest, int(found["unit_uv"]), int(found["changes"]))
+        record, path, digest = str(found["record"]), str(found["path"]), str(found["digest"])
+        return Read(record, path, int(found["length"]), digest, int(found["unit_uv"]), int(found["changes"]))
     return None
 
 

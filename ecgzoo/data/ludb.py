@@ -1,7 +1,7 @@
 """LUDB, the Lobachevsky University database: 200 recordings of 12 leads, 10 s at 500 Hz, and what cardiologists saw.
 
 Kalyakulina et al., "LUDB: a new open-access validation tool for electrocardiogram delineation algorithms", IEEE Access
-8:186181 (2020), doi:10.1109/access.2020.3029211; files: doi:10.13026/eegm-h675. The 83 statements are counted as 35
+8:186181 (2020), doi:10.1109/access.2020.3029211; files: doi:10.13026/eegm-h675. The 82 statements of its page are 35
 classes, because 200 recordings are too few to tell walls of the heart or kinds of extrasystoles apart. A class that
 PTB-XL or the Challenge 2021 has too has the same name. The delineation of the waves is not read.
 """

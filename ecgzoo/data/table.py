@@ -19,6 +19,10 @@ COLUMNS = ("path", "patient", "fold", "labels", "id")
 WITHOUT_LABELS = 11  # the fold of patients without labels, if a table gives no folds
 _REQUIRED = ("path", "patient")
 _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+_MISSING = {"na", "n/a", "<na>", "nan", "none", "null"}  # what programs write for a missing value, in lower case
+_NO_COMMA = re.compile(
+    r"""[^\[,(\s]['"]\s*['"][^\],)\s]"""
+)  # 'A' 'B', as numpy writes a list; Python reads one text, AB
 
 
 class Row(NamedTuple):
@@ -45,7 +49,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
     """The rows of a table, in order.
 
     Labels are a list of names: in CSV ``AFIB;SR``, or as Python and JSON write lists; in Parquet also a list of texts.
-    An empty cell means that the record has no labels, ``[]`` that it has none of the classes.
+    An empty cell means that the record has no labels, ``[]`` that it has none of the classes. Ids that are numbers are
+    the same if they are the same number, such as ``07`` and ``7``.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``.
@@ -66,13 +71,13 @@ def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
     else:
         raise DataError(f"{path}: expected a name that ends with .csv, .tsv or .parquet")
     rows: list[Row] = []
-    seen: dict[str, int] = {}
+    seen: dict[int, int] = {}
     for number, row in cells:
         try:
             found = _row(row, number)
         except ValueError as error:
             raise DataError(f"{path}: row {number}: {error}") from error
-        if (before := seen.setdefault(found.record, number)) != number:
+        if (before := seen.setdefault(whole_number(found.record), number)) != number:
             raise DataError(f"{path}: rows {before} and {number} are of the same record, {found.record}; keep one")
         rows.append(found)
     if not rows:
@@ -109,7 +114,7 @@ def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[st
         DataError: a patient is in two folds.
     """
     rows, folds = list(rows), dict(known)
-    labelled = {row.patient for row in rows if row.labels is not None}
+    labelled = {whole_number(row.patient) for row in rows if row.labels is not None}
     for row in rows:
         if row.fold is None:
             continue
@@ -119,7 +124,7 @@ def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[st
                 "of a patient in one fold"
             )
     for row in rows:
-        made = made_fold(row.patient) if row.patient in labelled else WITHOUT_LABELS
+        made = made_fold(row.patient) if whole_number(row.patient) in labelled else WITHOUT_LABELS
         folds.setdefault(whole_number(row.patient), made)
     return {row.record: folds[whole_number(row.patient)] for row in rows}
 
@@ -132,7 +137,7 @@ def whole_number(text: str) -> int:
 
 
 def _row(cells: Mapping[str, Any], number: int) -> Row:
-    path, patient = _text(cells["path"]), _text(cells["patient"])
+    path, patient = _text(cells["path"]), _id("patient", cells["patient"])
     if not path or not patient:
         raise ValueError(f"no {'patient' if path else 'path'}")
     fold = _text(cells.get("fold"))
@@ -140,7 +145,7 @@ def _row(cells: Mapping[str, Any], number: int) -> Row:
     if fold and not (match and 0 <= int(match[1]) <= LAST_FOLD):
         raise ValueError(f"fold {fold!r}, expected a number from 0 to {LAST_FOLD}")
     labels = _labels(cells.get("labels"))
-    return Row(path, _text(cells.get("id")) or path, patient, int(match[1]) if match else None, labels, number)
+    return Row(path, _id("id", cells.get("id")) or path, patient, int(match[1]) if match else None, labels, number)
 
 
 def _text(cell: Any) -> str:
@@ -150,22 +155,34 @@ def _text(cell: Any) -> str:
     return match[1] if match else text  # numbers that were read as floats
 
 
+def _id(name: str, cell: Any) -> str:
+    text = _text(cell)
+    if text.casefold() in _MISSING:
+        raise ValueError(f"{name} {text!r} stands for a missing value in many programs; write another")
+    return str(int(text)) if _WHOLE.fullmatch(text) else text
+
+
 def _labels(cell: Any) -> tuple[str, ...] | None:
-    if cell is None or cell == "" or cell != cell:
+    if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):
         return None
     names: Any = cell
     if isinstance(cell, str):
         text = cell.strip()
+        if text.casefold() in _MISSING:
+            raise ValueError(
+                f"labels {text!r} are a missing value in many programs; leave the cell empty, or write ['{text}'] if a "
+                "class has this name"
+            )
         if text[:1] in ("[", "{", "("):
             try:
-                names = ast.literal_eval(text)
+                names = None if _NO_COMMA.search(text) else ast.literal_eval(text)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 names = None
         else:
             names = [name.strip() for name in text.split(";") if name.strip()]
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
-    return tuple(names)
+    return tuple(name.strip() for name in names)
 
 
 def _is_there(path: str) -> bool:  # no Path, which would take longer than the question
@@ -203,6 +220,9 @@ def _read_parquet(path: Path, named: Mapping[str, str], required: list[str]) -> 
 
 
 def _there(path: Path, named: Mapping[str, str], required: list[str], found: list[str]) -> dict[str, str]:
+    for column in named.values():
+        if found.count(column) > 1:
+            raise DataError(f"{path}: has {found.count(column)} columns {column!r}; rename all but one")
     for name in required:
         if named[name] not in found:
             raise DataError(

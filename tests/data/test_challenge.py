@@ -167,6 +167,9 @@ def test_other_folders(write: Write, tmp_path: Path) -> None:
     write("g1/A0001", "AF")
     with pytest.raises(DataError, match="has the same name. Keep one of them"):
         load_cpsc2018(write("g2/A0001", "AF"))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "link").symlink_to(tmp_path / "set" / "g1")
+    assert len(load_cpsc2018(tmp_path / "more")) == 1
     write("g3/a-b", "AF")
     with pytest.raises(DataError, match="expected a name of letters and digits"):
         load_cpsc2018(tmp_path / "set" / "g3")

@@ -200,6 +200,7 @@ def test_any_delimiter_and_decimal_sign(
         ("# a logger's file\n# II (mV) ECG1 (mV)\n1 2\n3 4\n", ("II", "ECG1"), None, 1),
         ("I (mV);II (mV);\n1;2;\n,5;;\n", ("I", "II"), None, 1),
         ("\ufeffI (mV)\n1,0\n-2\n", ("I",), None, 1),
+        ('I (mV)\n1,234\n0,5\n"2,345"\n', ("I",), None, np.float32(1.234)),
     ],
 )
 def test_headers(tmp_path: Path, text: str, leads: tuple[str, ...], rate_hz: float | None, first: float) -> None:
@@ -220,6 +221,24 @@ def test_empty_fields_are_invalid_samples(tmp_path: Path) -> None:
     (tmp_path / "strip.csv").write_text("I (mV),II (mV)\n1,\n,nan\n3,6\n")
     signal = read_record(tmp_path / "strip.csv", rate_hz=100).signal
     np.testing.assert_array_equal(signal, [[1, np.nan, 3], [np.nan, np.nan, 6]])
+    (tmp_path / "strip.csv").write_text("I (mV),II (mV)\n,\n,\n3,6\n,\n")
+    signal = read_record(tmp_path / "strip.csv", rate_hz=100).signal
+    np.testing.assert_array_equal(signal, np.array([[np.nan, np.nan, 3, np.nan], [np.nan, np.nan, 6, np.nan]]))
+    (tmp_path / "strip.csv").write_text('I (mV)\n""\n1\n""\n-2\n""\n\n')  # as pandas writes one column
+    signal = read_record(tmp_path / "strip.csv", rate_hz=100).signal
+    np.testing.assert_array_equal(signal, [[np.nan, 1, np.nan, -2, np.nan]])
+
+
+@pytest.mark.parametrize("count", [2, 12])
+@pytest.mark.parametrize(("first", "index"), [(0, False), (1, False), (0, True)])
+def test_columns_that_pandas_numbers(tmp_path: Path, count: int, first: int, index: bool) -> None:
+    samples = np.random.default_rng(0).normal(size=(count, 50)).astype(np.float32)
+    names = [*([""] if index else []), *map(str, range(first, first + count))]
+    rows = [[*([str(n)] if index else []), *map(str, row)] for n, row in enumerate(samples.T)]
+    (tmp_path / "strip.csv").write_text("\n".join(map(",".join, [names, *rows])) + "\n")
+    record = read_record(tmp_path / "strip.csv", leads=LEADS_12[:count], units="mV", rate_hz=100)
+    np.testing.assert_array_equal(record.signal, samples)
+    assert record.notes == ("1 line(s) above the numbers were not read.",)
 
 
 GOOD = "I (mV),II (mV)\n0.1,0.2\n0.3,0.4\n0.5,0.6\n"
@@ -251,6 +270,9 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ('"x"\n"1",-5\n"7",5\n', ALL, "two numbers with a comma between them, or one with a decimal comma"),
         ("0,1,0,2\n0,3,0,4\n", ALL, "has 4 channels, and leads= names 2"),
         ("I (mV);II (mV)\n0,1;0.2\n", {"rate_hz": 100}, "decimal points and decimal commas"),
+        ('I (uV),II (uV)\n12,7\n"1,234",20\n"-1,100",3\n', {"rate_hz": 100}, "between thousands, as in 1,234; write"),
+        ("I (uV);II (uV)\n12;7\n1,234;20\n-1,100;3\n", {"rate_hz": 100}, "between thousands, as in 1,234; write"),
+        ("I (mV)\n1\n2\n\n3\n", {"rate_hz": 100}, "line 4 is empty; write nan where a sample is missing"),
         ("I (mV);II (mV)\n1.000,5;2\n", {"rate_hz": 100}, "thousands separators"),
         (GOOD, {"rate_hz": 100, "units": "uV"}, "says mV for column I, and uV is given; leave out units"),
         ("time,I (mV)\n0,1\n1,2\n", {}, r"column 'time' does not say its unit; name it 'time \(s\)'"),

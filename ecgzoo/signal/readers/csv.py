@@ -81,6 +81,9 @@ class CsvReader(Reader):
         layout = _layout(path, content, None if leads is None else len(leads))
         data = _cleaned(path, body(content, layout.above), layout.delimiter)
         del content
+        if layout.columns == 1 and (empty := re.search(rb"\n[ \t]*(?=\n)", data.rstrip())):
+            line = layout.above + 1 + data.count(b"\n", 0, empty.start() + 1)
+            fail(path, f"line {line} is empty; write nan where a sample is missing, or remove the line")
         numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))
         del data
         notes = [f"{layout.skipped} line(s) above the numbers were not read."] if layout.skipped else []
@@ -160,6 +163,11 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
             "has no line of numbers in its first 64 KiB; expected a line a sample, with columns between tabs, "
             "semicolons, commas or blanks, and no thousands separators",
         )
+    if _number_columns(lines[above : above + 2]) and not any(line.strip() for line in lines[:above]):
+        unnamed = [""] * len(_fields(lines[above]))
+        return _Layout(above + 1, _delimiter(lines[above]), len(unnamed), unnamed, 1)
+    while above and _is_row_of_empty_fields(lines[above - 1], lines[above]):
+        above -= 1  # samples that are missing, as the first ones often are
     rows = [line for line in lines[above : above + _LOOKED_AT] if line.strip()]
     delimiter = next((found for found in map(_delimiter, rows) if found), None)
     counts = [len(_split(row, delimiter)) for row in rows]
@@ -169,7 +177,7 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     named = len(_split(over[-1][1], ",")) if over else given
     if delimiter == "," and max(counts) == 2 and named == 1:
         # one column with decimal commas, or two of which one has no name, such as the numbers of the rows
-        whole = np.array([float(_split(row, ",")[0] or "nan") for row in rows])
+        whole = np.array([float(_split(row, ",")[0].replace(",", ".") or "nan") for row in rows])
         if not over or '"' in rows[0] or (len(rows) > 1 and _counts(whole)):
             fail(
                 path,
@@ -197,6 +205,24 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     if header and len(header) == columns and not header[-1] and not any(_split(row, delimiter)[-1] for row in rows):
         header, columns = header[:-1], columns - 1  # every line ends with a delimiter
     return _Layout(above, delimiter, columns, header, len(over) - used)
+
+
+def _number_columns(lines: list[str]) -> bool:
+    """Whether the first row says 0, 1, 2 … or 1, 2, 3 …, as pandas does, maybe after an empty field.
+
+    A row such as 0,1 may be a number with a decimal comma, unless the next row has decimal points.
+    """
+    fields = _fields(lines[0])
+    numbers = fields[1:] if not fields[0] else fields
+    return len(numbers) > (1 if len(fields) > len(numbers) or "." in lines[-1] else 2) and numbers in (
+        [str(n + first) for n in range(len(numbers))] for first in (0, 1)
+    )
+
+
+def _is_row_of_empty_fields(line: str, row: str) -> bool:
+    """Whether a line has as many fields as a row of numbers, all empty."""
+    fields = _split(line, _delimiter(line))
+    return bool(line.strip()) and not any(fields) and len(fields) == len(_split(row, _delimiter(row)))
 
 
 def _header(over: list[tuple[int, str]], delimiter: str | None, columns: int) -> tuple[list[str] | None, int]:
@@ -238,8 +264,13 @@ def _counts(column: np.ndarray) -> bool:
 
 def _cleaned(path: Path, data: bytes, delimiter: str | None) -> bytes:
     """Rows that `table` reads: decimal points, no quotes, ``nan`` in empty fields."""
+    if not delimiter:
+        data = re.sub(rb'(?m)^[ \t]*""[ \t]*$', b"nan", data)  # as pandas writes an empty field of one column
     if b'"' in data:
-        data = re.sub(rb'"([^"\r\n]*)"', lambda field: field[1].replace(b",", b"."), data)
+        data = re.sub(rb'"([^"\r\n]*)"', lambda field: field[1].replace(b",", b"\0"), data)
+        if delimiter == "," and b"\0" in data:
+            with_points(path, data.replace(b",", b";").replace(b"\0", b","))  # for its errors
+        data = data.replace(b"\0", b"." if delimiter == "," else b",")
     if delimiter != ",":
         data = with_points(path, data)
     if delimiter:

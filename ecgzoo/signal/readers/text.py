@@ -14,6 +14,9 @@ HEAD_CHARACTERS = 1 << 16  # within which the numbers must begin
 NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:[.,]\d{0,40})?|[.,]\d{1,40})(?:[eE][+-]?\d{1,3})?|[+-]?nan", re.IGNORECASE)
 """A number with a decimal point or comma; none with thousands separators."""
 
+# 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
+_DECIMAL_COMMA = re.compile(rb"(?<!\d),|,(?!\d{3}(?!\d))|,\d{3}[eE]|(?<![\d,])0\d*,|\d{4},")
+_WHOLE_NUMBER = re.compile(rb"(?<![\d,])\d+(?![\d,])")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
@@ -56,10 +59,16 @@ def with_points(path: Path, data: bytes) -> bytes:
     """Numbers whose decimal sign may be a comma, with points.
 
     Raises:
-        SignalError: points and commas are mixed.
+        SignalError: points and commas are mixed, or all commas may separate thousands.
     """
     if b"," not in data:
         return data
+    if not _DECIMAL_COMMA.search(data) and _WHOLE_NUMBER.search(data):
+        fail(
+            path,
+            "its commas may be decimal signs or between thousands, as in 1,234; write decimal points, and no thousands "
+            "separators",
+        )
     if b"." in data:
         fail(
             path,
