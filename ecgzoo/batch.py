@@ -1,32 +1,37 @@
 """A model on many files: one row per record, several processes, and a run that was stopped goes on."""
 
+import contextlib
 import csv
+import hashlib
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from glob import has_magic, iglob
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, printable
-from ecgzoo.files import write_atomic
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, WriteError, printable
+from ecgzoo.files import read_bytes, write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
 from ecgzoo.signal import Record
 from ecgzoo.weights import load_pretrained
+from ecgzoo.weights.folder import meaning
 from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run is stopped, a process
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
 ROWS_AT_ONCE = 10_000  # a row group of Parquet
 FORMATS = (".csv", ".jsonl", ".parquet")
+_HEADER_BYTES = 1 << 20
 _WFDB_PARTS = (".dat", ".mat", ".atr")  # the header stands for them
+_OTHER = {"model": "other weights", "flags": "other flags", "folder": "files of another folder"}
 
 Read = Callable[[Path], Record]
 Row = dict[str, Any]
@@ -43,8 +48,8 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     """The records that `paths` mean, in order: files as they are named, and what is in folders and matches globs.
 
     In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
-    file that a registered reader knows by its content. A warning counts the others, since one may be a recording that
-    is empty or damaged.
+    file that a registered reader knows by its content, except the files of signals that a header stands for. A warning
+    counts the others, since one may be a recording that is empty or damaged. Links to folders are followed.
 
     Raises:
         DataError: a folder or a glob holds no record.
@@ -55,7 +60,7 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
         found = False
         for path, named in _meant(given):
             if not (named or _is_record(path)):
-                unknown += [] if _is_part(path) else [path]
+                unknown += [] if path.with_suffix(".hea").exists() or _is_named(path) else [path]
                 continue
             found = True
             if len(paths) > 1:  # a folder and a file in it
@@ -77,7 +82,12 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
     """The files that `given` may mean, and whether it names the file itself."""
     path = Path(given)
     if path.is_dir():
-        for folder, folders, names in os.walk(path):
+        walked: set[str] = set()
+        for folder, folders, names in os.walk(path, followlinks=True):
+            if (place := os.path.realpath(folder)) in walked:  # a link that leads back
+                folders.clear()
+                continue
+            walked.add(place)
             folders.sort()
             yield from ((Path(folder, name), False) for name in sorted(names))
     elif has_magic(str(given)) and not path.exists():
@@ -87,13 +97,28 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
         yield path, True
 
 
-def _is_part(path: Path) -> bool:
-    """Whether `path` belongs to a WFDB record, for which its header stands."""
-    return path.suffix in _WFDB_PARTS or path.with_suffix(".hea").exists()
-
-
 def _is_record(path: Path) -> bool:
-    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path))
+    if path.suffix == ".hea":
+        return True
+    if path.with_suffix(".hea").exists():  # its signals, its annotations, or another recording of the same name
+        return path.suffix not in _WFDB_PARTS and not _is_named(path) and is_recording(path, alone=True)
+    return is_recording(path, alone=True) and not _is_named(path)
+
+
+def _is_named(path: Path) -> bool:
+    """Whether a header in its folder names the file, which then is a part of that record."""
+    return printable(path.name) in _named_in(path.parent)
+
+
+@lru_cache(maxsize=1)
+def _named_in(folder: Path) -> frozenset[str]:
+    """The first word of each line of the WFDB headers in a folder: among them the names of their files."""
+    names: set[str] = set()
+    for header in folder.glob("*.hea"):
+        with contextlib.suppress(OSError):
+            text = read_bytes(header, _HEADER_BYTES).decode("utf-8", errors="replace")
+            names |= {line.split()[0] for line in text.splitlines() if line.split()}
+    return frozenset(names)
 
 
 @dataclass
@@ -104,17 +129,26 @@ class Predictor:
         model: trained.
         read: reads a file.
         insist: as for `EcgModel.predict`.
+        flags: how `read` reads, as text for a column of the table.
+        said: the text of an error.
     """
 
     model: EcgModel
     read: Read
     insist: bool = False
+    flags: str = ""
+    said: Callable[[EcgZooError], str] = str
 
-    @property
-    def identity(self) -> str:
-        """Which weights these are, for a column of the table: the beginning of their sha256."""
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """The columns that all rows of a table have in common: weights, flags, and where relative paths begin."""
         source = self.model.weights_source
-        return source.sha256[:12] if source else self.model.config.architecture
+        weights = f"{source.sha256 if source else self.model.config.architecture} {meaning(self.model.config)}"
+        return {
+            "model": hashlib.sha256(weights.encode()).hexdigest()[:12],
+            "flags": f"{self.flags} --insist".strip() if self.insist else self.flags,
+            "folder": printable(os.getcwd()),
+        }
 
     @property
     def columns(self) -> list[str]:
@@ -147,7 +181,10 @@ class Predictor:
         found = []
         for path, read in waiting:
             outcome = read if isinstance(read, Exception) else next(said)
-            text = str(outcome) if isinstance(outcome, (EcgZooError, Prediction)) else _unexpected(outcome)
+            if isinstance(outcome, EcgZooError):
+                text = self.said(outcome)
+            else:
+                text = str(outcome) if isinstance(outcome, Prediction) else _unexpected(outcome)
             if isinstance(outcome, Prediction):
                 found.append(Answer(self._row(path, outcome), text))
             else:
@@ -161,7 +198,7 @@ class Predictor:
         else:
             row = outcome.to_row()
         del row["source"]
-        return {"path": printable(path), **row, "error": error or None, "model": self.identity}
+        return {"path": printable(path), **row, "error": error or None, **self.identity}
 
 
 def _unexpected(error: Exception) -> str:
@@ -169,7 +206,14 @@ def _unexpected(error: Exception) -> str:
 
 
 def predict_files(
-    model: str, paths: Iterable[Path], *, read: Read, insist: bool = False, workers: int = 1
+    model: str,
+    paths: Iterable[Path],
+    *,
+    read: Read,
+    insist: bool = False,
+    flags: str = "",
+    said: Callable[[EcgZooError], str] = str,
+    workers: int = 1,
 ) -> Iterator[list[Answer]]:
     """The answers of `model`, a name or a folder, on `paths`, in order, as many at a time as a process took.
 
@@ -178,6 +222,8 @@ def predict_files(
         paths: files; they are taken as they are needed.
         read: reads a file; processes import it by its name.
         insist: as for `EcgModel.predict`.
+        flags: as for `Predictor`.
+        said: as for `Predictor`.
         workers: processes, each with a model and one thread; with 1, this process.
 
     Raises:
@@ -186,19 +232,20 @@ def predict_files(
     paths = iter(paths)
     tasks = iter(lambda: list(islice(paths, FILES_AT_ONCE)), [])
     if workers == 1:
-        predictor = Predictor(load_pretrained(model), read, insist)
-        yield from map(predictor.answers, tasks)
+        yield from map(Predictor(load_pretrained(model), read, insist, flags, said).answers, tasks)
         return
     again = "what is in the output stays: run the same command again, with fewer workers"
-    yield from in_order(workers, partial(_answers_of, model, read, insist), tasks, if_ended=again)
+    yield from in_order(workers, partial(_answers_of, model, read, insist, flags, said), tasks, if_ended=again)
 
 
-def _answers_of(model: str, read: Read, insist: bool) -> Callable[[Iterable[Path]], list[Answer]]:
+def _answers_of(
+    model: str, read: Read, insist: bool, flags: str, said: Callable[[EcgZooError], str]
+) -> Callable[[Iterable[Path]], list[Answer]]:
     import torch
 
     warnings.simplefilter("ignore", EcgZooWarning)  # the parent has said it
     torch.set_num_threads(1)
-    return Predictor(load_pretrained(model), read, insist).answers
+    return Predictor(load_pretrained(model), read, insist, flags, said).answers
 
 
 class Output(Protocol):
@@ -219,7 +266,7 @@ class Output(Protocol):
         """All rows are there."""
 
 
-def open_output(path: Path, columns: Sequence[str], model: str) -> Output:
+def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str]) -> Output:
     """The table at `path`, new or with what an earlier run left, in the format that its suffix names.
 
     Rows of CSV and JSON lines are appended; half a line that a killed run left is cut off. Rows of Parquet, which
@@ -229,47 +276,54 @@ def open_output(path: Path, columns: Sequence[str], model: str) -> Output:
     Args:
         path: ``.csv``, ``.jsonl`` or ``.parquet``.
         columns: of a row, in order.
-        model: the identity of the weights; a table of others is refused.
+        identity: what all rows have in common; a table of other weights, flags or files is refused.
 
     Raises:
-        DataError: another format, a table of other columns or another model, or pyarrow is missing.
+        DataError: another format, a table of other columns or of another `identity`, or pyarrow is missing.
+        WriteError: it cannot be written.
     """
-    if path.suffix == ".parquet":
-        return _Parquet(path, columns, model)
-    if path.suffix in FORMATS:
-        return _Lines(path, columns, model)
+    try:
+        if path.suffix == ".parquet":
+            return _Parquet(path, columns, identity)
+        if path.suffix in FORMATS:
+            return _Lines(path, columns, identity)
+    except OSError as error:
+        raise WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or path)) from error
     raise DataError(f"{path}: expected a name that ends with {', '.join(FORMATS)}")
 
 
 class _Lines:
     """CSV or JSON lines."""
 
-    def __init__(self, path: Path, columns: Sequence[str], model: str) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], identity: Mapping[str, str]) -> None:
         self.path, self.columns = path, list(columns)
         self.done: set[str] = set()
         self.failed = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "a+b")  # noqa: SIM115 # `finish` closes it
+        self._check_first_line()
         _cut_half_a_line(self._file)
         for row in self.rows():
-            _check_row(path, row, self.columns, model)
+            _check_row(path, row, self.columns, identity)
             self.done.add(row["path"])
             self.failed += bool(row["error"])
         if path.suffix == ".csv" and not path.stat().st_size:
             self._write([",".join(self.columns)])
 
+    def _check_first_line(self) -> None:
+        """Refuse a file that another program wrote, before anything of it is cut."""
+        begin = ",".join(self.columns) + "\n" if self.path.suffix == ".csv" else '{"path": '
+        self._file.seek(0)
+        if not begin.encode().startswith(self._file.read(len(begin.encode()))):
+            raise _other_table(self.path)
+
     def rows(self) -> Iterator[Row]:
         """What it holds."""
-        with open(self.path, encoding="utf-8", newline="") as file:
-            if self.path.suffix == ".csv":
-                yield from csv.DictReader(file)
-                return
-            for number, line in enumerate(file, 1):
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{self.path}: line {number} is no JSON; choose another output") from error
-                yield row
+        try:
+            with open(self.path, encoding="utf-8", newline="") as file:
+                yield from csv.DictReader(file) if self.path.suffix == ".csv" else map(json.loads, file)
+        except (ValueError, csv.Error) as error:
+            raise _other_table(self.path) from error
 
     def add(self, rows: Sequence[Row]) -> None:
         if self.path.suffix == ".csv":
@@ -288,13 +342,13 @@ class _Lines:
 class _Parquet:
     """Parquet, by way of JSON lines."""
 
-    def __init__(self, path: Path, columns: Sequence[str], model: str) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], identity: Mapping[str, str]) -> None:
         if find_spec("pyarrow") is None:
             raise DataError(f"{path}: Parquet needs pyarrow; pip install 'ecgzoo[parquet]', or name a .csv or .jsonl")
         import pyarrow.parquet as pq
 
         self.path = path
-        self._lines = _Lines(path.with_name(f"{path.name}.part.jsonl"), columns, model)
+        self._lines = _Lines(path.with_name(f"{path.name}.part.jsonl"), columns, identity)
         self._before: set[str] = set()
         self.failed = 0
         if path.exists():
@@ -302,7 +356,7 @@ class _Parquet:
                 with pq.ParquetFile(path) as table:
                     for batch in table.iter_batches(columns=None):
                         for row in batch.to_pylist():
-                            _check_row(path, row, columns, model)
+                            _check_row(path, row, columns, identity)
                             self._before.add(row["path"])
                             self.failed += bool(row["error"])
             except (OSError, ValueError) as error:
@@ -342,13 +396,18 @@ class _Parquet:
                 table.write_table(pa.Table.from_pylist(some, schema))
 
 
-def _check_row(path: Path, row: Mapping[str, Any], columns: Sequence[str], model: str) -> None:
+def _check_row(path: Path, row: Mapping[str, Any], columns: Sequence[str], identity: Mapping[str, str]) -> None:
     if not isinstance(row, dict) or list(row) != list(columns):
-        raise DataError(f"{path}: holds another table than this command writes; choose another output")
-    if row["model"] != model:
-        raise DataError(
-            f"{path}: holds predictions of other weights ({row['model']}, not {model}); choose another output"
-        )
+        raise _other_table(path)
+    for name, value in identity.items():
+        if row[name] != value and not (name == "folder" and os.path.isabs(row["path"])):
+            raise DataError(
+                f"{path}: holds predictions of {_OTHER[name]} ({row[name]!r}, not {value!r}); choose another output"
+            )
+
+
+def _other_table(path: Path) -> DataError:
+    return DataError(f"{path}: holds another table than this command writes; choose another output")
 
 
 def _cut_half_a_line(file: Any) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -182,9 +183,83 @@ def test_a_table_of_something_else_is_refused(folder: Path, tmp_path: Path, caps
     command(capsys, monkeypatch, folder / "a", "--output", tmp_path / "y.csv")
     predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), ecgzoo.read_record)
     with pytest.raises(DataError, match="of other weights"):
-        batch.open_output(tmp_path / "y.csv", predictor.columns, "0123")
+        batch.open_output(tmp_path / "y.csv", predictor.columns, {**predictor.identity, "model": "0123"})
     with pytest.raises(DataError, match=r"ends with .csv, .jsonl, .parquet"):
         batch.open_output(tmp_path / "y.xls", predictor.columns, predictor.identity)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize(
+    "content", [b"patient,remark\nA1,the only copy", b"one line", b"1\n2\n3", b"\xb5V\n\xb5", b"{}\n{"]
+)
+def test_a_file_of_another_program_is_left_as_it_is(
+    suffix: str, content: bytes, folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    output = tmp_path / f"x{suffix}"
+    output.write_bytes(content)
+    status, said = command(capsys, monkeypatch, folder / "a", "--output", output)
+    assert (status, said.count("\n"), "holds another table" in said) == (2, 1, True)
+    assert output.read_bytes() == content
+
+
+def test_a_header_of_another_model_is_refused(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    output = tmp_path / "x.csv"
+    command(capsys, monkeypatch, folder / "a" / "r00.hea", "--output", output)
+    header = output.read_text().splitlines()[0]
+    other = header.replace("p_CD", "p_AFIB")
+    output.write_text(other + "\n")
+    assert command(capsys, monkeypatch, folder / "a" / "r00.hea", "--output", output)[0] == 2
+    output.write_text(header[:-9])  # of a run that was killed at once
+    assert command(capsys, monkeypatch, folder / "a" / "r00.hea", "--output", output)[0] == 0
+    assert len(rows_of(output)) == 1
+
+
+def test_other_flags_or_files_need_another_output(tmp_path: Path, capsys, monkeypatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "in").mkdir(parents=True)
+        np.save(tmp_path / name / "in" / "r.npy", 1000 * heart(1000).astype(np.float32))
+    monkeypatch.chdir(tmp_path / "one")
+    given = ("in", "--leads", "I", "--rate", 100, "--output", tmp_path / "x.csv")
+    assert "unreadable now: 1" in command(capsys, monkeypatch, *given, "--units", "mV")[1]
+    status, said = command(capsys, monkeypatch, *given, "--units", "uV")
+    assert (status, "of other flags ('--leads I --rate 100.0 --units mV', not" in said) == (2, True)
+    assert (
+        "not '--leads I --rate 100.0 --units mV --insist'"
+        in command(capsys, monkeypatch, *given, "--units", "mV", "--insist")[1]
+    )
+    monkeypatch.chdir(tmp_path / "two")
+    status, said = command(capsys, monkeypatch, *given, "--units", "mV")
+    assert (status, "holds predictions of files of another folder" in said) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["folder.csv", "file/x.csv", "sealed/x.csv"])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    name: str, folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "sealed").symlink_to("/proc/1/nothing")
+    status, said = command(capsys, monkeypatch, folder / "a", "--output", tmp_path / name)
+    assert (status, said.count("\n"), "cannot be written" in said) == (2, 1, True)
+
+
+def test_errors_name_the_flags(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    there = shutil.copytree(folder / "a", tmp_path / "there")
+    for header in there.glob("*.hea"):
+        header.write_text(header.read_text().replace(" I\n", " ECG\n"))
+    for workers in (1, 2):
+        _, said = command(capsys, monkeypatch, there, "--workers", workers)
+        assert said.count("Pass --rename ECG=I if that channel is this lead") == 9
+        assert "record.rename" not in said
+
+
+@pytest.mark.slow
+def test_a_pipe_that_is_closed_is_silent(folder: Path) -> None:
+    words = f"{sys.executable} -m ecgzoo predict {folder} --model {MODEL}"
+    done = subprocess.run(f"{words} | head -1", shell=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith(f"{folder}/a/r00")
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
 
 
 def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
@@ -212,6 +287,24 @@ def test_files_that_no_reader_knows_are_counted(folder: Path, tmp_path: Path) ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(batch.find_records([folder / "a"]))) == 10  # not the files beside a header
+
+
+def test_recordings_beside_headers(folder: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(folder / "a", tmp_path / "there")
+    strip = b"I (mV)\n" + b"0.5\n" * 300
+    (there / "r00.csv").write_bytes(strip)  # another recording than r00.hea
+    (there / "r01.qrs").write_bytes(bytes(8))  # annotations
+    (there / "lost.dat").write_bytes(bytes(64))  # without a header
+    (there / "other.dat").write_bytes(bytes(64))  # with one of another name
+    (there / "two.hea").write_text("two 1 100 32\nother.dat 16 200 16 0 0 0 0 I\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "there").symlink_to(there)
+    (there / "back").symlink_to(tmp_path / "more")
+    with pytest.warns(EcgZooWarning, match=r"left out: 1, the first is .*lost\.dat"):
+        found = list(batch.find_records([tmp_path / "more"]))
+    assert [path.name for path in found if not path.name.startswith("r0")] == ["two.hea"]
+    assert [path.name for path in found if path.stem == "r00"] == ["r00.csv", "r00.hea"]
+    assert sorted(path.name for path in found) == sorted(["r00.csv", "two.hea", *(f"r{n:02}.hea" for n in range(10))])
 
 
 def test_without_an_output_each_is_printed(folder: Path, capsys, monkeypatch) -> None:

@@ -11,6 +11,7 @@ import ecgzoo
 from ecgzoo.config import ModelConfig, Normalization
 from ecgzoo.errors import RegistryError, SignalError, WeightsError
 from ecgzoo.model import EcgModel
+from ecgzoo.prediction import Prediction
 from ecgzoo.signal.quality import assess
 from ecgzoo.signal.windows import window_starts
 
@@ -362,3 +363,8 @@ def test_what_is_no_number_is_refused_with_the_record_it_comes_from() -> None:
         model.get_classifier().bias[3] = float("nan")  # a single class
     with pytest.raises(WeightsError, match="a probability that is not finite for record 0, of at most 3.5 mV"):
         model.score(signals)
+
+
+def test_a_class_without_thresholds_has_a_mark_of_its_own() -> None:
+    prediction = Prediction("x", ("A", "B", "C"), (0.9, 0.2, 0.95), 1, ("I",), 1.0, {"A": "present", "B": "absent"})
+    assert str(prediction) == "x [I, 1 windows]  C 0.950–  A 0.900*  B 0.200"

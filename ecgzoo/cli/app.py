@@ -73,6 +73,10 @@ def main() -> None:
     given = make_parser().parse_args(sys.argv[1:] or ["--help"])
     try:
         given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`; what is left to write would fail once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except EcgZooError as error:
         print(f"error: {reading.said(error)}", file=sys.stderr)
         sys.exit(2)

@@ -123,13 +123,21 @@ def _many(given: Namespace) -> None:
     paths: Iterator[Path] = map(Path, names)
     output, before, failed = None, 0, 0
     if given.output:
-        predictor = Predictor(load_pretrained(given.model), reader(given))
+        predictor = Predictor(load_pretrained(given.model), reader(given), given.insist, reading.flags(given))
         output = open_output(given.output, predictor.columns, predictor.identity)
         held = frozenset(output.done)
         paths = (path for path in paths if printable(path) not in held)
         before, failed = len(held), output.failed
     new = unreadable = 0
-    answers = predict_files(given.model, paths, read=reader(given), insist=given.insist, workers=given.workers)
+    answers = predict_files(
+        given.model,
+        paths,
+        read=reader(given),
+        insist=given.insist,
+        flags=reading.flags(given),
+        said=reading.said,
+        workers=given.workers,
+    )
     with many.progress() as progress:
         task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:

@@ -54,6 +54,13 @@ def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> "
     return record.derive(wanted or LEAD_SETS[6]) if given.derive else record
 
 
+def flags(given: Namespace) -> str:
+    """The flags that were given, as text."""
+    words = [f"--{name} {value}" for name in ("leads", "rate", "units") if (value := getattr(given, name)) is not None]
+    words += [f"--rename {channel}={lead}" for channel, lead in given.rename]
+    return " ".join([*words, *(["--derive"] if given.derive else [])])
+
+
 def said(error: EcgZooError) -> str:
     """What a command prints of an error: one line, whose remedies are the command's flags, not Python's."""
     if not isinstance(error, MissingLeadError) or not error.missing:

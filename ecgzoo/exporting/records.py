@@ -1,5 +1,6 @@
 """Records: the recordings on which a file is compared with the Python model, and on which integers are calibrated."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,12 +10,14 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.data import Cohort, check_cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.errors import DataError, SignalError
+from ecgzoo.errors import DataError, EcgZooWarning, SignalError
 from ecgzoo.signal import Record
+from ecgzoo.signal.quality import assess
 from ecgzoo.signal.windows import window_starts
 
 SIMULATED = 40  # records to compare on if there are no others
 RECORDS_AT_ONCE = 64
+FEW = 30  # recordings to calibrate on: with fewer, a warning
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,13 +83,25 @@ def from_recordings(recordings: Sequence[Record], config: ModelConfig) -> Record
 
     Raises:
         DataError: there are none.
-        SignalError: a recording has other leads or another rate than the model, or is shorter than a window.
+        SignalError: a recording has other leads or another rate than the model, is shorter than a window, or cannot be
+            read.
     """
     signals = []
     for record in recordings:
         _refuse_other(record.source, record.leads, record.rate_hz, config)
         signals.append(record.select(config.leads).interpolate_invalid().signal)
-    return _checked(Records(title=f"{len(signals)} recordings", signals=signals), config)
+    if 0 < len(signals) < FEW:
+        warnings.warn(
+            f"calibrated on {len(signals)} recordings; the answers to others may differ by more than is measured on "
+            f"these: give {FEW} or more",
+            EcgZooWarning,
+            stacklevel=2,
+        )
+    found = _checked(Records(title=f"{len(signals)} recordings", signals=signals), config)
+    for record, signal in zip(recordings, signals, strict=True):
+        if reason := assess(signal, config.rate_hz, window_s=config.window_s, leads=config.leads).unreadable:
+            raise SignalError(f"{record.source} is unreadable: {reason}. Calibrate on other records.")
+    return found
 
 
 def simulated(config: ModelConfig) -> Records:

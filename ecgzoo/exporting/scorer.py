@@ -45,7 +45,8 @@ class Scorer(nn.Module):
             1 - (1 - p[:, [config.classes.index(member) for member in members]]).prod(1, keepdim=True)
             for members in config.aggregates.values()
         ]
-        return torch.cat([p, *unions], dim=1)
+        # rounding to integers loses NaN and infinity, which this gives back
+        return torch.cat([p, *unions], dim=1) + 0 * signal.mean(dim=(1, 2)).unsqueeze(1)
 
 
 def _with_plain_convolutions(network: nn.Module) -> nn.Module:

@@ -25,6 +25,7 @@ USABLE = 0.5
 """Windows with a lower index are not used in a prediction."""
 
 LOWEST_RATE_HZ = 50.0  # a QRS complex has frequencies up to 20 Hz, which needs 40 Hz and a margin for the filter
+LOWEST_BPM, HIGHEST_BPM = 30, 220  # rarer than a wrong sampling rate, which makes a heart slow or fast
 SHORTEST_S = 2.0  # of a recording; a shorter window is measured on the two seconds around it
 BLOCK_S = 60.0  # beats are compared within a minute, because electrodes and bodies move; this also limits memory
 STRETCHES_AT_ONCE = 1 << 17  # samples that are measured together, so that what is computed stays in the cache
@@ -232,6 +233,8 @@ def assess_many(
             for name, *of_lead in zip(names, usual[one], height[one], found.upright[one], strict=True)
             for note in _notes(*of_lead)
         )
+        if heart_rate_bpm is not None and not LOWEST_BPM <= heart_rate_bpm <= HIGHEST_BPM:
+            notes += (f"a heart rate of {heart_rate_bpm:.0f} a minute is rare: is the sampling rate right?",)
         own = {name: score[one] for name, score in scores.items()}
         qualities.append(Quality(starts, index[one], reasons, own, unreadable, notes, beats_s[good], heart_rate_bpm))
     return qualities

@@ -262,6 +262,10 @@ def test_integers_are_used_behind_the_first_two_convolutions(small: EcgModel, co
     assert [node.op_type for node in weights] == ["Cast"] * 2 + ["DequantizeLinear"] * (len(weights) - 2)
     assert all(node.input[0] in eights for node in weights[2:])
     assert compare(small, session(made), on, Tolerance(), size=len(made)).probability < 0.1
+    for odd in (np.nan, np.inf):
+        signal = on.signals[0][None].copy()
+        signal[0, 0, 500] = odd
+        assert np.isnan(session(made)(signal)).all()
 
 
 @pytest.mark.slow
@@ -338,6 +342,14 @@ REFUSED: dict[str, tuple[type[EcgZooError], str, Callable[[EcgModel], tuple[EcgM
         SignalError,
         "at 100 Hz, the model at 250 Hz",
         lambda m: (mended(m, rate_hz=250.0), {"data": hearts(m, 1000)}),
+    ),
+    "a flat recording": (
+        SignalError,
+        "heart 1 is unreadable",
+        lambda m: (
+            m,
+            {"data": [*hearts(m, 1000), ecgzoo.Record(np.zeros((1, 1000), np.float32), ("I",), 100, "heart 1")]},
+        ),
     ),
     "too short": (SignalError, "shorter than a window", lambda m: (m, {"data": hearts(m, 500)})),
     "a fold that is not there": (

@@ -377,3 +377,12 @@ def test_fibrillation_is_not_refused(test_data: Path) -> None:
     records = [read_record(test_data / "af2017" / name) for name in names]
     found = [assess(record.signal, record.rate_hz, window_s=5) for record in records]
     assert np.mean([q.unreadable is not None for q in found]) <= 0.04
+
+
+@pytest.mark.parametrize("wrong", [1.0, 0.25])
+def test_a_wrong_rate_is_noted(wrong: float) -> None:
+    found = quality(ecg(rate_hz=250, seconds=40), 250 * wrong)
+    expected = () if wrong == 1 else ("rare: is the sampling rate right?",)
+    assert (
+        tuple(note[-len("rare: is the sampling rate right?") :] for note in found.notes if "heart" in note) == expected
+    )
