@@ -320,7 +320,7 @@ def test_a_loss_is_told_the_models_sizes_and_given_its_classifier() -> None:
 
 def test_the_highest_probability_is_shown_first() -> None:
     shown = str(dataclasses.replace(trained().predict(record()), probabilities=(0.1, 0.3, 0.9, 0.2, 0.8)))
-    assert "MI 0.900  STTC 0.800  HYP 0.300  NORM 0.200  CD 0.100" in shown
+    assert "MI 0.900–  STTC 0.800–  HYP 0.300–  NORM 0.200–  CD 0.100–" in shown
 
 
 def test_quality_and_heart_rate_are_those_of_the_signal() -> None:

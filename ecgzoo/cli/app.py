@@ -74,9 +74,8 @@ def main() -> None:
     try:
         given.run(given)
         sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head`; what is left to write would fail once more when Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except BrokenPipeError:  # as of `| head`
+        os._exit(141)  # what is left to write would fail once more when Python ends
     except EcgZooError as error:
         print(f"error: {reading.said(error)}", file=sys.stderr)
         sys.exit(2)
