@@ -54,6 +54,7 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     Raises:
         DataError: a folder or a glob holds no record.
     """
+    _named_in.cache_clear()  # the files may have changed
     seen: set[Path] = set()
     unknown: list[Path] = []
     for given in paths:

@@ -20,9 +20,8 @@ WITHOUT_LABELS = 11  # the fold of patients without labels, if a table gives no 
 _REQUIRED = ("path", "patient")
 _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0+)?")
 _MISSING = {"na", "n/a", "<na>", "nan", "none", "null"}  # what programs write for a missing value, in lower case
-_NO_COMMA = re.compile(
-    r"""[^\[,(\s]['"]\s*['"][^\],)\s]"""
-)  # 'A' 'B', as numpy writes a list; Python reads one text, AB
+# between 'A' 'B', as numpy writes a list; Python would read one text, AB
+_NO_COMMA = re.compile(r"""[^\[,(\s]['"]\s*['"][^\],)\s]""")
 
 
 class Row(NamedTuple):
