@@ -50,8 +50,9 @@ def verdicts(lines: list[dict[str, Any]], scores: Path) -> dict[str, Any]:
         "teacher": {"macro_auc": macro_auc(teacher["y_true"], teacher["y_score"]), "leads": 12},
         "verdicts": {},
     }
+    arms = [*ARMS, *sorted({line["arm"] for line in lines} - set(ARMS))]
     for lead in sorted({line["lead"] for line in lines}):
-        for arm, base in [*((arm, "bce") for arm in ARMS if arm != "bce"), *WITHOUT_TEACHER.items()]:
+        for arm, base in [*((arm, "bce") for arm in arms if arm != "bce"), *WITHOUT_TEACHER.items()]:
             seeds = sorted(_seeds(lines, arm, lead) & _seeds(lines, base, lead))
             if not seeds:
                 continue
