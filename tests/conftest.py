@@ -18,11 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, so that no worker waits for another one at the end."""
-    items.sort(key=lambda item: "training" not in item.path.parts)
-
-
 @pytest.fixture
 def test_data() -> Path:
     """The folder of real recordings that ECGZOO_TEST_DATA names; without it, the test is skipped."""
