@@ -101,8 +101,8 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
 def _is_record(path: Path) -> bool:
     if path.suffix == ".hea":
         return True
-    if path.with_suffix(".hea").exists():  # its signals, its annotations, or another recording of the same name
-        return path.suffix not in _WFDB_PARTS and not _is_named(path) and is_recording(path, alone=True)
+    if path.suffix in _WFDB_PARTS and path.with_suffix(".hea").exists():
+        return False
     return is_recording(path, alone=True) and not _is_named(path)
 
 
@@ -313,9 +313,9 @@ class _Lines:
 
     def _check_first_line(self) -> None:
         """Refuse a file that another program wrote, before anything of it is cut."""
-        begin = ",".join(self.columns) + "\n" if self.path.suffix == ".csv" else '{"path": '
+        begin = f"{','.join(self.columns)}\n".encode() if self.path.suffix == ".csv" else b'{"path": '
         self._file.seek(0)
-        if not begin.encode().startswith(self._file.read(len(begin.encode()))):
+        if not begin.startswith(self._file.read(len(begin))):
             raise _other_table(self.path)
 
     def rows(self) -> Iterator[Row]:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -113,8 +112,8 @@ def _reading(read: ReadFile, folder: Path) -> str:
     """Where recordings come from, and what the function that reads them is given, such as flags."""
     if not isinstance(read, partial):
         return str(folder.resolve())
-    given = map(repr, read.args), (f"{name}={value!r}" for name, value in read.keywords.items())
-    return f"{folder.resolve()} with {', '.join(chain(*given))}"
+    given = [*map(repr, read.args), *(f"{name}={value!r}" for name, value in read.keywords.items())]
+    return f"{folder.resolve()} with {', '.join(given)}"
 
 
 @dataclass(frozen=True)
@@ -369,9 +368,9 @@ def _first(job: _Job, left_out: Mapping[str, str]) -> str:
 def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
     """List what is not in the cohort: of this table, and of earlier ones what this one does not name."""
     path = root / LEFT_OUT
-    named = {printable(row.path) for row in job.rows}
     lines = [(printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out]
     if path.exists():
+        named = {printable(row.path) for row in job.rows}
         with open(path, encoding="utf-8", newline="") as file:
             earlier = [(line[0], line[1]) for line in csv.reader(file) if len(line) == 2][1:]
         lines = [line for line in earlier if line[0] not in named] + lines

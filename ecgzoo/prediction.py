@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Finding = Literal["present", "absent", "uncertain"]
-_MARKS = {"present": "*", "uncertain": "?", "absent": ""}
-_NO_FINDING = "–"  # of a class without thresholds
+_MARKS = {"present": "*", "uncertain": "?", "absent": "", None: "–"}  # None: a class without thresholds
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ class Prediction:
 
     def __str__(self) -> str:
         ranked = sorted(self._by_class().items() if self.probabilities else (), key=lambda pair: -pair[1])
-        marks = {label: _MARKS[self.findings[label]] if label in self.findings else _NO_FINDING for label, _ in ranked}
-        scores = "  ".join(f"{label} {probability:.3f}{marks[label]}" for label, probability in ranked)
+        scores = "  ".join(f"{label} {score:.3f}{_MARKS[self.findings.get(label)]}" for label, score in ranked)
         scores = f"unreadable: {self.unreadable}" if self.unreadable else scores
         notes = "".join(f"\n  note: {printable(note)}" for note in self.notes)
         return printable(f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}") + notes

@@ -337,15 +337,20 @@ class Writer:
 
     def _continue(self) -> None:
         """Take up what the journal says, as far as the samples are there."""
-        begin = {"shards": self._first, "per_shard": self._per_shard, "reading": self._reading}
-        begin["layout"] = asdict(self.layout)
+        begin = {
+            "shards": self._first,
+            "per_shard": self._per_shard,
+            "reading": self._reading,
+            "layout": asdict(self.layout),
+        }
         self._journal.seek(0)
         lines = self._journal.read(_JOURNAL_BYTES).split(b"\n")
         good, samples, whole = 0, np.zeros(0), False
         begun = _begun(lines[0], begin) if len(lines) > 1 else None
         if begun is not None:
-            if begun[0] != self.layout:
-                raise _other_layout(self.root, begun[0])
+            layout, reading = begun
+            if layout != self.layout:
+                raise _other_layout(self.root, layout)
             good = len(lines[0]) + 1
             for number, line in enumerate(lines[1:-1]):
                 shard, row = divmod(number, self._per_shard)
@@ -359,14 +364,14 @@ class Writer:
                 self.read[read.record] = read
                 self._added += 1
                 good += len(line) + 1
+            if reading != self._reading:
+                if self._added:
+                    raise DataError(
+                        f"{self.root}: an import that was stopped has read recordings of {reading}, and this one reads "
+                        f"those of {self._reading}; finish it as it began, or choose another --output"
+                    )
+                good = 0
         del samples
-        if begun is not None and begun[1] != self._reading:
-            if self._added:
-                raise DataError(
-                    f"{self.root}: an import that was stopped has read recordings of {begun[1]}, and this one reads "
-                    f"those of {self._reading}; finish it as it began, or choose another --output"
-                )
-            good = 0
         self._journal.truncate(good)
         if not good:
             _write(self._journal, json.dumps(begin).encode() + b"\n")

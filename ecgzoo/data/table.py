@@ -113,19 +113,19 @@ def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[st
         DataError: a patient is in two folds.
     """
     rows, folds = list(rows), dict(known)
-    labelled = {whole_number(row.patient) for row in rows if row.labels is not None}
-    for row in rows:
+    patients = [whole_number(row.patient) for row in rows]
+    labelled = {patient for row, patient in zip(rows, patients, strict=True) if row.labels is not None}
+    for row, patient in zip(rows, patients, strict=True):
         if row.fold is None:
             continue
-        if (other := folds.setdefault(whole_number(row.patient), row.fold)) != row.fold:
+        if (other := folds.setdefault(patient, row.fold)) != row.fold:
             raise DataError(
                 f"{table}: row {row.number}: patient {row.patient} is in folds {other} and {row.fold}; put all records "
                 "of a patient in one fold"
             )
-    for row in rows:
-        made = made_fold(row.patient) if whole_number(row.patient) in labelled else WITHOUT_LABELS
-        folds.setdefault(whole_number(row.patient), made)
-    return {row.record: folds[whole_number(row.patient)] for row in rows}
+    for row, patient in zip(rows, patients, strict=True):
+        folds.setdefault(patient, made_fold(row.patient) if patient in labelled else WITHOUT_LABELS)
+    return {row.record: folds[patient] for row, patient in zip(rows, patients, strict=True)}
 
 
 def whole_number(text: str) -> int:
@@ -162,7 +162,7 @@ def _id(name: str, cell: Any) -> str:
 
 
 def _labels(cell: Any) -> tuple[str, ...] | None:
-    if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):
+    if not _text(cell):
         return None
     names: Any = cell
     if isinstance(cell, str):
@@ -178,7 +178,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 names = None
         else:
-            names = [name.strip() for name in text.split(";") if name.strip()]
+            names = [name for name in text.split(";") if name.strip()]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
     return tuple(name.strip() for name in names)

@@ -114,17 +114,7 @@ def test_recipes_come_with_the_wheel(python: Path, tiny: str, tmp_path: Path) ->
     mine = tmp_path / "mine.py"
     call(python, "-m", "ecgzoo", "recipe", "copy", "kd", mine)
     assert mine.read_bytes() == (ROOT / "recipes" / "kd.py").read_bytes()
-    short = [
-        "--data",
-        tiny,
-        "--epochs",
-        "1",
-        "--no-compare",
-        "--teacher",
-        "xresnet1d_tiny",
-        "--student",
-        "xresnet1d_tiny",
-    ]
+    short = f"--data {tiny} --epochs 1 --no-compare --teacher xresnet1d_tiny --student xresnet1d_tiny".split()
     call(python, mine, *short, "--output", tmp_path / "copied", **of_tiny())
     call(python, "-m", "ecgzoo", "recipe", "kd", *short, "--output", tmp_path / "run", **of_tiny())
     logs = [(tmp_path / run / "student" / "log.jsonl").read_text().split('"seconds"')[0] for run in ("copied", "run")]

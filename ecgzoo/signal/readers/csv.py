@@ -15,7 +15,7 @@ from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
-from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, head_lines, table, with_points
+from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
 from ecgzoo.signal.record import Record
 from ecgzoo.signal.units import per_millivolt
 
@@ -269,7 +269,7 @@ def _cleaned(path: Path, data: bytes, delimiter: str | None) -> bytes:
     if b'"' in data:
         data = re.sub(rb'"([^"\r\n]*)"', lambda field: field[1].replace(b",", b"\0"), data)
         if delimiter == "," and b"\0" in data:
-            with_points(path, data.replace(b",", b";").replace(b"\0", b","))  # for its errors
+            check_commas(path, data.replace(b",", b";").replace(b"\0", b","))
         data = data.replace(b"\0", b"." if delimiter == "," else b",")
     if delimiter != ",":
         data = with_points(path, data)

@@ -59,10 +59,20 @@ def with_points(path: Path, data: bytes) -> bytes:
     """Numbers whose decimal sign may be a comma, with points.
 
     Raises:
-        SignalError: points and commas are mixed, or all commas may separate thousands.
+        SignalError: as `check_commas`.
     """
     if b"," not in data:
         return data
+    check_commas(path, data)
+    return data.replace(b",", b".")
+
+
+def check_commas(path: Path, data: bytes) -> None:
+    """Check that the commas in numbers are decimal signs.
+
+    Raises:
+        SignalError: points and commas are mixed, or all commas may separate thousands.
+    """
     if not _DECIMAL_COMMA.search(data) and _WHOLE_NUMBER.search(data):
         fail(
             path,
@@ -75,7 +85,6 @@ def with_points(path: Path, data: bytes) -> bytes:
             "its numbers have decimal points and decimal commas; write them with one decimal sign and without "
             "thousands separators",
         )
-    return data.replace(b",", b".")
 
 
 def table(path: Path, data: bytes, first_line: int, delimiter: str | None, columns: tuple[int, ...]) -> np.ndarray:
