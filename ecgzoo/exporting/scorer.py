@@ -31,9 +31,7 @@ class Scorer(nn.Module):
         """Probabilities ``[B, labels]`` of recordings `signal` ``[B, leads, T]`` in mV; T is at least a window."""
         config = self.config
         last = signal.shape[2] - config.window
-        # clamped as a tensor: so the last index of a recording that is too short is invalid, and runtimes refuse it
-        latest = torch.full((), last).clamp(min=0)
-        starts = torch.arange(0, last + config.stride, config.stride).minimum(latest)
+        starts = torch.arange(0, last + config.stride, config.stride).clamp(max=last)
         windows = signal[:, :, starts[:, None] + torch.arange(config.window)].transpose(1, 2)  # [B, windows, leads, T]
         logits = self.backbone(normalized(windows.flatten(0, 1), config.normalization, config.rate_hz))
         each = logits.sigmoid().unflatten(0, windows.shape[:2])
@@ -45,8 +43,10 @@ class Scorer(nn.Module):
             1 - (1 - p[:, [config.classes.index(member) for member in members]]).prod(1, keepdim=True)
             for members in config.aggregates.values()
         ]
-        # rounding to integers loses NaN and infinity, which this gives back
-        return torch.cat([p, *unions], dim=1) + 0 * signal.mean(dim=(1, 2)).unsqueeze(1)
+        # rounding to integers loses NaN and infinity, which the mean gives back; of a recording shorter than a window
+        # the last sample of the first window does not exist, and runtimes refuse it
+        lost = signal.mean(2) + signal[:, :, config.window - 1]
+        return torch.cat([p, *unions], dim=1) + 0 * lost.mean(1, keepdim=True)
 
 
 def _with_plain_convolutions(network: nn.Module) -> nn.Module:
