@@ -123,7 +123,7 @@ def _create(
     tagged = registry.get("weights", name) if registry.has("weights", name) else None
     found = registry.get("backbone", tagged.spec.name.partition(".")[0] if tagged else name)
     wanted = None if leads is None else resolve_leads(leads)
-    if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
+    if num_classes is not None and (not isinstance(num_classes, int) or num_classes is True or num_classes < 1):
         raise RegistryError(f"{name}: num_classes is {num_classes!r}; expected a whole number of at least 1")
     starts = pretrained in found.spec.starts
     if pretrained is False or starts:
@@ -140,6 +140,8 @@ def _create(
             )
         )
         return _started(made, found, str(pretrained)) if starts else made
+    if tagged and pretrained is not True:
+        raise WeightsError(f"{name} names trained weights, and pretrained={str(pretrained)!r} others; leave out one")
     if arguments:
         raise WeightsError(f"{name}: trained weights already define the arguments; leave out {dict(arguments)}")
     if pretrained is True:

@@ -139,7 +139,14 @@ class EcgModel(nn.Module):
         self.config = self.config.untrained(num_classes=num_classes)
 
     def normalized(self, x: Tensor) -> Tensor:
-        """The network's input ``[B, leads, T]`` of millivolts `x` ``[B, leads, T]`` (`Normalization`)."""
+        """The network's input ``[B, leads, T]`` of millivolts `x` ``[B, leads, T]`` (`Normalization`).
+
+        Raises:
+            SignalError: `x` has another shape.
+        """
+        leads = self.config.leads
+        if x.ndim != 3 or x.shape[1] != len(leads):
+            raise SignalError(f"expected millivolts [B, {len(leads)}, T] of {', '.join(leads)}, got {tuple(x.shape)}")
         return normalized(x, self.config.normalization, self.config.rate_hz)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,7 +186,7 @@ class EcgModel(nn.Module):
 
     @torch.no_grad()
     def score(self, signals_mv: Tensor, starts: np.ndarray | None = None) -> Tensor:
-        """Probabilities ``[B, C]`` of whole records ``[B, leads, T]``: windows, sigmoid, aggregation. Eval mode only.
+        """Probabilities ``[B, C]`` of whole records ``[B, leads, T]``: windows, sigmoid, aggregation.
 
         Args:
             signals_mv: at the model's rate.
@@ -187,8 +194,10 @@ class EcgModel(nn.Module):
 
         Raises:
             SignalError: the records are shorter than a window, or hold samples that are not finite.
-            WeightsError: a probability is not finite.
+            WeightsError: the model is in training mode, or a probability is not finite.
         """
+        if self.training:
+            raise WeightsError("the model is in training mode, which changes its answers and itself; call model.eval()")
         config, records = self.config, len(signals_mv)
         if starts is None:
             starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records", config.rate_hz)

@@ -232,12 +232,26 @@ def test_predicting_leaves_the_mode_as_it_was() -> None:
     assert model.training
 
 
+def test_training_mode_and_other_shapes_have_no_scores() -> None:
+    model = trained()
+    signals = torch.randn(2, 1, 1000)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"call model\.eval\(\)"):
+        model.train().score(signals)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for shape in ((1000,), (1, 1000), (2, 2, 1000), (2, 1, 1, 1000)):
+        with pytest.raises(SignalError, match=r"expected millivolts \[B, 1, T\] of II, got"):
+            model.eval()(torch.zeros(shape))
+
+
 def test_wrong_names_and_arguments_are_refused() -> None:
+    with pytest.raises(WeightsError, match="names trained weights, and pretrained='ptbxl_super_i' others"):
+        ecgzoo.create_student("xresnet1d18.ptbxl_rhythm_i", pretrained="ptbxl_super_i")
     with pytest.raises(RegistryError, match="xresnet1d18"):
         ecgzoo.create_model("xresnet18")
     with pytest.raises(RegistryError, match="depth"):
         ecgzoo.create_model("xresnet1d18", depth=3)
-    for classes in (0, 2.5):
+    for classes in (0, 2.5, True):
         with pytest.raises(RegistryError, match="num_classes"):
             ecgzoo.create_model("xresnet1d18", num_classes=classes)
     for leads in ((1,), 5):

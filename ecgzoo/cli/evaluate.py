@@ -28,10 +28,13 @@ def run(given: Namespace) -> None:
     """Measure a model: macro AUC with its interval, and all other metrics."""
     from ecgzoo.create import load_cohort
     from ecgzoo.data import parse_folds
+    from ecgzoo.errors import DataError
     from ecgzoo.evaluation.cohort import evaluate
     from ecgzoo.provenance import provenance
     from ecgzoo.weights import load_pretrained
 
+    if given.seed < 0:
+        raise DataError(f"--seed {given.seed}: expected 0 or more")
     loaded = load_pretrained(given.model)
     cohort = load_cohort(given.data, given.root, given.task or loaded.config.task)
     scores = evaluate(loaded, cohort, parse_folds(given.folds), progress=not given.json)

@@ -1,10 +1,12 @@
 """Cohort: labelled records of one rate. Every data set gives a cohort, and training and evaluation read it."""
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,16 @@ class Cohort:
         deviation = float(np.sqrt(squares / count - (total / count) ** 2))
         return mean / MICROVOLTS_PER_MILLIVOLT, deviation / MICROVOLTS_PER_MILLIVOLT
 
+    @cached_property
+    def records_sha256(self) -> str:
+        """Hash of all that training reads except the signals: also where `fingerprint` was made without folds."""
+        found = hashlib.sha256(json.dumps([self.fingerprint, self.classes, self.leads, self.rate_hz]).encode())
+        for name in ("positions", "labels", "folds", "patients", "record_ids", "lengths", "unit_uv"):
+            column = getattr(self, name)
+            kind = np.uint8 if name == "labels" else np.int64
+            found.update(b"-" if column is None else np.ascontiguousarray(column, kind).data)
+        return found.hexdigest()
+
     @property
     def title(self) -> str:
         """Name and task for tables and cards, with a remark if the cohort is simulated."""
@@ -193,6 +205,9 @@ def _faults(cohort: Any) -> Iterator[str]:
         )
     yield from _columns_at_fault(cohort)
     rows = np.linspace(0, len(cohort) - 1, min(len(cohort), _RECORDS_LOOKED_AT)).astype(np.int64)
+    behind = zip(cohort.positions[rows], cohort.samples(rows), strict=True)
+    if any(cohort.store[position, :, samples:].any() for position, samples in behind):
+        yield "a record is followed by samples that are not 0. Set what follows a shorter record in the store to 0."
     span = float(
         np.median(
             [

@@ -1,8 +1,10 @@
 """Apply a model to the records of a cohort, window by window, and compute its metrics."""
 
+import operator
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,14 +114,14 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         SignalError: leads or rate do not fit.
         WeightsError: the model gives probabilities that are not finite.
     """
+    if not isinstance(model, EcgModel):
+        raise DataError(f"the model is {model!r:.80}, expected an EcgModel; load it with ecgzoo.load_pretrained")
     check_cohort(cohort)
-    if model.config.classes != cohort.classes:
-        raise DataError(
-            f"the model's classes are {', '.join(model.config.classes) or '(none: it was never trained)'}; those of "
-            f"{cohort.title} are "
-            f"{', '.join(cohort.classes)}. Choose the task that the model was trained for."
-        )
-    folds = tuple(sorted(set(folds)))
+    check_classes(model, cohort)
+    try:
+        folds = tuple(sorted({operator.index(fold) for fold in folds}))
+    except TypeError as error:
+        raise DataError(f"folds are {folds!r:.80}, expected whole numbers, such as [9] or range(1, 9)") from error
     rows = cohort.rows(folds)
     notes = tuple(
         f"the model was {what} on fold {', '.join(map(str, sorted(seen & set(folds))))} of {cohort.name}: "
@@ -132,20 +134,48 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     return replace(cohort_scores(cohort, folds, rows, score_rows(model, cohort, rows, progress)), notes=notes)
 
 
+def check_classes(model: EcgModel, cohort: Cohort) -> None:
+    """Refuse a model for the labels of `cohort` if it has other classes.
+
+    Raises:
+        DataError: it has.
+    """
+    if model.config.classes != cohort.classes:
+        raise DataError(
+            f"the model's classes are {', '.join(model.config.classes) or '(none: it was never trained)'}; those of "
+            f"{cohort.title} are {', '.join(cohort.classes)}. Choose the task that the model was trained for."
+        )
+
+
+SEEN = ("data", "data_fingerprint", "train_folds", "unlabelled_folds", "val_folds", "teacher", "started_from")
+"""What a config's ``training`` says of the records that a model has seen, and of the models that it learned from."""
+
+
 def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]:
     """The folds of `cohort` on which a model was trained, and those on which it was chosen; empty for other data sets.
+
+    The folds of its teacher, and of the weights that it started from, are among them.
 
     Raises:
         DataError: it was trained on this data set, but its config does not say on which folds.
     """
-    training = config.training
+    return _seen(config.training, cohort)
+
+
+def _seen(training: Mapping[str, Any], cohort: Cohort) -> tuple[set[int], set[int]]:
+    trained, chosen = set[int](), set[int]()
+    for earlier in (training.get("teacher"), training.get("started_from")):
+        if isinstance(earlier, Mapping):
+            of_trained, of_chosen = _seen(earlier, cohort)
+            trained |= of_trained
+            chosen |= of_chosen
     if cohort.name != training.get("data") and cohort.fingerprint != training.get("data_fingerprint"):
-        return set(), set()
+        return trained, chosen
     if not {"train_folds", "val_folds"} <= training.keys():
         raise DataError(f"the model's config does not say on which folds of {cohort.name} it was trained")
-    trained, unlabelled = training["train_folds"], training.get("unlabelled_folds", "")
-    seen = {fold for folds in (trained, unlabelled) if folds for fold in parse_folds(folds)}
-    return seen, set(parse_folds(training["val_folds"]))
+    for folds in filter(None, (training["train_folds"], training.get("unlabelled_folds", ""))):
+        trained |= set(parse_folds(folds))
+    return trained, chosen | set(parse_folds(training["val_folds"]))
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:

@@ -101,7 +101,9 @@ def _inputs(labels: Tensor, index: Tensor) -> tuple[View, View, Batch]:
 
 def _step(loss: Loss, labels: Tensor, index: Tensor, require: Require) -> None:
     student, teacher, batch = _inputs(labels, index)
+    given = batch.labels.clone()
     value = loss(student, _detached(teacher), batch)
+    require(torch.equal(batch.labels, given), "changes the labels, which other losses read, too")
     require(value.ndim == 0, f"gives shape {tuple(value.shape)}, expected a scalar")
     require(bool(value.isfinite().all()), f"gives {value.tolist()}")
     if not require(value.requires_grad, "its value has no gradient") or value.ndim:

@@ -3,6 +3,7 @@
 L = Σ weight · loss(student's view, teacher's view, batch)                                (docs/method.md §1)
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ecgzoo.backbones.fold import folded
 from ecgzoo.create import create_loss
+from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import Batch, DataInfo, Loss, View, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.signal.windows import window_starts
@@ -27,16 +29,38 @@ def create_losses(
     Each loss gets the sizes of `student` and `teacher`, and the labels of the training records `data`.
 
     Raises:
-        RecipeError: a term has another form, a loss does not take an argument, or a loss needs a teacher and there is
-            none.
+        RecipeError: a term has another form or a name that occurs twice, a loss does not take an argument, a loss needs
+            a teacher and there is none, or student, teacher and `data` have different classes or rates.
         RegistryError: no loss has this name, or its factory fails.
     """
     teacher_info = teacher.info if teacher else None
     parsed = [parse_term(LossTerm, term) for term in terms]
-    return {
+    losses = {
         term.name: (term.weight, create_loss(term.name, student.info, teacher_info, data, **term.arguments))
         for term in parsed
     }
+    if len(losses) < len(parsed):
+        raise RecipeError(f"a loss occurs twice in {', '.join(map(str, parsed))}; name each loss once")
+    _check_classes("student", student, data)
+    requires = frozenset(need for _, loss in losses.values() for need in loss.requires)
+    if teacher is not None and needs_teacher(requires):
+        if teacher.config.rate_hz != student.config.rate_hz:
+            raise RecipeError(
+                f"the teacher reads {teacher.config.rate_hz:g} Hz and the student {student.config.rate_hz:g} Hz; "
+                "both see the same crops, so use networks of one rate"
+            )
+        if "teacher.logits" in requires:  # a loss of embeddings may have a teacher of other classes
+            _check_classes("teacher", teacher, data)
+    return losses
+
+
+def _check_classes(who: str, model: EcgModel, data: DataInfo) -> None:
+    config = model.config
+    if (config.classes or data.classes) != data.classes or config.num_classes != len(data.classes):
+        raise RecipeError(
+            f"the classes of the {who} are {', '.join(config.classes) or config.num_classes}, those of the data are "
+            f"{', '.join(data.classes)}. Use a {who} of these classes, or call its reset_classifier."
+        )
 
 
 class Distiller(nn.Module):
@@ -51,14 +75,22 @@ class Distiller(nn.Module):
         teacher: the network it learns from, if any.
         losses: weight and loss by name, from `create_losses` or your own.
         compiled: whether to run the student through torch.compile.
+
+    Raises:
+        RecipeError: a loss is not an ecgzoo `Loss`, or a weight is not above 0.
     """
 
     def __init__(self, student: EcgModel, teacher: EcgModel | None, losses: Losses, compiled: bool = False) -> None:
         super().__init__()
         self.student = student
         self.losses = {name: loss for name, (_, loss) in losses.items()}
+        for name, (weight, loss) in losses.items():
+            if not isinstance(loss, Loss) or not 0 < weight < math.inf:
+                raise RecipeError(
+                    f"{name}: expected a weight above 0 and a Loss, got {weight} and {type(loss).__name__}"
+                )
         # registers their parameters and buffers; a loss's name may contain a dot, a module's name may not
-        self.terms = nn.ModuleDict({name.replace(".", "_"): loss for name, loss in self.losses.items()})
+        self.terms = nn.ModuleDict({name.replace(".", "/"): loss for name, loss in self.losses.items()})
         self.weights = {name: weight for name, (weight, _) in losses.items()}
         self.requires = frozenset(need for loss in self.losses.values() for need in loss.requires)
         # in a tuple, so that it is not a submodule

@@ -214,7 +214,12 @@ class Recipe:
     )
     compile: bool = option(False, "optimization", "run the student through torch.compile, which needs a C++ compiler")
     seed: int = option(
-        0, "optimization", "random seed of weights, crops, order and bootstrap", at_least=0, pretraining=True
+        0,
+        "optimization",
+        "random seed of weights, crops, order and bootstrap",
+        at_least=0,
+        below=2**32,
+        pretraining=True,
     )
 
     deterministic: bool = option(
@@ -343,7 +348,7 @@ def check_requires(requires: Sequence[str]) -> None:
 RESULTS = ("results.json", "*/model.safetensors", "*/checkpoint.safetensors", "*/log.jsonl")
 
 
-def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> None:
+def claim_folder(recipe: Recipe, records_sha256: str, tied: str | None = None) -> None:
     """Claim the run folder for this recipe, by writing ``recipe.json`` into it.
 
     When a run is resumed, the recipe and the data must be the same, except for the fields about this machine and for
@@ -351,7 +356,7 @@ def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> N
 
     Args:
         recipe: the recipe that claims the folder.
-        fingerprint: fingerprint of its data.
+        records_sha256: of its cohort.
         tied: what depends on the number of epochs, such as ``sched onecycle``; if given, more epochs are refused.
 
     Raises:
@@ -363,7 +368,7 @@ def claim_folder(recipe: Recipe, fingerprint: str, tied: str | None = None) -> N
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             raise RecipeError(f"it cannot be created ({error}); choose another --pretrain-folder") from error
     folder = Path(recipe.output)
-    path, mine = folder / "recipe.json", {**recipe.fixed(), "data_fingerprint": fingerprint}
+    path, mine = folder / "recipe.json", {**recipe.fixed(), "records_sha256": records_sha256}
     if not path.exists():
         if found := next((found for pattern in RESULTS for found in folder.glob(pattern)), None):
             raise RecipeError(f"found {found}, but no {path} with its recipe; choose another --output")

@@ -32,13 +32,23 @@ def rehearse(
     """Forward and backward pass of each term on the first records of `rows`; do not use the student afterwards.
 
     Raises:
-        RegistryError: a network or a term fails, or a value or gradient is not finite; the message names the plugin.
+        RegistryError: a network, transform or term fails, a value or gradient is not finite, or one has another shape
+            than expected; the message names the plugin.
     """
     rows = rows[: min(RECORDS, recipe.batch_size)]
     auxiliary = None if data.auxiliary is None else data.auxiliary[: len(rows)].numpy()
     every, device = list(range(len(cohort.leads))), accelerator.device
     records = TrainingRecords(cohort, rows, every, student.config.window, len(rows), device, auxiliary)
-    shown = next(Feed(records, cohort.leads, student, teacher, transforms, recipe.seed).epoch(0, 0.0))
+    shown = next(Feed(records, cohort.leads, student, teacher, (), recipe.seed).epoch(0, 0.0))
+    for count, change in enumerate(recipe.transform_terms, 1):
+        found, shape = registry.lookup("transform", change.name), shown[0].shape
+        with registry.blamed(found):
+            shown = next(Feed(records, cohort.leads, student, teacher, transforms[:count], recipe.seed).epoch(0, 0.0))
+        if shown[0].shape != shape or not shown[0].isfinite().all():
+            raise RegistryError(
+                f"{found} gives crops {tuple(shown[0].shape)}, or samples that are not finite; expected finite crops "
+                f"{tuple(shape)}. Report it to the authors of {found.distribution}"
+            )
     with registry.blamed(registry.lookup("backbone", student.config.architecture)), accelerator.autocast():
         student.to(device).train().view(shown[0])
     for term in recipe.loss_terms:
@@ -47,7 +57,10 @@ def rehearse(
         with registry.blamed(found):
             distiller = Distiller(student, teacher, create_losses([term], student, teacher, data)).to(device).train()
             with accelerator.autocast():
-                value, _ = distiller(*shown)
+                value, parts = distiller(*shown)
+            for name, part in parts.items():
+                if part.ndim:
+                    raise RegistryError(f"{found}: {name} has shape {tuple(part.shape)}, expected a scalar")
             value.backward()
             distiller.after_backward()
             gradients = [weight.grad for weight in distiller.parameters() if weight.grad is not None]

@@ -19,7 +19,7 @@ from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluation import CohortScores
 from ecgzoo.evaluation.calibrate import calibrate
-from ecgzoo.evaluation.cohort import cohort_scores, seen_folds
+from ecgzoo.evaluation.cohort import SEEN, check_classes, cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -102,9 +102,10 @@ class Run:
         )
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self.distills = self._rehearse()
+        recipe = self.recipe
         self._own, self._at_work = RunFolder(self.folder), False
         with self.at_work():
-            on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.fingerprint, self._tied))
+            on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.records_sha256, self._tied))
             if recipe.tracker:
                 self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
 
@@ -167,16 +168,26 @@ class Run:
         if recipe.student_weights is not None:
             self._start = self._loaded(recipe.student_weights)
             self._start_from(self._start, student)
+            if shared := seen_folds(self._start.config, self.cohort)[0] & set(parse_folds(recipe.val_folds)):
+                raise RecipeError(
+                    f"{recipe.student_weights} was trained on fold {min(shared)}, which is a validation fold of this "
+                    "run: epoch, temperature and thresholds cannot be chosen there. Use other --val-folds."
+                )
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary)
         rows = self.train_rows if len(self.train_rows) else self.unlabelled_rows
         data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[rows]), auxiliary)
         losses = create_losses(recipe.loss_terms, student, teacher, data)
         requires = {name: loss.requires for name, (_, loss) in losses.items()}
+        if recipe.aux_task and not any("auxiliary" in needs for needs in requires.values()):
+            raise RecipeError(
+                f"no loss of this recipe reads aux_task {recipe.aux_task!r}; add the loss aux, or leave it out"
+            )
         distills = any(map(needs_teacher, requires.values()))
         if recipe.teacher_weights is not None:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
+            self.recipe = recipe = _with_teacher(recipe, teacher)
         on_labels = len(self.train_rows) and (recipe.compare or not distills or self._given is None)
         for those in (self.every_row, *([self.train_rows] if on_labels else [])):
             check_batches(self.cohort, those, student.config.window, recipe.batch_size, recipe.accumulate)
@@ -339,6 +350,7 @@ class Run:
         student = self._new_model(network)
         origin = {
             "data_fingerprint": self.cohort.fingerprint,
+            "records_sha256": self.cohort.records_sha256,
             "losses": list(map(str, losses)),
             "teacher": None if teacher is None else _named(teacher),
             "started_from": None if self._start is None or is_teacher else _named(self._start),
@@ -359,7 +371,8 @@ class Run:
                 return found
         if self._start is not None and not is_teacher:
             self._start_from(self._start, student)
-        if recipe.pretrain_epochs and len(network.leads) == 1 and not (folder / CHECKPOINT).exists():
+        pretrains = recipe.pretrain_epochs and len(network.leads) == 1 and not is_teacher
+        if pretrains and not (folder / CHECKPOINT).exists():
             self._pretrain(student)
             set_seed(recipe.seed)  # weights of losses must not depend on where the run was stopped
         rows, labels, labelled, auxiliary = self.train_rows, self.cohort.labels[self.train_rows], None, self.auxiliary
@@ -417,6 +430,7 @@ class Run:
 
     def scores(self, model: EcgModel, folds: tuple[int, ...], rows: np.ndarray) -> CohortScores:
         """The probabilities ``[n, C]`` of `model` for the records at `rows` ``[n]``, which are those of `folds`."""
+        check_classes(model, self.cohort)
         y_score = score_shared(self.accelerator, model.to(self.accelerator.device), self.cohort, rows)
         return cohort_scores(self.cohort, folds, rows, y_score)
 
@@ -498,13 +512,29 @@ def _name(optimizer: MakeOptimizer) -> str:
     return getattr(optimizer, "__qualname__", type(optimizer).__qualname__)
 
 
-def _named(teacher: EcgModel) -> dict[str, Any]:
-    config, source = teacher.config, teacher.weights_source
+def _named(model: EcgModel) -> dict[str, Any]:
+    """Which weights these are, and the records that they have seen (`seen_folds`)."""
+    config, source = model.config, model.weights_source
     return {
         "architecture": config.architecture,
         "leads": list(config.leads),
         "weights_sha256": source.sha256 if source else None,
+        **{name: config.training[name] for name in SEEN if name in config.training},
     }
+
+
+def _with_teacher(recipe: Recipe, teacher: EcgModel) -> Recipe:
+    """The recipe with the network of the given teacher, refused if the recipe asks for another one."""
+    config = teacher.config
+    there: dict[str, Any] = {"teacher": config.architecture, "teacher_leads": config.leads}
+    there["teacher_arguments"] = dict(config.arguments)
+    for name, value in there.items():
+        asked = getattr(recipe, name)
+        if asked not in (value, getattr(Recipe(), name)):
+            raise RecipeError(
+                f"{name} is {asked!r}, but {recipe.teacher_weights} has {value!r}; leave out --{name.replace('_', '-')}"
+            )
+    return dataclasses.replace(recipe, **there)
 
 
 def _network(model: EcgModel) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ecgzoo import registry
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import RegistryError, WeightsError
+from ecgzoo.errors import EcgZooWarning, RegistryError, WeightsError
 from ecgzoo.files import parse_json, read_bytes, read_json, write_bytes, write_json, write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.weights.card import plot_calibration, render_card
@@ -35,7 +36,8 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
 
     Weights are written in ``config.weights_dtype``. The config contains their hash and is written last, so a folder
     with a matching config is complete. If a model is replaced, the new config is first written next to the old one, so
-    that a reader finds a complete model, old or new, at any time.
+    that a reader finds a complete model, old or new, at any time. If the weights were changed since they were loaded,
+    and the config still has the metrics of the loaded ones, there is an `EcgZooWarning`.
 
     Raises:
         WriteError: the files cannot be written.
@@ -66,6 +68,14 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
     # one metadata key: with two or more, the file's hash changes from run to run
     content = tensors_as_bytes(state, metadata={"format": "pt"})
     digests = {SHA256: hashlib.sha256(content).hexdigest(), MEANING: meaning(model.config)}
+    loaded = model.weights_source
+    if loaded and loaded.sha256 not in ("", digests[SHA256]) and model.config.metrics and not loaded.adapted:
+        warnings.warn(
+            f"{folder}: the weights are not those of {loaded.location} any more, but its metrics, temperature and "
+            "thresholds are saved with them. Measure them again, or call reset_classifier before training.",
+            EcgZooWarning,
+            stacklevel=2,
+        )
     values = {**model.config.to_dict(), **digests}
     write_json(folder / NEXT_CONFIG, values)
     write_bytes(folder / WEIGHTS, content)

@@ -108,6 +108,7 @@ def test_evaluate_says_what_cannot_be(ecgzoo_command: Command, student: Path, tm
     model = ("--model", str(student))
     assert "fold 12" in ecgzoo_command("evaluate", *model, "--data", "tiny", "--folds", "12", status=2)
     assert "--root" in ecgzoo_command("evaluate", *model, "--data", "ptbxl", "--folds", "9", status=2)
+    assert "--seed -1" in ecgzoo_command("evaluate", *model, "--data", "tiny", "--folds", "9", "--seed", "-1", status=2)
     nowhere = ("--root", str(tmp_path / "nowhere"))
     assert "nowhere" in ecgzoo_command("evaluate", *model, "--data", "ptbxl", "--folds", "9", *nowhere, status=2)
     assert "config.json" in ecgzoo_command(

@@ -54,6 +54,7 @@ FAULTS = {
     "labels of -1": ({"labels": GOOD.labels.astype(np.int8) * -1}, "not only 0 and 1"),
     "lengths of no samples": ({"lengths": np.zeros(40, np.int64)}, "lengths from 0 to 0 do not fit"),
     "lengths beyond the store": ({"lengths": np.full(40, 1001)}, "lengths from 1001 to 1001 do not fit"),
+    "samples behind a shorter record": ({"lengths": np.full(40, 500)}, "followed by samples that are not 0"),
     "one length": ({"lengths": np.array([1000])}, r"lengths has shape \(1,\)"),
     "class names that are numbers": ({"classes": (1, 2, 3, 4, 5)}, "classes are"),
     "class names in a list": ({"classes": list(GOOD.classes)}, "expected a tuple"),

@@ -115,7 +115,21 @@ def test_the_same_records_under_another_name_are_known_by_their_fingerprint() ->
             seen_folds(model(training={"data": COHORT.name, **known}).config, COHORT)
 
 
+def test_folds_that_its_teacher_or_its_start_has_seen_are_the_models() -> None:
+    of = {"data": COHORT.name, "train_folds": "1", "val_folds": "2"}
+    start = {**of, "train_folds": "3", "started_from": {**of, "unlabelled_folds": "4"}, "teacher": None}
+    network = model(training={**of, "train_folds": "5", "started_from": start, "teacher": {**of, "train_folds": "6"}})
+    assert seen_folds(network.config, COHORT) == ({1, 3, 4, 5, 6}, {2})
+    elsewhere = model(training={"data": "another", "train_folds": "7", "val_folds": "8", "teacher": of})
+    assert seen_folds(elsewhere.config, COHORT) == ({1}, {2})
+
+
 def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(DataError, match=r"load it with ecgzoo\.load_pretrained"):
+        evaluate("xresnet1d18", COHORT, [1])
+    for folds in (9, "9", ["9"]):
+        with pytest.raises(DataError, match="expected whole numbers"):
+            evaluate(model(), COHORT, folds)
     with pytest.raises(DataError, match="those of synthetic/superdiagnostic"):
         evaluate(model(), dataclasses.replace(COHORT, classes=("A", "B", "C", "D", "E")), [1])
     with pytest.raises(SignalError, match="is at 500 Hz, the model at 100 Hz"):

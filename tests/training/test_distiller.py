@@ -1,6 +1,7 @@
 """The Distiller: what it hands to a loss, what of the teacher it holds, and when the teacher runs."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -24,6 +25,44 @@ def student() -> EcgModel:
 def teacher() -> EcgModel:
     torch.manual_seed(1)
     return ecgzoo.create_teacher("xresnet1d18", ("I", "II"))
+
+
+def test_student_teacher_and_data_fit_together(student: EcgModel, teacher: EcgModel) -> None:
+    def changed(model: EcgModel, **fields: object) -> EcgModel:
+        return EcgModel(model.backbone, dataclasses.replace(model.config, **fields))
+
+    both = ("bce=1", "mkd=1")
+    named = changed(teacher, classes=("CD", "HYP", "MI", "NORM", "STTC"))
+    with pytest.raises(RecipeError, match="the classes of the teacher are CD, HYP, MI, NORM, STTC, those of the data"):
+        create_losses(both, student, named, DATA)
+    create_losses(("bce=1", "clt=1"), student, named, DATA)  # embeddings know no classes
+    with pytest.raises(RecipeError, match="the classes of the student are 2"):
+        create_losses(("bce=1",), ecgzoo.create_student("xresnet1d18", num_classes=2), None, DATA)
+    with pytest.raises(RecipeError, match="the classes of the teacher are 2"):
+        create_losses(both, student, ecgzoo.create_teacher("xresnet1d18", ("I",), num_classes=2), DATA)
+    with pytest.raises(RecipeError, match="the teacher reads 500 Hz and the student 100 Hz"):
+        create_losses(both, student, changed(teacher, rate_hz=500.0), DATA)
+    with pytest.raises(RecipeError, match="name each loss once"):
+        create_losses(("mkd=1,temperature=2", "mkd=3"), student, teacher, DATA)
+
+
+def test_what_is_no_loss_or_no_weight_is_refused(student: EcgModel) -> None:
+    (_, bce) = create_losses(("bce=1",), student, None, DATA)["bce"]
+    for weight, loss in ((1.0, torch.nn.BCEWithLogitsLoss()), (-1.0, bce), (float("nan"), bce)):
+        with pytest.raises(RecipeError, match="expected a weight above 0 and a Loss"):
+            Distiller(student, None, {"bce": (weight, loss)})
+
+
+def test_losses_of_similar_names_keep_their_own_parameters(student: EcgModel) -> None:
+    class Scaled(Loss):
+        requires = frozenset({"student.logits"})
+
+        def __init__(self) -> None:
+            super().__init__(student.info, None, DATA)
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+    terms = Distiller(student, None, {"a.b": (1.0, Scaled()), "a_b": (1.0, Scaled())}).terms
+    assert len(list(terms.parameters())) == 2
 
 
 class Spy(Loss):

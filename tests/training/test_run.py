@@ -198,11 +198,36 @@ def test_a_teacher_can_be_given_and_is_not_touched(tiny: str, tmp_path: Path) ->
     assert not (tmp_path / "given" / "teacher").exists()
 
 
+def test_the_recipe_of_a_given_teacher_says_what_it_is(tiny: str, tmp_path: Path) -> None:
+    folder = ecgzoo.save_pretrained(
+        Run(recipe(tmp_path)).train("teacher", Network(NET, ("I", "II"))), tmp_path / "kept"
+    )
+    given = recipe(tmp_path, output=str(tmp_path / "given"), teacher="xresnet1d18", teacher_weights=str(folder))
+    found = Run(given).recipe
+    assert (found.teacher, found.teacher_leads) == (NET, ("I", "II"))
+    assert json.loads((tmp_path / "given" / "recipe.json").read_text())["teacher_leads"] == ["I", "II"]
+    for fields in ({"teacher": "resnet1d18"}, {"teacher_leads": ("I",)}, {"teacher_arguments": {"drop_rate": 0.9}}):
+        with pytest.raises(RecipeError, match=r"but .*kept has .*; leave out --teacher"):
+            Run(dataclasses.replace(given, **fields))
+
+
+def test_a_teacher_is_not_pretrained(tiny: str, tmp_path: Path) -> None:
+    Run(recipe(tmp_path, epochs=1, pretrain_epochs=1, teacher_leads=("II",))).teacher()
+    assert not list((tmp_path / "run").glob("**/pretrained.*"))
+
+
 def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tmp_path: Path) -> None:
     folder = ecgzoo.save_pretrained(ecgzoo.create_model(NET, num_classes=2), tmp_path / "other")
     with pytest.raises(RecipeError, match="teacher of this task"):
         Run(recipe(tmp_path, teacher_weights=folder))
-    Run(recipe(tmp_path, epochs=1)).teacher()
+    run = Run(recipe(tmp_path, epochs=1))
+    run.teacher()
+    named = ecgzoo.load_pretrained(folder)
+    named.config = dataclasses.replace(named.config, classes=("A", "B"))
+    with pytest.raises(RecipeError, match="the classes of the teacher are A, B"):
+        run.student(named)
+    with pytest.raises(DataError, match="the model's classes are A, B"):
+        run.report({"teacher": named})
     given = {"teacher_weights": tmp_path / "run" / "teacher", "output": tmp_path / "second"}
     with pytest.raises(RecipeError, match="on fold 9"):
         Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="9", **given))
@@ -309,6 +334,7 @@ def test_a_recipe_without_bce_has_its_report(tiny: str, tmp_path: Path) -> None:
         ({"sched": "zigzag"}, RecipeError, "zigzag"),
         ({"opt": "zagzig"}, RecipeError, "zagzig"),
         ({"tracker": "wandb"}, RecipeError, "wandb"),
+        ({"aux_task": "diagnostic"}, RecipeError, "add the loss aux"),
     ],
 )
 def test_what_a_recipe_cannot_have_is_said(
@@ -441,6 +467,21 @@ def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
         recipe(tmp_path, normalization="none")
 
 
+def test_a_run_goes_on_only_with_the_same_records(tmp_path: Path) -> None:
+    own = load_synthetic(num_records=300, seed=5)
+    Run(recipe(tmp_path), cohort=own)
+    again = recipe(tmp_path, resume=True)
+    Run(again, cohort=own)
+    two = np.array(own.labels)
+    two[0] = 1 - two[0]
+    changes = {"folds": (own.folds % 10 + 1).astype(np.int16), "leads": ("II", "I", *own.leads[2:]), "labels": two}
+    for name, value in changes.items():
+        other = dataclasses.replace(own, **{name: value})
+        assert other.fingerprint == own.fingerprint
+        with pytest.raises(RecipeError, match="records_sha256 is .* there and .* here"):
+            Run(again, cohort=other)
+
+
 def test_a_cohort_of_another_task_is_published_as_what_it_is(tmp_path: Path) -> None:
     own = load_synthetic(task="diagnostic", num_records=700, seed=5)
     wanted = recipe(tmp_path, root="elsewhere", epochs=1, losses=("bce=1",), compare=False)
@@ -495,6 +536,7 @@ def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
         ecgzoo.distill(dataclasses.replace(again, task=task, output=tmp_path / task))
         found = ecgzoo.load_pretrained(tmp_path / task / "student")
         assert found.config.training["started_from"]["weights_sha256"] == start.weights_source.sha256
+        assert found.config.training["started_from"]["train_folds"] == "1-8"
         own = dict(found.backbone.named_parameters())
         kept = {name: tensor for name, tensor in start.backbone.named_parameters() if own[name].shape == tensor.shape}
         assert len(own) - len(kept) == left_out
@@ -503,6 +545,10 @@ def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
         ({"student_leads": ("II",)}, "is xresnet1d_tiny for I; the student is xresnet1d_tiny for II"),
         ({"pretrain_epochs": 1}, "set pretrain_epochs to 0 or leave out student_weights"),
         ({"train_folds": "1-7", "val_folds": "9", "test_folds": "8"}, "was trained or chosen on fold 8"),
+        (
+            {"train_folds": "1-7", "val_folds": "8", "test_folds": "10"},
+            "fold 8, which is a validation fold of this run",
+        ),
     ):
         with pytest.raises(RecipeError, match=said):
             Run(recipe(tmp_path, **{**options, **fields}, student_weights=first))

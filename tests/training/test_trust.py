@@ -341,11 +341,24 @@ class Odd(Loss):
 """
 
 
+def test_a_transform_that_spoils_the_crops_is_named(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt = {
+        r"gives crops \(16, 1, 250\), or samples that are not finite": lambda x: x * torch.nan,
+        "failed with RuntimeError: The size": lambda x: x[:, :, :100],
+    }
+    for said, spoil in spoilt.items():
+        changed = lambda self, crops, spoil=spoil: spoil(crops.millivolts)  # noqa: E731
+        monkeypatch.setattr("ecgzoo.transforms.gain.Gain.changed", changed)
+        with pytest.raises(RegistryError, match=rf"transform gain of ecgzoo \S+ {said}"):
+            ecgzoo.distill(recipe(tmp_path, transforms=("noise=0.1", "gain=0.3")))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("raise KeyError('x')", "failed with KeyError"),
-        ("return student.logits", "failed with RuntimeError: grad"),
+        ("return student.logits", r"loss has shape \(16, 5\), expected a scalar"),
+        ("self.extras = {'each': value[None]}; return value", r"odd/each has shape \(1,\), expected a scalar"),
         ("return value * float('nan')", "gives nan"),
         ("return (student.logits * 0).sqrt().mean()", r"gives 0\.0, or a gradient that is not finite"),
     ],
@@ -361,7 +374,7 @@ def test_a_plugins_loss_fails_before_a_teacher_is_trained(
     (meta / "entry_points.txt").write_text("[ecgzoo]\nodd = odd_loss\n")
     forget_plugins()
     try:
-        with pytest.raises(RegistryError, match=rf"loss odd of odd-loss 1\.2 {reason}") as caught:
+        with pytest.raises(RegistryError, match=rf"loss odd of odd-loss 1\.2:? {reason}") as caught:
             ecgzoo.distill(recipe(tmp_path, losses=("bce=1", "odd=1")))
     finally:
         sys.modules.pop("odd_loss", None)

@@ -1,6 +1,7 @@
 """save_pretrained and load_pretrained: bit-equal, strict, verified."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ecgzoo
-from ecgzoo.errors import EcgZooError, RegistryError, WeightsError
+from ecgzoo.errors import EcgZooError, EcgZooWarning, RegistryError, WeightsError
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_the_same_weights_give_the_same_file(folder: Path, tmp_path: Path) -> No
     again = ecgzoo.save_pretrained(ecgzoo.load_pretrained(folder), tmp_path / "again")
     for name in ("model.safetensors", "config.json"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_changed_weights_with_the_metrics_of_the_loaded_ones_are_said(tmp_path: Path) -> None:
+    model = ecgzoo.create_student("xresnet1d18", pretrained=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ecgzoo.save_pretrained(model, tmp_path / "same")
+    with torch.no_grad():
+        model.get_classifier().bias.add_(1)
+    with pytest.warns(EcgZooWarning, match="metrics, temperature and thresholds are saved with them"):
+        ecgzoo.save_pretrained(model, tmp_path / "changed")
+    model.reset_classifier(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ecgzoo.save_pretrained(model, tmp_path / "reset")
 
 
 def test_create_student_loads_a_folder_and_checks_what_was_asked(folder: Path) -> None:
