@@ -59,7 +59,7 @@ def _check_classes(who: str, model: EcgModel, data: DataInfo) -> None:
     if (config.classes or data.classes) != data.classes or config.num_classes != len(data.classes):
         raise RecipeError(
             f"the classes of the {who} are {', '.join(config.classes) or config.num_classes}, those of the data are "
-            f"{', '.join(data.classes)}. Use a {who} of these classes, or call its reset_classifier."
+            f"{', '.join(data.classes)}. Use a {who} of these classes."
         )
 
 
