@@ -1,6 +1,7 @@
 """Events and hours of a long recording."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -68,3 +69,25 @@ def test_the_command_prints_both(tmp_path, capsys, monkeypatch) -> None:
     assert max(event["to_s"] for event in said["events"]) <= 45
     assert said["hours"][0]["windows_left_out"] > 0
     assert said["hours"][0]["heart_rate_bpm"] == pytest.approx(60 / 0.83, rel=0.02)
+
+
+def test_the_command_says_what_is_wrong_with_the_signal(tmp_path, capsys, monkeypatch) -> None:
+    time = np.arange(6000) / 100 % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    inverted = -np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)[:, None]
+    inverted[4000:] = 0.3
+    for name, signal in (("inverted", inverted), ("microvolts", inverted * 1000)):
+        wfdb.wrsamp(name, fs=100, units=["mV"], sig_name=["I"], p_signal=signal, write_dir=str(tmp_path), fmt=["16"])
+    words = ["--model", "xresnet1d18.ptbxl_super_i", "--events"]
+    monkeypatch.setattr("sys.argv", ["ecgzoo", "predict", str(tmp_path / "inverted"), *words])
+    app.main()
+    said = capsys.readouterr().out
+    assert re.search(r"^note, 1\d of 23 windows: lead I: .*inverted", said, re.MULTILINE)
+    # the shares of the windows differ
+    assert re.search(r"^unreadable, \d+ of 23 windows: lead I: flat for …% of the time", said, re.MULTILINE)
+    monkeypatch.setattr("sys.argv", ["ecgzoo", "predict", str(tmp_path / "microvolts"), *words, "--json"])
+    with pytest.raises(SystemExit, match="3"):
+        app.main()
+    found = json.loads(capsys.readouterr().out)
+    assert sum(count for text, count in found["unreadable"].items() if "microvolts given as millivolts" in text) > 10
+    assert isinstance(found["notes"], dict)

@@ -1,9 +1,10 @@
 """``ecgzoo predict``: a model on one recording, or on many."""
 
 import json
+import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,7 @@ def _one(given: Namespace, path: Path) -> None:
 
 
 def _events(given: Namespace, paths: list[Path]) -> None:
-    from ecgzoo.errors import DataError
+    from ecgzoo.errors import DataError, printable
     from ecgzoo.events import find_events, summarize_hours
     from ecgzoo.weights import load_pretrained
 
@@ -86,8 +87,11 @@ def _events(given: Namespace, paths: list[Path]) -> None:
     record = reader(given)(paths[0])
     found = load_pretrained(given.model).predict(record, insist=given.insist, per_window=True)
     events, hours = find_events(found), summarize_hours(found)
+    notes = _counted(note for one in found for note in one.notes)
+    unreadable = _counted(why for one in found if one.unreadable for why in one.unreadable.split("; "))
     if given.json:
-        print(json.dumps({"source": record.source, "events": list(map(asdict, events)), "hours": hours}, indent=2))
+        said = {"source": record.source, "events": list(map(asdict, events)), "hours": hours}
+        print(json.dumps({**said, "notes": notes, "unreadable": unreadable}, indent=2))
     else:
         table = Table("class", "from", "to", "peak probability", "windows", title=cell(record.source))
         for event in events:
@@ -103,8 +107,20 @@ def _events(given: Namespace, paths: list[Path]) -> None:
             shares = ["—" if hour[f"present_{name}"] is None else f"{hour[f'present_{name}']:.0%}" for name in classes]
             table.add_row(*map(str, (hour["hour"], hour["windows"], hour["windows_left_out"])), rate, *shares)
         Console().print(table)
+        for what, counts in (("note", notes), ("unreadable", unreadable)):
+            for text, count in counts.items():
+                print(f"{what}, {count} of {len(found)} windows: {printable(text)}")
     if not any(one.probabilities for one in found):
         sys.exit(UNREADABLE)
+
+
+def _counted(texts: Iterable[str]) -> dict[str, int]:
+    """In how many windows each text is said, the most frequent first; ``…`` stands for numbers that differ."""
+    alike: dict[str, list[str]] = {}
+    for text in texts:
+        alike.setdefault(re.sub(r"\b\d+(\.\d+)?\b", "…", text), []).append(text)
+    said = {own[0] if len(set(own)) == 1 else text: len(own) for text, own in alike.items()}
+    return dict(sorted(said.items(), key=lambda pair: -pair[1]))
 
 
 def _clock(seconds: float) -> str:
