@@ -49,6 +49,7 @@ def run(given: Namespace) -> None:
     from ecgzoo.exporting.run import export
     from ecgzoo.weights import load_pretrained
 
+    _refuse_one_name(given)
     model = load_pretrained(given.model)
     data, folds = _data(given, model.config.task), parse_folds(given.calibrate_folds) if given.calibrate_folds else ()
     try:
@@ -67,6 +68,17 @@ def run(given: Namespace) -> None:
         sys.exit(NOT_EQUAL)
     _report(given, found)
     print(given.output)
+
+
+def _refuse_one_name(given: Namespace) -> None:
+    from ecgzoo.errors import DataError
+    from ecgzoo.exporting.run import load_format
+
+    written = [given.output]
+    if not load_format(given.format).has_metadata:
+        written.append(given.output.with_name(f"{given.output.name}.json"))
+    if given.report and given.report.resolve() in [path.resolve() for path in written]:
+        raise DataError(f"--report {given.report}: is a file of the model itself; choose another name")
 
 
 def _data(given: Namespace, task: str | None) -> "Cohort | list[Record] | None":

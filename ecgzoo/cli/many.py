@@ -53,10 +53,11 @@ def write_each(given: Namespace, write: Callable[[Path, Path], object], ending: 
         ending: of the names in a folder, such as ``.png``.
 
     Raises:
-        DataError: no recording is there, or the output for many is a file.
+        DataError: no recording is there, the output for many is a file, or an output is one of the recordings.
         WriteError: an output cannot be written.
     """
     if not (several(given.record) or given.output.is_dir()):
+        _refuse_input(given.output, {os.path.realpath(given.record[0])})
         write(Path(given.record[0]), given.output)
         print(given.output)
         return
@@ -66,12 +67,14 @@ def write_each(given: Namespace, write: Callable[[Path, Path], object], ending: 
         raise DataError(f"{given.output}: many recordings need a folder; pass -o with the name of one")
     records = list(find_records(given.record))
     above = os.path.commonpath([os.path.abspath(record.parent) for record in records])
+    inputs = {os.path.realpath(record) for record in records}
     failed = 0
     with progress() as bar:
         for record in bar.track(records, description="recordings"):
             name = os.path.relpath(record.with_suffix("") if record.suffix == ".hea" else record, above)
             output = given.output / f"{name}{ending}"
             try:
+                _refuse_input(output, inputs)
                 write(record, output)
             except WriteError:
                 raise
@@ -85,3 +88,8 @@ def write_each(given: Namespace, write: Callable[[Path, Path], object], ending: 
     if failed:
         print(f"{len(records)} recordings, {failed} failed", file=sys.stderr)
         sys.exit(SOME_FAILED)
+
+
+def _refuse_input(output: Path, inputs: set[str]) -> None:
+    if os.path.realpath(output) in inputs:
+        raise DataError(f"{output}: is a recording to read, and would be overwritten; choose another output")

@@ -10,7 +10,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     many.add_argument(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the page to write, such as x.html; for many, a folder"
+        "-o", "--output", type=Path, required=True, help="the page to write: .html or .htm; for many, a folder"
     )
     parser.add_argument("--model", required=True, help="as predict takes it")
     parser.add_argument("--explain", metavar="LABEL", help="shade what speaks for a class of the model, and against it")

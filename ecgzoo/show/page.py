@@ -17,11 +17,12 @@ from ecgzoo.errors import WeightsError, printable
 from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.show.explain import explain_reading
-from ecgzoo.show.paper import draw, save
+from ecgzoo.show.paper import check_suffix, draw, save
 from ecgzoo.show.reading import Reading, look
 from ecgzoo.signal import Record
 
 DISCLAIMER = "Research use only. Not a medical device."
+FORMATS = ("html", "htm")
 MOST_WINDOWS = 200  # rows of the table
 
 STYLE = """
@@ -64,14 +65,15 @@ def write_report(
     Args:
         record: the recording.
         model: a trained one.
-        path: where to write the page.
+        path: where to write the page; ends with ``.html`` or ``.htm``.
         explain: one of the model's classes; what speaks for it is shaded (`ecgzoo.explain`).
         start_s: where the stretch that is drawn begins, in seconds.
 
     Raises:
-        EcgZooError: the model cannot read the record, has no such class, or the page cannot be written.
+        EcgZooError: another ending, the model cannot read the record or has no such class, or no page can be written.
         WeightsError: what the config says of the model's figures is of a wrong form.
     """
+    check_suffix(path, FORMATS)
     reading = look(record, model, start_s)
     explanation = explain_reading(model, reading, explain, reading.start_s, reading.end_s) if explain else None
     strip = _svg(reading, explanation)

@@ -5,7 +5,7 @@ One pair of axes covers the sheet, in millimetres. A trace is centred on its lea
 
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -77,14 +77,14 @@ def plot(
     return figure
 
 
-def check_suffix(path: str | Path) -> None:
+def check_suffix(path: str | Path, formats: Sequence[str] = FORMATS) -> None:
     """Refuse a name whose end is no format that is written.
 
     Raises:
-        EcgZooError: it is none.
+        EcgZooError: it is none of `formats`.
     """
-    if Path(path).suffix[1:].lower() not in FORMATS:
-        raise EcgZooError(f"{path}: expected a name that ends with {', '.join(f'.{name}' for name in FORMATS)}")
+    if Path(path).suffix[1:].lower() not in formats:
+        raise EcgZooError(f"{path}: expected a name that ends with {', '.join(f'.{name}' for name in formats)}")
 
 
 def save(figure: "Figure", path: "Path | BinaryIO", kind: str) -> None:

@@ -67,6 +67,29 @@ def test_one_recording_is_one_file_or_one_in_a_folder(
     assert not (tmp_path / "y.png").exists()
 
 
+def test_a_recording_is_never_overwritten(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "time_s,I (mV)\n" + "".join(f"{n / 100},{n % 9 / 10}\n" for n in range(600))
+    for name in ("x.csv", "x.png", "x.html", "b/x.png", "b/x"):
+        (folder / name).write_text(text)
+    report = ("report", "--model", "xresnet1d18.ptbxl_super_i")
+    for words, reason in (
+        ((*report, folder / "x.csv", "-o", folder / "x.csv"), "is a recording to read"),
+        ((*report, folder / "x.csv", "-o", folder / "y.png"), "expected a name that ends with .html, .htm"),
+        ((*report, folder / "x.html", "-o", folder / "b" / ".." / "x.html"), "is a recording to read"),
+        (("plot", folder / "x.png", "-o", folder / "x.png"), "is a recording to read"),
+    ):
+        assert command(monkeypatch, *words) == 2
+        assert reason in capsys.readouterr().err
+    words = ("plot", folder / "b" / "x", folder / "b" / "x.png", "-o", folder / "b")
+    assert command(monkeypatch, *words) == many.SOME_FAILED
+    assert "x.png: is a recording to read" in capsys.readouterr().err
+    assert (folder / "b" / "x.png.png").exists()
+    assert {(folder / name).read_text() for name in ("x.csv", "x.png", "x.html", "b/x.png", "b/x")} == {text}
+    assert not (folder / "y.png").exists()
+
+
 def test_a_full_disk_ends_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: object, path: Path, **_: object) -> None:
         raise WriteError(28, "No space left on device", str(path))

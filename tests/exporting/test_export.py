@@ -428,13 +428,21 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     assert extra in str(caught.value)
 
 
-@pytest.mark.parametrize("arguments", [["--calibrate", "x", "--data", "ptbxl"], ["--data", "ptbxl"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--calibrate", "x", "--data", "ptbxl"], ["--data", "ptbxl"], ["--report", "x"]),
+        ["--format", "executorch", "--report", "./x.json"],
+    ],
+)
 def test_flags_that_contradict_each_other(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ecgzoo", "export", "--model", HARDEST, "-o", str(tmp_path / "x"), *arguments])
     with pytest.raises(SystemExit):
         main()
+    assert not list(tmp_path.iterdir())
     assert "error: --" in capsys.readouterr().err
 
 
