@@ -159,7 +159,7 @@ class Stream:
             qualities = assess_many(
                 np.stack([windows[at].around for at in places]),
                 self._rate_hz,
-                window_s=config.window / config.rate_hz,
+                window_s=config.window / self._windows.new_rate_hz,
                 starts_s=np.array([[windows[at].begins_s] for at in places]),
                 leads=config.leads,
             )
@@ -178,7 +178,7 @@ class Stream:
             notes.append(f"{window.missing} invalid samples filled")
         if values and why_not:
             notes.append(f"unreadable, but read as requested: {why_not}")
-        begin_s = self._begin_s + window.start / config.rate_hz
+        begin_s = self._begin_s + window.start / self._windows.new_rate_hz
         return Prediction(
             source=self._source,
             classes=config.labels,
@@ -192,5 +192,5 @@ class Stream:
             heart_rate_bpm=quality.heart_rate_bpm,
             notes=tuple(dict.fromkeys(notes)),
             start_s=begin_s,
-            end_s=begin_s + config.window / config.rate_hz,
+            end_s=begin_s + config.window / self._windows.new_rate_hz,
         )

@@ -22,6 +22,7 @@ from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.recordings import read_record
 from ecgzoo.signal import Record, resolve_leads
 from ecgzoo.signal.quality import Quality, assess_many
+from ecgzoo.signal.resample import rate_after
 from ecgzoo.signal.windows import window_starts
 
 LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
@@ -379,13 +380,14 @@ class EcgModel(nn.Module):
 
     def _judge(self, chosen: Sequence["_Chosen"]) -> list[Quality]:
         """Signal quality of records of one rate and shape."""
-        config = self.config
+        config, rate_hz = self.config, chosen[0].record.rate_hz
+        resampled_hz = rate_after(rate_hz, config.rate_hz)
         signals = [one.record.signal for one in chosen]
         return assess_many(
             np.stack(signals) if len(signals) > 1 else signals[0][None],  # a day's recording is not copied
-            chosen[0].record.rate_hz,
-            window_s=config.window / config.rate_hz,
-            starts_s=np.stack([one.starts for one in chosen]) / config.rate_hz,
+            rate_hz,
+            window_s=config.window / resampled_hz,
+            starts_s=np.stack([one.starts for one in chosen]) / resampled_hz,
             leads=config.leads,
         )
 

@@ -12,7 +12,7 @@ import ecgzoo
 from ecgzoo.errors import SignalError, WeightsError
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
-from ecgzoo.signal.stream import Repair
+from ecgzoo.signal.stream import Repair, Windows
 
 CLASSES = ("CD", "HYP", "MI", "NORM", "STTC")
 
@@ -96,6 +96,36 @@ def test_live_is_offline_where_samples_are_missing_or_bad(model: EcgModel) -> No
     assert any("flat" in (one.unreadable or "") for one in offline)
     for sizes in ([17], [1, 400], [3000]):
         same(streamed(model, there, sizes), offline)
+
+
+def test_windows_of_a_day_are_judged_where_they_were_recorded() -> None:
+    for rate_hz in (100.004, 499.98):  # the ratio to 100 Hz is rounded, by 4 s a day
+        windows, samples, day_s = Windows(1, rate_hz, 100.0, 500, 250), int(rate_hz * 86_400), 86_400
+        for at in range(0, samples, 1 << 20):
+            seconds = np.arange(at, min(at + (1 << 20), samples)) / rate_hz  # each sample says when it was recorded
+            found = windows.push((seconds - day_s / 2).astype(np.float32)[None])
+        for last in (found[-1], windows.close()[-1]):
+            begins_s = last.start / windows.new_rate_hz
+            assert last.signal[0, 0] + day_s / 2 == pytest.approx(begins_s, abs=0.01)
+            assert last.around[0, 0] + day_s / 2 + last.begins_s == pytest.approx(begins_s, abs=0.01)
+        assert (last.start + 500) / windows.new_rate_hz == pytest.approx(samples / rate_hz, abs=0.01)
+
+
+def test_what_is_missing_is_left_out_at_a_rate_that_is_nearly_the_models(model: EcgModel) -> None:
+    there = record(1200, 100.004)  # read as it is, so a window is 500 of its samples
+    length = there.signal.shape[1]
+    starts = np.append(np.arange(0, length - 500, 250), length - 500)
+    for missing in (24, 26):  # 25 are too many, and 1200 s at 100 Hz end five samples earlier
+        signal = there.signal.copy()
+        signal[0, starts[-4] + 500 - missing :] = np.nan
+        gap = dataclasses.replace(there, signal=signal)
+        left_out = [bool(np.isnan(signal[0, start : start + 500]).mean() >= 0.05) for start in starts]
+        found = model.predict(gap, per_window=True)
+        assert [one.unreadable is not None for one in found] == left_out
+        assert (~model.predict_with_quality(gap)[1].usable).tolist() == left_out
+        assert [one.start_s for one in found] == pytest.approx(starts / 100.004)
+        assert found[-1].end_s == pytest.approx(length / 100.004)
+        same(streamed(model, gap, [4000]), found)
 
 
 def test_leads_are_taken_by_name(model: EcgModel) -> None:

@@ -10,6 +10,7 @@ from ecgzoo.errors import EcgZooError, SignalError, did_you_mean
 from ecgzoo.model import EcgModel
 from ecgzoo.show.reading import Reading, look
 from ecgzoo.signal import Record
+from ecgzoo.signal.resample import rate_after
 
 STEPS = 64  # of the integral; the sum is then some hundredths off the difference of the logits
 PASSES_AT_ONCE = 256  # bounds memory
@@ -25,7 +26,7 @@ class Explanation:
     Attributes:
         label: the class.
         leads: the model's.
-        rate_hz: the model's rate.
+        rate_hz: of the attributions: the model's rate, or what the recording became when it was resampled to it.
         attribution: float32 logits ``[leads, samples]`` at `rate_hz`, from the recording's first sample on: above 0
             where the sample speaks for the class, 0 where no window was read.
         logit: mean over the windows that were explained.
@@ -91,7 +92,8 @@ def explain_reading(
     begin_s = reading.quality.starts_s
     chosen = reading.quality.usable & (begin_s + reading.window_s > start_s)
     chosen &= begin_s < end_s
-    starts = np.round(begin_s[chosen] * config.rate_hz).astype(np.int64)
+    rate_hz = rate_after(record.rate_hz, config.rate_hz)
+    starts = np.round(begin_s[chosen] * rate_hz).astype(np.int64)
     if not len(starts):
         raise SignalError(f"{record.source}: no window that is read lies there; choose another stretch")
 
@@ -115,4 +117,4 @@ def explain_reading(
     for start, parts, _, _ in found:
         attribution[:, start : start + config.window] += parts / len(found)
     logits = np.array([window[2:] for window in found]).mean(axis=0)
-    return Explanation(label, config.leads, config.rate_hz, attribution, float(logits[0]), float(logits[1]))
+    return Explanation(label, config.leads, rate_hz, attribution, float(logits[0]), float(logits[1]))

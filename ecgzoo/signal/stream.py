@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgzoo.signal.resample import Resampler, ratio_of
+from ecgzoo.signal.resample import Resampler, rate_after, ratio_of
 
 CONTEXT_S = 10.0
 """A window's quality is judged by this much of the signal, up to the window's end: a record of the length that the
@@ -39,9 +39,10 @@ class Windows:
 
     def __init__(self, leads: int, rate_hz: float, new_rate_hz: float, window: int, stride: int) -> None:
         """Of `leads` at `rate_hz`; `window` and `stride` are samples at `new_rate_hz`."""
+        self._resampler = Resampler(*ratio_of(rate_hz, new_rate_hz))
+        new_rate_hz = rate_after(rate_hz, new_rate_hz)
         self.rate_hz, self.new_rate_hz, self.window, self.stride = rate_hz, new_rate_hz, window, stride
         self._repair = Repair(leads, round(0.05 * window / new_rate_hz * rate_hz))
-        self._resampler = Resampler(*ratio_of(rate_hz, new_rate_hz))
         self._context = round(max(CONTEXT_S, window / new_rate_hz) * rate_hz)
         self._waiting: list[np.ndarray] = []
         self._pushed = 0
