@@ -1,7 +1,7 @@
 """A model on a signal that arrives in pieces: a prediction for each window as soon as it is complete."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.errors import SignalError
 from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.signal.quality import Quality, assess_many
+from ecgzoo.signal.record import as_numbers
 from ecgzoo.signal.stream import Window, Windows
 
 WINDOWS_AT_ONCE = 64  # as many as a network is quick with
@@ -75,24 +76,25 @@ class Stream:
         """Seconds of signal so far, gaps included."""
         return self._begin_s + self._windows.pushed / self._rate_hz
 
-    def push(self, samples: np.ndarray) -> list[Prediction]:
+    def push(self, samples: Any) -> list[Prediction]:
         """The predictions of the windows that are complete with the next samples, in time order.
 
         Args:
-            samples: millivolts ``[leads, n]`` of any n, a row for each lead of the stream; NaN marks an invalid sample.
+            samples: millivolts ``[leads, n]`` of any n, a row for each lead of the stream; NaN, or the mask of a masked
+                array, marks an invalid sample.
 
         Raises:
-            SignalError: the shape is another, a sample is infinite, or the stream is closed.
+            SignalError: the shape is another, they are not numbers, a sample is infinite, or the stream is closed.
             WeightsError: a probability is not finite.
         """
         self._refuse_if_closed()
-        samples = np.asarray(samples, np.float32)
+        samples = as_numbers(samples, self._source)
         if samples.ndim != 2 or len(samples) != len(self._leads):
             raise SignalError(
                 f"{self._source}: expected samples [leads, n] with a row for each of {', '.join(self._leads)}, got "
                 f"shape {samples.shape}." + (" Call .reshape(1, -1) on one lead." if samples.ndim == 1 else "")
             )
-        samples = samples[self._rows]
+        samples = samples[self._rows].astype(np.float32)
         if np.isinf(samples).any():
             raise SignalError(f"{self._source}: holds infinite samples. Mark invalid samples as NaN.")
         return self._predicted(self._windows.push(samples))

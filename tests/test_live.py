@@ -128,6 +128,17 @@ def test_what_is_missing_is_left_out_at_a_rate_that_is_nearly_the_models(model: 
         same(streamed(model, gap, [4000]), found)
 
 
+def test_a_mask_marks_missing_samples_and_gradients_do_not_matter(model: EcgModel) -> None:
+    there = record(12, 100)
+    mask = np.zeros(there.signal.shape, bool)
+    mask[0, 300:700] = True
+    masked = np.ma.MaskedArray(there.signal, mask)
+    expected = model.predict(dataclasses.replace(there, signal=np.where(mask, np.nan, there.signal)), per_window=True)
+    for samples in (masked, [*masked], torch.tensor(masked.filled(np.nan), requires_grad=True)):
+        stream = model.stream(rate_hz=100, leads="I", source="test")
+        same(stream.push(samples) + stream.close(), expected)
+
+
 def test_leads_are_taken_by_name(model: EcgModel) -> None:
     there = record(12, leads=("II", "I"))
     same(streamed(model, there, [100]), model.predict(there, per_window=True))
@@ -186,9 +197,12 @@ def test_what_cannot_be_streamed_is_said(model: EcgModel) -> None:
         ecgzoo.create_student("xresnet1d18").stream(rate_hz=130, leads="I")
     with pytest.raises(SignalError, match="shorter than a window"):
         model.predict(record(4.9), per_window=True)
-    stream = model.stream(rate_hz=130, leads="I")
+    stream = model.stream(rate_hz=130, leads="I", source="test")
     with pytest.raises(SignalError, match=r"reshape\(1, -1\)"):
         stream.push(np.zeros(10))
+    for samples in ("text", [["a", "b"]], [[1.0, 2.0], [3.0]], np.zeros((1, 5), complex)):
+        with pytest.raises(SignalError, match="test: expected an array of floats or integers"):
+            stream.push(samples)
     with pytest.raises(SignalError, match="infinite"):
         stream.push(np.full((1, 3), np.inf))
     for seconds in (0, -1, np.nan, np.inf):

@@ -35,7 +35,7 @@ class Record:
     """One recording.
 
     Attributes:
-        signal: float32 millivolts ``[leads, samples]``; NaN marks an invalid sample, as in WFDB.
+        signal: float32 millivolts ``[leads, samples]``; NaN marks an invalid sample, as in WFDB, and so does a mask.
         leads: one name per row; known leads get the spelling of ``LEADS_12``, others are not changed.
         rate_hz: samples per second.
         source: where the recording came from; every message names it.
@@ -52,6 +52,7 @@ class Record:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "signal", as_numbers(self.signal, self.source))
         object.__setattr__(self, "leads", tuple(known_lead(name) or name for name in self.leads))
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.size == 0:
             raise SignalError(
@@ -84,7 +85,8 @@ class Record:
         """A recording from an array.
 
         Args:
-            signal: numbers ``[leads, samples]``, or ``[samples]`` of a single lead, of any float or integer dtype.
+            signal: numbers ``[leads, samples]``, or ``[samples]`` of a single lead, of any float or integer dtype; NaN,
+                or the mask of a masked array, marks an invalid sample.
             leads: a name for each row, in their order: a sequence, one string (``"I,II"``), or a number for the named
                 set of `resolve_leads`. Names that are none of the twelve leads stay as they are.
             rate_hz: samples per second.
@@ -95,13 +97,11 @@ class Record:
             SignalError: the array has another shape (``[samples, leads]``: pass its transpose) or is not of numbers, or
                 what `Record` refuses.
         """
-        values = np.asarray(signal)
+        values = as_numbers(signal, source)
         if isinstance(leads, int) or (isinstance(leads, str) and leads.strip().isdecimal()):
             leads = resolve_leads(leads)
         names = tuple(name.strip() for name in leads.split(",")) if isinstance(leads, str) else tuple(leads)
         scale = require_voltage(units, source)
-        if values.dtype.kind not in "fiu":
-            raise SignalError(f"{source}: expected an array of floats or integers, got {values.dtype}.")
         if values.ndim == 1 and len(names) == 1:
             values = values[None]
         if values.ndim == 2 and values.shape[0] != len(names) == values.shape[1]:
@@ -345,6 +345,31 @@ class Record:
         weights = _weights(name, tuple(recorded))
         row: np.ndarray = weights[0] * self._row(recorded[0]) + weights[1] * self._row(recorded[1])
         return row
+
+
+def as_numbers(signal: Any, source: str) -> np.ndarray:
+    """`signal` as an array of floats or integers; masked samples are NaN.
+
+    Args:
+        signal: an array, a tensor or lists.
+        source: what messages call it.
+
+    Raises:
+        SignalError: it holds something else, such as text, or rows of different lengths.
+    """
+    if hasattr(signal, "detach"):  # a tensor, which may have gradients or be on a GPU
+        signal = signal.detach().cpu()
+    masked = isinstance(signal, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in signal)
+    try:
+        values = np.ma.asarray(signal) if masked else np.asanyarray(signal)
+    except (TypeError, ValueError) as error:
+        raise SignalError(f"{source}: expected an array of floats or integers, got none ({error}).") from error
+    if values.dtype.kind not in "fiu":
+        raise SignalError(f"{source}: expected an array of floats or integers, got {values.dtype}.")
+    if isinstance(values, np.ma.MaskedArray):
+        mask, values = values.mask, np.array(values, np.promote_types(values.dtype, np.float32))
+        values[mask] = np.nan
+    return np.asarray(values)
 
 
 @lru_cache(maxsize=64)

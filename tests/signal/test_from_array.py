@@ -37,6 +37,7 @@ def test_ways_to_name_leads() -> None:
         (SIGNAL * 1j, {}, "floats or integers, got complex128"),
         (SIGNAL > 0, {}, "floats or integers, got bool"),
         (SIGNAL.astype(object), {}, "floats or integers, got object"),
+        ([[1, 2], [3]], {}, "floats or integers, got none .*inhomogeneous"),
         (SIGNAL * 1e300, {}, "infinite samples"),
         (SIGNAL, {"rate_hz": 1}, "rate of 10 to 100000 Hz"),
     ],
@@ -44,6 +45,17 @@ def test_ways_to_name_leads() -> None:
 def test_what_is_no_recording(signal: np.ndarray, given: dict[str, object], message: str) -> None:
     with pytest.raises(SignalError, match=message):
         Record.from_array(signal, **{"leads": "I,II", "rate_hz": 100, **given})  # type: ignore[arg-type] # by the table
+
+
+def test_masked_samples_are_missing() -> None:
+    mask = SIGNAL % 7 == 0
+    for dtype in ("i2", "i8", "f4", "f8"):
+        for masked in (np.ma.MaskedArray(SIGNAL.astype(dtype), mask), [*np.ma.MaskedArray(SIGNAL.astype(dtype), mask)]):
+            found = Record.from_array(masked, leads="I,II", rate_hz=100).signal
+            np.testing.assert_array_equal(found, np.where(mask, np.nan, SIGNAL))
+    record = Record(np.ma.MaskedArray(SIGNAL.astype(np.float32), mask), ("I", "II"), 100, "masked")
+    assert type(record.signal) is np.ndarray
+    np.testing.assert_array_equal(np.isnan(record.signal), mask)
 
 
 def test_a_table_and_back(tmp_path: object) -> None:
