@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
+from ecgzoo.errors import SignalError
 from ecgzoo.prediction import Prediction
+
+ROUNDING_S = 1e-6  # a window that begins where another ends may begin this much later
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,17 @@ def find_events(predictions: Sequence[Prediction]) -> list[Event]:
 
     Args:
         predictions: of windows, in time order.
+
+    Raises:
+        SignalError: they are not of the windows of one recording, or not in time order.
     """
+    _check(predictions)
     found: list[Event] = []
     for label in predictions[0].classes if predictions else ():
         run: list[Prediction] = []
         for one in predictions:
             present = one.findings.get(label) == "present"
-            if run and (not present or _start(one) > _end(run[-1])):
+            if run and (not present or _start(one) > _end(run[-1]) + ROUNDING_S):
                 found.append(_event(label, run))
                 run = []
             if present:
@@ -60,7 +67,11 @@ def summarize_hours(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
     Args:
         predictions: of windows, in time order.
+
+    Raises:
+        SignalError: as for `find_events`.
     """
+    _check(predictions)
     return [_summary(hour, list(own)) for hour, own in groupby(predictions, key=lambda one: int(_start(one) // 3600))]
 
 
@@ -89,6 +100,17 @@ def _summary(hour: int, own: Sequence[Prediction]) -> dict[str, Any]:
 def _event(label: str, run: Sequence[Prediction]) -> Event:
     peak = max(one.probabilities[one.classes.index(label)] for one in run)
     return Event(label, _start(run[0]), _end(run[-1]), peak, len(run))
+
+
+def _check(predictions: Sequence[Prediction]) -> None:
+    alone = isinstance(predictions, Prediction)
+    if alone or any(one.start_s is None for one in predictions):
+        found = "one" if alone else "one of a whole recording"
+        raise SignalError(f"Expected a list of predictions of windows, got {found}. Pass per_window=True to predict.")
+    if len(sources := sorted({one.source for one in predictions})) > 1:
+        raise SignalError(f"Expected windows of one recording, got {', '.join(sources[:3])}. Call it once for each.")
+    if any(_start(later) < _start(one) for one, later in pairwise(predictions)):
+        raise SignalError(f"{predictions[0].source}: expected windows in time order. Sort them by start_s.")
 
 
 def _start(one: Prediction) -> float:

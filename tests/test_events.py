@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,6 +39,27 @@ def test_windows_in_a_row_are_an_event() -> None:
         ecgzoo.Event("B", 80, 85, 0.2, 1),
     ]
     assert ecgzoo.find_events([]) == []
+
+
+def test_windows_side_by_side_are_an_event_whatever_is_rounded() -> None:
+    windows = [replace(window(0, 0.6), start_s=12.34 + 5 * n, end_s=12.34 + 5 * n + 5) for n in range(200)]
+    assert any(one.end_s < later.start_s for one, later in pairwise(windows))
+    (event,) = ecgzoo.find_events(windows)
+    assert (event.from_s, event.to_s, event.windows) == (12.34, pytest.approx(1012.34), 200)
+
+
+@pytest.mark.parametrize("function", [ecgzoo.find_events, ecgzoo.summarize_hours])
+def test_what_is_not_of_one_recording_in_time_order_is_refused(function: Callable[[object], object]) -> None:
+    first, later = window(0, 0.6), window(5, 0.6)
+    for given, message in (
+        ([first, replace(later, source="y")], "windows of one recording, got x, y"),
+        ([later, first], "x: expected windows in time order"),
+        ([replace(first, start_s=None, end_s=None)], "got one of a whole recording"),
+        (first, "list of predictions of windows, got one. "),
+    ):
+        with pytest.raises(ecgzoo.SignalError, match=message):
+            function(given)
+    assert function([first, replace(first, start_s=0.0)])
 
 
 def test_an_hour_is_a_row() -> None:

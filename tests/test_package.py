@@ -38,7 +38,7 @@ LAYERS = {
     "normalization": {"config"},
     "aggregates": set(),
     "prediction": {"errors"},
-    "events": {"prediction"},
+    "events": {"errors", "prediction"},
     "live": {"aggregates", "config", "errors", "prediction", "signal"},
     "model": {
         *(
