@@ -5,7 +5,8 @@ import { leadOf, perMillivolt, read } from "./read.js";
 import { resample } from "./resample.js";
 
 const LONGEST_S = 600; // all windows are in memory at once
-const [SLOWEST_HZ, FASTEST_HZ, LARGEST_RISE] = [10, 100e3, 20]; // as Record.resample
+const [SLOWEST_HZ, FASTEST_HZ] = [10, 100e3]; // as Record
+const LOWEST_SHARE_OF_RATE = 0.75; // of the model's rate, as in Python: lower rates move the probabilities
 const part = (id) => document.getElementById(id);
 let model, drawn;
 
@@ -30,6 +31,9 @@ async function open(list) {
 /** What must be known and the file does not say: [name, text, choices or null for a number]. */
 function questionsFor({ name, rate, channels }) {
   const asked = [];
+  const known = channels.map((channel) => leadOf(channel.name ?? "")).filter(Boolean);
+  const twice = known.find((lead, at) => known.indexOf(lead) < at);
+  if (twice) throw new Error(`${name}: lead ${twice} occurs twice; rename or drop one of them`);
   for (const lead of model.about.leads) {
     if (channels.some((channel) => leadOf(channel.name ?? "") === lead)) continue;
     const isFree = ({ name, unit }) => !leadOf(name ?? "") && (unit === null || perMillivolt(unit));
@@ -86,10 +90,13 @@ function ask(recording, asked) {
 async function show(recording, answers) {
   const { leads, rate_hz: needed, window: samples } = model.about;
   const rate = recording.rate ?? Number(answers.rate);
-  if (!(rate >= Math.max(SLOWEST_HZ, needed / LARGEST_RISE) && rate <= FASTEST_HZ)) {
+  if (!(rate >= SLOWEST_HZ && rate <= FASTEST_HZ)) {
     throw new Error(
       `${recording.name}: ${recording.rate ?? answers.rate} is not a rate in Hz that the model can be given`,
     );
+  }
+  if (rate < LOWEST_SHARE_OF_RATE * needed) {
+    throw new Error(`${recording.name}: ${+rate.toFixed(3)} Hz is too low for a model of ${needed} Hz`);
   }
   const millivolts = leads.map((lead) => {
     const chosen = recording.channels[answers[`lead ${lead}`]];

@@ -544,6 +544,12 @@ BAD = {
     "empty.csv": ("", "has no line of numbers"),
     "words.csv": ("I (mV)\nhello\n", "has no line of numbers"),
     "other.csv": ("II (mV)\n" + "0\n" * 1000, "has lead II; the model reads I"),
+    "twice.csv": ("I (mV),ECG I (mV)\n" + "0,0\n" * 1000, "lead I occurs twice; rename or drop one of them"),
+    "others.csv": ("I (mV),II (mV),MLII (mV)\n" + "0,0,0\n" * 1000, "lead II occurs twice"),
+    "slow.csv": (
+        "time_s,I (mV)\n" + "".join(f"{n / 74},0\n" for n in range(900)),
+        "74 Hz is too low for a model of 100 Hz",
+    ),
     "broken.csv": ("I (mV)\n" + "0\n" * 900 + "x\n", "line 902 is not a row of 1 numbers"),
     "wide.csv": ("0,1\n" * 1000, "has 2 columns; name them"),
     "gap.csv": (
