@@ -66,7 +66,7 @@ LAYERS = {
         *("aggregates", "backbones", "config", "data", "errors", "evaluation", "files", "model", "normalization"),
         "signal",
     },
-    "show": {"prediction", "config", "errors", "files", "model", "signal"},
+    "show": {"prediction", "config", "errors", "exporting", "files", "model", "signal"},
     "testing": {
         "errors",
         "specs",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ecgzoo.errors import WeightsError, printable
+from ecgzoo.exporting.metadata import unchanged_sha256
 from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.show.explain import explain_reading
@@ -191,8 +192,9 @@ def _about(model: EcgModel) -> Iterator[tuple[str, str]]:
     yield "backbone", config.architecture
     if source:
         yield "weights", f"{source.origin}: {source.location}, sha256 {source.sha256}"
-        if source.adapted:
-            yield "changed since", "; ".join(source.adapted)
+        changes = source.adapted or (() if unchanged_sha256(model) else ("the weights are not those of this file",))
+        if changes:
+            yield "changed since", "; ".join(changes)
     yield "task", str(config.task)
     yield "leads", ", ".join(config.leads)
     yield "windows", f"{config.window_s:g} s every {config.stride_s:g} s at {config.rate_hz:g} Hz, {config.aggregation}"

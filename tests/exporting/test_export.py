@@ -283,6 +283,17 @@ def test_int8_of_real_records_keeps_the_auc_and_the_findings(
     assert found.flipped_share <= 0.01
 
 
+def test_changed_weights_are_not_called_by_the_name_of_others() -> None:
+    model = ecgzoo.load_pretrained("xresnet1d18.ptbxl_super_i")
+    assert model.weights_source is not None
+    said = run.metadata(model.to(memory_format=torch.channels_last), None)
+    assert (said["tag"], said["sha256"]) == ("xresnet1d18.ptbxl_super_i", model.weights_source.sha256)
+    with torch.no_grad():
+        model.get_classifier().bias[0] += 0.01
+    said = run.metadata(model, None)
+    assert (said["tag"], said["sha256"]) == (None, None)
+
+
 def test_records_of_a_cohort_end_where_their_recordings_do(small: EcgModel) -> None:
     whole, (row, *_) = simulated(), simulated().rows((3,))
     lengths = np.full(len(whole), 1000)

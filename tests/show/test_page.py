@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import ecgzoo
 from ecgzoo.cli import plot, report
@@ -67,8 +68,16 @@ def test_it_says_what_was_found_and_what_the_model_is(
     assert f"{config.metrics['records']} records of ptbxl" in page.text
     assert student.weights_source is not None
     assert student.weights_source.sha256 in page.text
+    assert "changed since" not in page.text
     assert page.text.count("Research use only. Not a medical device.") == 2
     assert page.text.count("2.5 to 7.5 s") == 1  # its quality, window by window
+
+
+def test_changed_weights_are_said_to_be_changed(heart: ecgzoo.Record, student: ecgzoo.EcgModel, tmp_path: Path) -> None:
+    with torch.no_grad():
+        student.get_classifier().bias[0] += 0.01
+    ecgzoo.write_report(five_seconds(heart), student, tmp_path / "x.html")
+    assert "changed sincethe weights are not those of this file" in Page(tmp_path / "x.html").text
 
 
 def test_it_needs_nothing_else(heart: ecgzoo.Record, student: ecgzoo.EcgModel, tmp_path: Path) -> None:
