@@ -37,8 +37,9 @@ class Scorer(Protocol):
 class Stream:
     """Predictions of a signal that arrives in pieces; `EcgModel.stream` makes one.
 
-    Whatever the pieces are, the predictions are those of ``predict(record, per_window=True)`` on the whole signal. A
-    window is judged by itself and what came before it, ten seconds in all. Memory is bounded, for any duration.
+    Whatever the pieces are, the predictions are those of ``predict(record, per_window=True)`` on the whole signal, but
+    for the note on Einthoven's law, which is measured on all of it. A window is judged by itself and what came before
+    it, ten seconds in all. Memory is bounded, for any duration.
 
     Args:
         model: a trained `EcgModel` in eval mode.
