@@ -318,6 +318,24 @@ def test_without_an_output_each_is_printed(folder: Path, capsys, monkeypatch) ->
     assert (status, [json.loads(line)["error"] for line in said.splitlines()]) == (0, [None, None])
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("a/r01 --workers 0", "--workers 0: expected 1 or more"),
+        ("a/r01 --output x.csv --json", "--json prints what --output writes to a file"),
+        ("a/r01 --events --workers 3", "--events prints the events of one recording"),
+        ("a/r0[12]*.hea --events", "--events prints the events of one recording"),
+        ("a --events", "--events prints the events of one recording"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(words: str, problem: str, folder: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    status, said = command(capsys, monkeypatch, *words.split())
+    assert status == 2
+    assert problem in said
+    assert not (folder / "x.csv").exists()
+
+
 def test_a_reader_that_breaks_is_one_row(folder: Path) -> None:
     def read(path: Path) -> ecgzoo.Record:
         if path.stem == "r01":

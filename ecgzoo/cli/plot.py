@@ -12,7 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="where to write it: .png, .svg or .pdf; for many, a folder"
     )
-    parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="of pictures in a folder")
+    parser.add_argument("--format", choices=("png", "svg", "pdf"), help="of pictures in a folder; default: png")
     parser.add_argument("--model", help="as predict takes it: its findings and the quality of its windows, too")
     parser.add_argument("--explain", metavar="LABEL", help="shade what speaks for a class of the model, and against it")
     parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where the picture begins")
@@ -26,9 +26,13 @@ def run(given: Namespace) -> None:
     signal quality leaves out. Of many recordings (several paths, a folder, a pattern), each is a picture in the folder
     that -o names; the exit status is 4 if some could not be drawn, which are named.
     """
+    from ecgzoo.errors import DataError
     from ecgzoo.show.paper import check_suffix
     from ecgzoo.weights import load_pretrained
 
+    one = not (many.several(given.record) or given.output.is_dir())
+    if one and given.format and given.output.suffix.lower() != f".{given.format}":
+        raise DataError(f"{given.output}: one picture is what its name says, --format is of those in a folder; drop it")
     model = load_pretrained(given.model) if given.model else None
 
     def draw(path: Path, output: Path) -> None:
@@ -36,4 +40,4 @@ def run(given: Namespace) -> None:
         record = reading.read(path, given, model.config.leads if model else None)
         record.plot(output, model=model, explain=given.explain, start_s=given.start)
 
-    many.write_each(given, draw, f".{given.format}")
+    many.write_each(given, draw, f".{given.format or 'png'}")

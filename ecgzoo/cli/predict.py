@@ -52,13 +52,18 @@ def run(given: Namespace) -> None:
     paths, a folder, a pattern, or --output), it is 4 if some files could not be predicted. Their rows say why, and the
     other files are predicted.
     """
-    paths = [Path(path) for path in given.record]
+    from ecgzoo.errors import DataError
+
+    if given.workers < 1:
+        raise DataError(f"--workers {given.workers}: expected 1 or more")
+    if given.output and given.json:
+        raise DataError("--json prints what --output writes to a file; give one of them")
     if given.events:
-        _events(given, paths)
+        _events(given)
     elif given.output or many.several(given.record):
         _many(given)
     else:
-        _one(given, paths[0])
+        _one(given, Path(given.record[0]))
 
 
 def reader(given: Namespace) -> "Read":
@@ -77,14 +82,16 @@ def _one(given: Namespace, path: Path) -> None:
         sys.exit(UNREADABLE)
 
 
-def _events(given: Namespace, paths: list[Path]) -> None:
+def _events(given: Namespace) -> None:
     from ecgzoo.errors import DataError, printable
     from ecgzoo.events import find_events, summarize_hours
     from ecgzoo.weights import load_pretrained
 
-    if len(paths) > 1 or given.output:
-        raise DataError("--events prints the events of one recording; leave out --output and the other paths")
-    record = reader(given)(paths[0])
+    if many.several(given.record) or given.output or given.workers > 1:
+        raise DataError(
+            "--events prints the events of one recording; leave out --output, --workers and the other paths"
+        )
+    record = reader(given)(Path(given.record[0]))
     found = load_pretrained(given.model).predict(record, insist=given.insist, per_window=True)
     events, hours = find_events(found), summarize_hours(found)
     notes = _counted(note for one in found for note in one.notes)
@@ -130,11 +137,9 @@ def _clock(seconds: float) -> str:
 
 def _many(given: Namespace) -> None:
     from ecgzoo.batch import Predictor, find_records, open_output, predict_files
-    from ecgzoo.errors import DataError, printable
+    from ecgzoo.errors import printable
     from ecgzoo.weights import load_pretrained
 
-    if given.workers < 1:
-        raise DataError(f"--workers {given.workers}: expected 1 or more")
     names = [str(path) for path in find_records(given.record)]
     paths: Iterator[Path] = map(Path, names)
     output, before, failed = None, 0, 0

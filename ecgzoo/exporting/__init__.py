@@ -9,4 +9,7 @@ SPECS = {
     "litert": "ecgzoo.exporting.litert:LiteRT",
 }
 
-__all__ = ["SPECS"]
+SUFFIXES = {".onnx": "onnx", ".pt2": "torch-export", ".pte": "executorch", ".tflite": "litert"}
+"""How the names of files end, and how the formats begin that such a file may have."""
+
+__all__ = ["SPECS", "SUFFIXES"]

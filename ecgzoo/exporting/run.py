@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgzoo.data import Cohort
 from ecgzoo.errors import DataError, ExportError, SignalError, WeightsError, did_you_mean
-from ecgzoo.exporting import SPECS, records
+from ecgzoo.exporting import SPECS, SUFFIXES, records
 from ecgzoo.exporting.contract import Format
 from ecgzoo.exporting.metadata import metadata
 from ecgzoo.exporting.parity import Parity, ParityError, compare
@@ -44,14 +44,17 @@ def export(
         overwrite: replace the file if it exists.
 
     Raises:
-        ExportError: the format is unknown, a package is missing, the model cannot be exported in this format, the file
-            exists, or (its subclass `ecgzoo.exporting.parity.ParityError`) its probabilities are not the model's.
+        ExportError: the format is unknown or not that of the file's name, a package is missing, the model cannot be
+            exported in this format, the file exists, or (its subclass `ecgzoo.exporting.parity.ParityError`) its
+            probabilities are not the model's.
         DataError: int8 without records, or a fold has none.
         SignalError: the records have other leads or another rate than the model, or are too short.
         WeightsError: the model was never trained.
         WriteError: the file cannot be written.
     """
     target, into = Path(path), load_format(format)
+    if not format.startswith(meant := SUFFIXES.get(target.suffix.lower(), "")):
+        raise ExportError(f"{target}: is the name of a file in the format {meant}, not {format}; change one of them")
     beside = None if into.has_metadata else target.with_name(f"{target.name}.json")
     for file in (target, *([beside] if beside else [])):
         if file.exists() and not overwrite:

@@ -59,6 +59,7 @@ def test_one_recording_is_one_file_or_one_in_a_folder(
     assert (tmp_path / "a.svg").exists()
     for words, reason in (
         (("plot", folder, "-o", tmp_path / "y.png"), "many recordings need a folder"),
+        (("plot", folder / "a", "-o", tmp_path / "y.png", "--format", "svg"), "one picture is what its name says"),
         (("plot", folder / "a", "-o", tmp_path / "y.txt"), "expected a name that ends with .png, .svg, .pdf"),
         (("plot", folder / "broken", "-o", tmp_path / "y.png"), "is not a WFDB header"),
     ):

@@ -390,9 +390,19 @@ def test_bad_input_is_one_sentence_and_no_file(case: str, small: EcgModel, tmp_p
     error, text, given = REFUSED[case]
     model, arguments = given(small)
     with pytest.raises(error) as caught:
-        ecgzoo.export(model, tmp_path / "x.onnx", **arguments)
+        ecgzoo.export(model, tmp_path / "x", **arguments)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("x.pt2", "onnx"), ("x.PTE", "onnx-int8"), ("x.onnx", "torch-export"), ("x.tflite", "executorch")],
+)
+def test_a_name_of_another_format_is_refused(name: str, format: str, small: EcgModel, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=rf"{name}: is the name of a file in the format .*, not {format};"):
+        ecgzoo.export(small, tmp_path / name, format=format, data=hearts(small, 1000))
     assert not list(tmp_path.iterdir())
 
 
