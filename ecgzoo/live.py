@@ -14,6 +14,7 @@ from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.signal.quality import Quality, assess_many
 from ecgzoo.signal.record import as_numbers
 from ecgzoo.signal.stream import Window, Windows
+from ecgzoo.signal.units import as_number
 
 WINDOWS_AT_ONCE = 64  # as many as a network is quick with
 
@@ -110,6 +111,7 @@ class Stream:
             SignalError: `seconds` is not a number above 0, or the stream is closed.
         """
         self._refuse_if_closed()
+        seconds = as_number(seconds, "a gap in s", self._source)
         if not 0 < seconds < float("inf"):
             raise SignalError(f"{self._source}: expected a gap above 0 s, got {seconds}.")
         last = self._predicted(self._windows.close())

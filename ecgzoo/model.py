@@ -284,24 +284,29 @@ class EcgModel(nn.Module):
         prepared = self._prepare(chosen, self._judge([chosen])[0], insist)
         return self._conclude([prepared])[0], prepared.quality
 
-    def predict_many(self, records: Sequence[Record], *, insist: bool = False) -> list[Prediction | EcgZooError]:
+    def predict_many(
+        self, records: Sequence[Record | str | Path], *, insist: bool = False
+    ) -> list[Prediction | EcgZooError]:
         """What `predict` says of each of `records`; an error takes the place of a record that it refuses.
 
         Records of one length go through the network together, which is faster than one by one.
 
         Args:
-            records: as many as fit into memory.
+            records: as many as fit into memory; paths are read.
             insist: as for `predict`.
 
         Raises:
+            SignalError: it is one record and no list.
             WeightsError: the model was never trained.
         """
         self._refuse_untrained()
+        if isinstance(records, Record | str | Path):
+            raise SignalError("predict_many takes a list of records, got one. Call predict for one.")
         found: dict[int, Prediction | EcgZooError] = {}
         of_shape: dict[tuple[object, ...], list[tuple[int, _Chosen]]] = {}
         for at, record in enumerate(records):
             try:
-                chosen = self._chosen(record)
+                chosen = self._chosen(record if isinstance(record, Record) else read_record(record))
             except EcgZooError as error:
                 found[at] = error
             else:
@@ -333,11 +338,12 @@ class EcgModel(nn.Module):
         """
         self._refuse_untrained()
         names = resolve_leads(leads)
-        if too_slow := self._too_slow(rate_hz):
-            raise SignalError(f"{source}: {too_slow}. Record at a higher rate, or take another model.")
         # a record of two samples has the checks of every rate
-        Record(np.zeros((len(names), 2), np.float32), names, rate_hz, source).resample(self.config.rate_hz)
-        return Stream(folded(self), names, self.lead_positions(names, source), rate_hz, source=source)
+        record = Record(np.zeros((len(names), 2), np.float32), names, rate_hz, source)
+        if too_slow := self._too_slow(record.rate_hz):
+            raise SignalError(f"{source}: {too_slow}. Record at a higher rate, or take another model.")
+        record.resample(self.config.rate_hz)
+        return Stream(folded(self), names, self.lead_positions(names, source), record.rate_hz, source=source)
 
     def _refuse_untrained(self) -> None:
         if not self.config.classes:

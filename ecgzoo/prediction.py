@@ -93,8 +93,9 @@ class Prediction:
         return printable(f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}") + notes
 
 
-def to_frame(predictions: Iterable[Prediction]) -> "pd.DataFrame":
+def to_frame(predictions: "Iterable[Prediction] | Prediction") -> "pd.DataFrame":
     """A pandas table of `predictions`, one row each, with the columns of `Prediction.to_row`."""
     import pandas as pd
 
+    predictions = [predictions] if isinstance(predictions, Prediction) else predictions
     return pd.DataFrame([prediction.to_row() for prediction in predictions])

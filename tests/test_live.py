@@ -1,6 +1,7 @@
 """Predictions per window, and the same live."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +206,12 @@ def test_what_cannot_be_streamed_is_said(model: EcgModel) -> None:
             stream.push(samples)
     with pytest.raises(SignalError, match="infinite"):
         stream.push(np.full((1, 3), np.inf))
+    for rate_hz in (None, "fast", [130]):
+        with pytest.raises(SignalError, match="expected a rate of 10 to 100000 Hz, got"):
+            model.stream(rate_hz=rate_hz, leads="I")
+    for seconds in (None, "soon"):
+        with pytest.raises(SignalError, match="expected a gap in s, got"):
+            stream.gap(seconds)
     for seconds in (0, -1, np.nan, np.inf):
         with pytest.raises(SignalError, match="above 0 s"):
             stream.gap(seconds)
@@ -223,11 +230,12 @@ def test_predictions_make_a_table(model: EcgModel) -> None:
     assert set(table["finding_NORM"]) <= {"present", "absent", "uncertain"}
     whole = model.predict(record(rate_hz=100))
     assert "start_s" not in whole.to_frame().columns
+    assert ecgzoo.to_frame(whole).equals(whole.to_frame())
     assert "start_s" not in whole.to_dict()
     assert found[0].to_dict()["end_s"] == 5
 
 
-def test_records_together_are_records_one_by_one(model: EcgModel) -> None:
+def test_records_together_are_records_one_by_one(model: EcgModel, tmp_path: Path) -> None:
     there = [record(10, seed=1), record(10, leads=("II",)), record(12), record(10, seed=2), record(2)]
     together = model.predict_many(there)
     for one, said in zip(there, together, strict=True):
@@ -236,6 +244,10 @@ def test_records_together_are_records_one_by_one(model: EcgModel) -> None:
     for at, why in ((1, "no lead I"), (4, "shorter than a window")):
         assert isinstance(together[at], SignalError)
         assert why in str(together[at])
+    (from_file,) = model.predict_many([tmp_path / "nowhere"])
+    assert "no such file" in str(from_file)
+    with pytest.raises(SignalError, match="takes a list of records, got one"):
+        model.predict_many(there[0])
     bad = EcgModel(model.backbone, model.config)
     score = bad.score
 

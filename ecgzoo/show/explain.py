@@ -65,7 +65,7 @@ def explain(
         steps: points at which the gradient is taken.
 
     Raises:
-        EcgZooError: the model has no such class, or captum is not installed.
+        EcgZooError: the model has no such class, `steps` is no number above 0, or captum is not installed.
         SignalError: the recording is unreadable, or no window that is read lies in the stretch.
         WeightsError: the model was never trained.
 
@@ -79,6 +79,8 @@ def explain_reading(
 ) -> Explanation:
     """As `explain`, of a recording that the model has read."""
     config, record = model.config, reading.record
+    if not isinstance(steps, int) or steps < 1:
+        raise EcgZooError(f"Expected a whole number of steps above 0, got {steps!r}; {STEPS} is usual.")
     if members := config.aggregates.get(label):
         raise EcgZooError(f"{label} means any of {', '.join(members)}. Explain one of these.")
     if label not in config.classes:

@@ -12,7 +12,7 @@ import numpy as np
 from ecgzoo.errors import MissingLeadError, SignalError
 from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
 from ecgzoo.signal.resample import Resampler, ratio_of
-from ecgzoo.signal.units import require_voltage
+from ecgzoo.signal.units import as_number, require_voltage
 
 if TYPE_CHECKING:
     import pandas
@@ -27,6 +27,7 @@ _LIMB_LEADS = {"I": (1.0, 0.0), "II": (0.0, 1.0), **_DERIVED}
 
 BLOCK_SAMPLES = 1 << 18  # samples that are resampled at a time
 SLOWEST_HZ, FASTEST_HZ = 10, 100_000  # no ECG has been recorded beyond
+RATE = f"a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz"
 LARGEST_RISE = 20  # of the rate by resampling: what lies between the samples is not known, and takes memory
 
 
@@ -53,6 +54,7 @@ class Record:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signal", as_numbers(self.signal, self.source))
+        object.__setattr__(self, "rate_hz", as_number(self.rate_hz, RATE, self.source))
         object.__setattr__(self, "leads", tuple(known_lead(name) or name for name in self.leads))
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.size == 0:
             raise SignalError(
@@ -68,7 +70,7 @@ class Record:
             repeated = sorted(name for name, count in Counter(self.leads).items() if count > 1)
             raise SignalError(f"{self.source}: lead {', '.join(repeated)} occurs twice. Rename or drop one of them.")
         if not SLOWEST_HZ <= self.rate_hz <= FASTEST_HZ:
-            raise SignalError(f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {self.rate_hz}.")
+            raise SignalError(f"{self.source}: expected {RATE}, got {self.rate_hz}.")
         if np.isinf(self.signal).any():
             raise SignalError(f"{self.source}: holds infinite samples. Mark invalid samples as NaN.")
 
@@ -118,7 +120,7 @@ class Record:
         millivolts = np.empty(values.shape, np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused
             np.divide(values, scale, out=millivolts, dtype=np.float64, casting="unsafe")
-        return cls(millivolts, names, float(rate_hz), source)
+        return cls(millivolts, names, rate_hz, source)
 
     def to_frame(self) -> "pandas.DataFrame":
         """A pandas table: a column of float32 millivolts per lead, the index ``time_s`` in seconds from the start.
@@ -137,14 +139,19 @@ class Record:
             names: the lead that each of these channels is, by the channel's present name.
 
         Raises:
-            SignalError: no channel has the old name, the new one is none of the twelve leads, or two would be the same.
+            SignalError: no channel has the old name, the new one is none of the twelve leads, two would be the same, or
+                one channel is given two.
         """
+        if not (isinstance(names, Mapping) and all(isinstance(name, str) for pair in names.items() for name in pair)):
+            raise SignalError(f'{self.source}: expected leads by channel, such as {{"ECG": "I"}}, got {names!r}.')
         unknown = [name for name in names if (known_lead(name) or name) not in self.leads]
         if unknown:
             raise SignalError(
                 f"{self.source}: no channel {', '.join(unknown)} to rename; it has {', '.join(self.leads)}."
             )
         new = {known_lead(old) or old: canonical_lead(lead) for old, lead in names.items()}
+        if len(new) < len(names):
+            raise SignalError(f"{self.source}: one channel is named twice among {', '.join(names)}. Rename it once.")
         return replace(self, leads=tuple(new.get(name, name) for name in self.leads))
 
     def derive(self, leads: int | str | Sequence[str] = 6) -> "Record":
@@ -208,9 +215,10 @@ class Record:
             SignalError: the rate is out of range or more than 20 times the record's, or NaN samples are left that the
                 filter would spread.
         """
+        rate_hz = as_number(rate_hz, RATE, self.source)
         if not SLOWEST_HZ <= rate_hz <= min(FASTEST_HZ, LARGEST_RISE * self.rate_hz):
             raise SignalError(
-                f"{self.source}: expected a rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, and at most {LARGEST_RISE} times "
+                f"{self.source}: expected {RATE}, and at most {LARGEST_RISE} times "
                 f"the record's {self.rate_hz:g} Hz, got {rate_hz}. Record at a higher rate, or use another model."
             )
         if rate_hz == self.rate_hz:

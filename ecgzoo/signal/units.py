@@ -1,6 +1,7 @@
-"""Units of voltage: every reader's way to millivolts."""
+"""Units of voltage, every reader's way to millivolts, and numbers that a caller gives."""
 
 from functools import lru_cache
+from typing import Any
 
 from ecgzoo.errors import SignalError
 
@@ -25,10 +26,22 @@ def require_voltage(units: str, source: str) -> float:
     Raises:
         SignalError: it is none.
     """
-    found = per_millivolt(units)
+    found = per_millivolt(units) if isinstance(units, str) else None
     if found is None:
         raise SignalError(
             f"{source}: {units!r} is no unit of voltage; pass units='mV', 'uV', 'nV' or 'V' (on the command line "
             "--units)"
         )
     return found
+
+
+def as_number(value: Any, what: str, source: str) -> float:
+    """`value` as a float; `what` it should be and its `source` are named in the error.
+
+    Raises:
+        SignalError: it is no number.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SignalError(f"{source}: expected {what}, got {value!r}.") from error

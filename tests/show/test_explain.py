@@ -111,6 +111,9 @@ def test_errors_say_what_to_do(heart: ecgzoo.Record, student: ecgzoo.EcgModel, m
         ecgzoo.explain(student, heart, "Mi")
     with pytest.raises(EcgZooError, match="X means any of A, B"):
         ecgzoo.explain(weighted(aggregates={"X": ("A", "B")})[0], heart, "X")
+    for steps in (0, -1, 1.5):
+        with pytest.raises(EcgZooError, match="whole number of steps above 0"):
+            ecgzoo.explain(student, heart, "MI", steps=steps)
     flat = replace(heart, signal=np.zeros_like(heart.signal))
     with pytest.raises(SignalError, match="unreadable, so nothing is explained"):
         ecgzoo.explain(student, flat, "MI")

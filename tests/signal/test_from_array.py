@@ -40,6 +40,10 @@ def test_ways_to_name_leads() -> None:
         ([[1, 2], [3]], {}, "floats or integers, got none .*inhomogeneous"),
         (SIGNAL * 1e300, {}, "infinite samples"),
         (SIGNAL, {"rate_hz": 1}, "rate of 10 to 100000 Hz"),
+        (SIGNAL, {"rate_hz": None}, "rate of 10 to 100000 Hz, got None"),
+        (SIGNAL, {"rate_hz": "fast"}, "rate of 10 to 100000 Hz, got 'fast'"),
+        (SIGNAL, {"units": None}, "None is no unit of voltage"),
+        (SIGNAL, {"units": ["mV", "mV"]}, "no unit of voltage"),
     ],
 )
 def test_what_is_no_recording(signal: np.ndarray, given: dict[str, object], message: str) -> None:
@@ -78,9 +82,12 @@ def test_rename() -> None:
         ({"ECG2": "I"}, "no channel ECG2 to rename; it has ECG, II"),
         ({"ECG": "ECG3"}, "Unknown lead 'ECG3'"),
         ({"ECG": "II"}, "II occurs twice"),
+        ({"II": "I", "Lead II": "III"}, "one channel is named twice among II, Lead II"),
+        ([("ECG", "I")], r"expected leads by channel, .* got \[\('ECG', 'I'\)\]"),
+        ({"ECG": 1}, "expected leads by channel"),
     ):
         with pytest.raises(SignalError, match=message):
-            record.rename(names)
+            record.rename(names)  # type: ignore[arg-type] # by the table
 
 
 @pytest.mark.parametrize("pair", list(combinations(LIMB, 2)))
