@@ -64,9 +64,9 @@ LAYERS = {
     "training": {*TRAINING, "exporting", "registry", "signal", "transforms", "weights"},
     "exporting": {
         *("aggregates", "backbones", "config", "data", "errors", "evaluation", "files", "model", "normalization"),
-        "signal",
+        *("signal", "weights"),
     },
-    "show": {"prediction", "config", "errors", "exporting", "files", "model", "signal"},
+    "show": {"prediction", "config", "errors", "files", "model", "signal", "weights"},
     "testing": {
         "errors",
         "specs",

@@ -1,27 +1,13 @@
 """What a user of an exported file must know, as JSON values by name (docs/export.md)."""
 
-import hashlib
 from importlib.metadata import version
 from typing import Any
 
-from safetensors.torch import save as tensors_as_bytes
-
 from ecgzoo.model import EcgModel
+from ecgzoo.weights.folder import unchanged_sha256
 
 CONTRACT = 1  # increased when a file's input, output or metadata change their meaning
 USE = "research use only"
-
-
-def unchanged_sha256(model: EcgModel) -> str | None:
-    """The hash of the file that the weights were loaded from; None if there is none or they were changed since."""
-    if model.weights_source is None:
-        return None
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.backbone.state_dict().items()}
-    if model.config.weights_dtype == "float16":
-        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    content = tensors_as_bytes(state, metadata={"format": "pt"})  # as save_pretrained writes them
-    sha256 = model.weights_source.sha256
-    return sha256 if hashlib.sha256(content).hexdigest() == sha256 else None
 
 
 def metadata(model: EcgModel, samples: int | None) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ecgzoo.errors import WeightsError, printable
-from ecgzoo.exporting.metadata import unchanged_sha256
 from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.show.explain import explain_reading
 from ecgzoo.show.paper import check_suffix, draw, save
 from ecgzoo.show.reading import Reading, look
 from ecgzoo.signal import Record
+from ecgzoo.weights.folder import unchanged_sha256
 
 DISCLAIMER = "Research use only. Not a medical device."
 FORMATS = ("html", "htm")

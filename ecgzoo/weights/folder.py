@@ -53,9 +53,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
         raise WeightsError(
             f"no card or calibration plot from the config's metrics and training ({error!r}); complete or empty them"
         ) from error
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
-    if half:
-        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    state = _stored(model)
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise WeightsError(
@@ -65,8 +63,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
     for name, tensor in state.items():
         if problem := _impossible(name, tensor):
             raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
-    # one metadata key: with two or more, the file's hash changes from run to run
-    content = tensors_as_bytes(state, metadata={"format": "pt"})
+    content = _as_bytes(state)
     digests = {SHA256: hashlib.sha256(content).hexdigest(), MEANING: meaning(model.config)}
     loaded = model.weights_source
     if loaded and loaded.sha256 not in ("", digests[SHA256]) and model.config.metrics and not loaded.adapted:
@@ -85,6 +82,26 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
     write_json(folder / CONFIG, values)
     (folder / NEXT_CONFIG).unlink(missing_ok=True)
     return folder
+
+
+def unchanged_sha256(model: EcgModel) -> str | None:
+    """The hash of the file that the weights were loaded from; None if there is none or they were changed since."""
+    if model.weights_source is None:
+        return None
+    sha256 = model.weights_source.sha256
+    return sha256 if hashlib.sha256(_as_bytes(_stored(model))).hexdigest() == sha256 else None
+
+
+def _stored(model: EcgModel) -> dict[str, Tensor]:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
+    if model.config.weights_dtype == "float16":
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return state
+
+
+def _as_bytes(state: dict[str, Tensor]) -> bytes:
+    # one metadata key: with two or more, the file's hash changes from run to run
+    return bytes(tensors_as_bytes(state, metadata={"format": "pt"}))
 
 
 def rounded(model: EcgModel) -> EcgModel:
