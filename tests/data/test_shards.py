@@ -87,7 +87,8 @@ def test_batches_are_the_same_for_any_files_and_processes(
     rows, found = np.arange(2, 40), []
     for store in (WHOLE.store, sharded):
         cohort = dataclasses.replace(WHOLE, store=store, lengths=lengths)
-        check_cohort(cohort)
+        if lengths is None:  # else there are samples behind the shorter records, which no batch may show
+            check_cohort(cohort)
         records = TrainingRecords(cohort, rows, [0, 7], 250, 8, torch.device("cpu"), resident_bytes=resident)
         whole = list(records.epoch(3, 1))
         halves = [list(records.epoch(3, 1, process, 2)) for process in (0, 1)]

@@ -298,7 +298,9 @@ def test_records_of_a_cohort_end_where_their_recordings_do(small: EcgModel) -> N
     whole, (row, *_) = simulated(), simulated().rows((3,))
     lengths = np.full(len(whole), 1000)
     lengths[row] = 900
-    cut = records.from_cohort(dataclasses.replace(whole, lengths=lengths), (3,), small.config)
+    store = np.array(whole.store)
+    store[whole.positions[row], :, 900:] = 0
+    cut = records.from_cohort(dataclasses.replace(whole, store=store, lengths=lengths), (3,), small.config)
     full = records.from_cohort(whole, (3,), small.config)
     assert [signal.shape[1] for signal in cut.signals] == [900] + [1000] * (len(full) - 1)
     assert all(np.array_equal(a, b[:, : a.shape[1]]) for a, b in zip(cut.signals, full.signals, strict=True))
