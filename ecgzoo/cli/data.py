@@ -78,10 +78,12 @@ def import_records(given: Namespace) -> None:
     has no folds, they are made from the patient's id. Labels are a list such as AFIB;SR; an empty cell means no labels.
     What cannot be used is left out and listed in STORE/left-out.csv. A stopped import is continued by the same command.
     """
+    from ecgzoo.data import parse_folds
     from ecgzoo.data.prepare import CHANGES, Layout
     from ecgzoo.errors import DataError
     from ecgzoo.ingest import LEFT_OUT, import_records
     from ecgzoo.signal import resolve_leads
+    from ecgzoo.training.recipe import Recipe
 
     if given.workers < 1:
         raise DataError(f"--workers {given.workers}: expected 1 or more")
@@ -119,7 +121,10 @@ def import_records(given: Namespace) -> None:
             table.add_row(cell(path), cell(reason))
         Console(stderr=True, soft_wrap=not sys.stderr.isatty()).print(table)
         print(f"all that were left out: {given.output / LEFT_OUT}")
-    print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels")
+    usual = Recipe()
+    trained = sum(count for fold, count in done.folds.items() if fold in parse_folds(usual.train_folds))
+    smaller = f" --batch-size {max(2, trained // 4)}" if trained < usual.batch_size else ""
+    print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels{smaller}")
 
 
 def export_records(given: Namespace) -> None:
