@@ -122,20 +122,27 @@ def table() -> str:
     in_grid, own = (json.loads((RESULTS / f"{name}.json").read_text("utf-8")) for name in ("paper_summary", "tasks"))
     verdict_of = {IN_GRID: in_grid["grid"], **own["tasks"]}
     rows = [
-        "| task (classes) | teacher, 12 leads | lead | labels alone (seeds) | + MKD | + MKD / classes | best recipe |",
+        "| task (classes) | teacher, 12 leads | lead | labels alone | + MKD | + MKD / classes | best recipe |",
         "|---|---|---|---|---|---|---|",
     ]
     for task in (task for task in TASKS if task in verdict_of):
         found = verdict_of[task]
-        for lead in (lead for lead in LEADS if lead in found["verdicts"]):
+        for lead in LEADS:
             runs = [line for line in lines if (line["task"], line["arm"], line["lead"]) == (task, "bce", lead)]
-            alone = [run["macro_auc"] for run in runs]
-            gains = [_gain(found["verdicts"][lead].get(arm)) for arm in COMPARED if arm != "bce"]
+            if not runs:
+                continue
+            alone, low, high = (statistics.mean(column) for column in zip(*map(_auc_and_ci, runs), strict=True))
+            verdicts_of = found["verdicts"].get(lead, {})
+            gains = [_gain(verdicts_of.get(arm)) for arm in COMPARED if arm != "bce"]
             rows.append(
                 f"| {task} ({len(runs[0]['per_class'])}) | {found['teacher']['macro_auc']:.4f} | {lead} "
-                f"| {statistics.mean(alone):.4f} ({len(alone)}) | {' | '.join(gains)} |"
+                f"| {alone:.4f} ({low:.3f} to {high:.3f}, {len(runs)}) | {' | '.join(gains)} |"
             )
     return "\n".join(rows) + "\n"
+
+
+def _auc_and_ci(run: dict[str, Any]) -> tuple[float, float, float]:
+    return run["macro_auc"], *run["ci"]
 
 
 def _gain(verdict: dict[str, Any] | None) -> str:
