@@ -12,9 +12,8 @@ from ecgzoo.config import ModelConfig
 from ecgzoo.errors import SignalError
 from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.signal.quality import Quality, assess_many
-from ecgzoo.signal.record import as_numbers
+from ecgzoo.signal.record import as_number, as_numbers
 from ecgzoo.signal.stream import Window, Windows
-from ecgzoo.signal.units import as_number
 
 WINDOWS_AT_ONCE = 64  # as many as a network is quick with
 

@@ -6,8 +6,8 @@
 Three arms of grid.py: labels alone, the same with MKD, and the best recipe (mvkt_plus.py), which is pretrained for each
 task, because each task has its own records; and MKD divided by the number of classes, which the best recipe of these
 tasks takes too, because on fold 8 the sum was worse in four of them. The runs of the superdiagnostic task are those of
-grid.py. Rhythm gets windows of eight seconds, because shorter ones show few beats. Each run writes a
-line of ``results/tasks.jsonl``; the differences with their intervals are in ``results/tasks.json``, and the table is in
+grid.py. Rhythm gets windows of eight seconds, because shorter ones show few beats. Each run writes a line of
+``results/tasks.jsonl``; the differences with their intervals are in ``results/tasks.json``, and the table is in
 docs/distillation.md.
 """
 

@@ -122,7 +122,7 @@ def import_records(given: Namespace) -> None:
         Console(stderr=True, soft_wrap=not sys.stderr.isatty()).print(table)
         print(f"all that were left out: {given.output / LEFT_OUT}")
     usual = Recipe()
-    trained = sum(count for fold, count in done.folds.items() if fold in parse_folds(usual.train_folds))
+    trained = sum(done.folds.get(fold, 0) for fold in parse_folds(usual.train_folds))
     smaller = f" --batch-size {max(2, trained // 4)}" if trained < usual.batch_size else ""
     print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels{smaller}")
 

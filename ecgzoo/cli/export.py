@@ -74,9 +74,7 @@ def _refuse_one_name(given: Namespace) -> None:
     from ecgzoo.errors import DataError
     from ecgzoo.exporting.run import load_format
 
-    written = [given.output]
-    if not load_format(given.format).has_metadata:
-        written.append(given.output.with_name(f"{given.output.name}.json"))
+    written = load_format(given.format).files(given.output)
     if given.report and given.report.resolve() in [path.resolve() for path in written]:
         raise DataError(f"--report {given.report}: is a file of the model itself; choose another name")
 

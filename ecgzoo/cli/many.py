@@ -31,6 +31,11 @@ def several(paths: Sequence[str]) -> bool:
     return len(paths) > 1 or os.path.isdir(paths[0]) or (has_magic(paths[0]) and not os.path.exists(paths[0]))
 
 
+def into_folder(given: Namespace) -> bool:
+    """Whether what is written goes into a folder: there are several recordings, or the output is one."""
+    return several(given.record) or given.output.is_dir()
+
+
 def progress() -> Progress:
     """A progress bar on stderr; none if that is no terminal."""
     return Progress(
@@ -56,7 +61,7 @@ def write_each(given: Namespace, write: Callable[[Path, Path], object], ending: 
         DataError: no recording is there, the output for many is a file, or an output is one of the recordings.
         WriteError: an output cannot be written.
     """
-    if not (several(given.record) or given.output.is_dir()):
+    if not into_folder(given):
         _refuse_input(given.output, {os.path.realpath(given.record[0])})
         write(Path(given.record[0]), given.output)
         print(given.output)

@@ -30,8 +30,7 @@ def run(given: Namespace) -> None:
     from ecgzoo.show.paper import check_suffix
     from ecgzoo.weights import load_pretrained
 
-    one = not (many.several(given.record) or given.output.is_dir())
-    if one and given.format and given.output.suffix.lower() != f".{given.format}":
+    if given.format and not many.into_folder(given) and given.output.suffix.lower() != f".{given.format}":
         raise DataError(f"{given.output}: one picture is what its name says, --format is of those in a folder; drop it")
     model = load_pretrained(given.model) if given.model else None
 

@@ -9,7 +9,4 @@ SPECS = {
     "litert": "ecgzoo.exporting.litert:LiteRT",
 }
 
-SUFFIXES = {".onnx": "onnx", ".pt2": "torch-export", ".pte": "executorch", ".tflite": "litert"}
-"""How the names of files end, and how the formats begin that such a file may have."""
-
-__all__ = ["SPECS", "SUFFIXES"]
+__all__ = ["SPECS"]

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,16 +33,22 @@ class Format(ABC):
     """A file format. A new one is a file with a subclass, and its line in ``ecgzoo/exporting/__init__.py``.
 
     Attributes:
+        suffix: how the names of its files end.
         tolerance: see `Tolerance`.
         any_length: whether a file takes recordings of any length, or only of the length that it was made for.
         calibrated: whether `convert` needs records.
         has_metadata: whether the file itself holds the metadata; if not, they are written to a JSON file beside it.
     """
 
+    suffix: ClassVar[str]
     tolerance: ClassVar[Tolerance]
     any_length: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
     has_metadata: ClassVar[bool] = True
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """What an export to `path` writes: the file, and beside it the metadata that it does not hold."""
+        return (path,) if self.has_metadata else (path, path.with_name(f"{path.name}.json"))
 
     @abstractmethod
     def convert(self, scorer: Scorer, metadata: Mapping[str, Any], samples: int, records: Records) -> bytes:

@@ -18,6 +18,7 @@ TITLE = "ExecuTorch"
 class ExecuTorch(Format):
     """``.pte``, in single precision, for XNNPACK; the metadata is a JSON file beside it."""
 
+    suffix = ".pte"
     tolerance = Tolerance(probability=1e-5)
     has_metadata = False
 

@@ -12,6 +12,7 @@ from ecgzoo.exporting.scorer import Scorer
 class LiteRT(Format):
     """``.tflite``; not available, and says so."""
 
+    suffix = ".tflite"
     tolerance = Tolerance(probability=1e-5)
 
     def convert(self, scorer: Scorer, metadata: Mapping[str, Any], samples: int, records: Records) -> NoReturn:

@@ -24,6 +24,7 @@ FOLDED_BYTES = 1 << 28  # constants that are computed once, when the file is wri
 class Onnx(Format):
     """``.onnx``: input ``signal``, output ``probabilities``; each item of the metadata is JSON text under its name."""
 
+    suffix = ".onnx"
     tolerance = Tolerance(probability=1e-5)
     any_length = True
 

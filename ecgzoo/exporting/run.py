@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgzoo.data import Cohort
 from ecgzoo.errors import DataError, ExportError, SignalError, WeightsError, did_you_mean
-from ecgzoo.exporting import SPECS, SUFFIXES, records
+from ecgzoo.exporting import SPECS, records
 from ecgzoo.exporting.contract import Format
 from ecgzoo.exporting.metadata import metadata
 from ecgzoo.exporting.parity import Parity, ParityError, compare
@@ -52,11 +52,13 @@ def export(
         WeightsError: the model was never trained.
         WriteError: the file cannot be written.
     """
-    target, into = Path(path), load_format(format)
-    if not format.startswith(meant := SUFFIXES.get(target.suffix.lower(), "")):
+    into = load_format(format)
+    target, *beside = into.files(Path(path))
+    suffix = target.suffix.lower()
+    meant = next((name for name in SPECS if load_format(name).suffix == suffix), None)
+    if meant and into.suffix != suffix:
         raise ExportError(f"{target}: is the name of a file in the format {meant}, not {format}; change one of them")
-    beside = None if into.has_metadata else target.with_name(f"{target.name}.json")
-    for file in (target, *([beside] if beside else [])):
+    for file in (target, *beside):
         if file.exists() and not overwrite:
             raise _exists(file)
     config = model.config
@@ -84,8 +86,8 @@ def export(
     if found.problems:
         raise ParityError(f"{target} was not written: {'; '.join(found.problems)}", found)
     try:
-        if beside:
-            write_json(beside, described, new=not overwrite)
+        for file in beside:
+            write_json(file, described, new=not overwrite)
         write_bytes(target, content, new=not overwrite)
     except FileExistsError as error:
         raise _exists(target) from error

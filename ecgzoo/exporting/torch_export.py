@@ -22,6 +22,7 @@ METADATA = "ecgzoo.json"  # in the archive: torch.export.load(path, extra_files=
 class TorchExport(Format):
     """``.pt2``: ``torch.export.load(path).module()(signal)``; the metadata is the archive's file ``ecgzoo.json``."""
 
+    suffix = ".pt2"
     tolerance = Tolerance(probability=1e-5)
 
     def convert(self, scorer: Scorer, metadata: Mapping[str, Any], samples: int, records: Records) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 from ecgzoo.errors import MissingLeadError, SignalError
 from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
 from ecgzoo.signal.resample import Resampler, ratio_of
-from ecgzoo.signal.units import as_number, require_voltage
+from ecgzoo.signal.units import require_voltage
 
 if TYPE_CHECKING:
     import pandas
@@ -378,6 +378,23 @@ def as_numbers(signal: Any, source: str) -> np.ndarray:
         mask, values = values.mask, np.array(values, np.promote_types(values.dtype, np.float32))
         values[mask] = np.nan
     return np.asarray(values)
+
+
+def as_number(value: Any, what: str, source: str) -> float:
+    """`value` as a float.
+
+    Args:
+        value: a number, or its text.
+        what: what messages say was expected.
+        source: what messages call it.
+
+    Raises:
+        SignalError: it is not a number.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SignalError(f"{source}: expected {what}, got {value!r}.") from error
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,6 @@
-"""Units of voltage, every reader's way to millivolts, and numbers that a caller gives."""
+"""Units of voltage: every reader's way to millivolts."""
 
 from functools import lru_cache
-from typing import Any
 
 from ecgzoo.errors import SignalError
 
@@ -33,15 +32,3 @@ def require_voltage(units: str, source: str) -> float:
             "--units)"
         )
     return found
-
-
-def as_number(value: Any, what: str, source: str) -> float:
-    """`value` as a float; `what` it should be and its `source` are named in the error.
-
-    Raises:
-        SignalError: it is no number.
-    """
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SignalError(f"{source}: expected {what}, got {value!r}.") from error
