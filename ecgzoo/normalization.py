@@ -23,13 +23,14 @@ def normalized(x: Tensor, how: Normalization, rate_hz: float) -> Tensor:
 
 
 def without_baseline(x: Tensor, highpass_hz: float, rate_hz: float) -> Tensor:
-    """Windows ``[B, leads, T]`` without their mean, line, parabola and cosines below `highpass_hz`, for each lead.
+    """Windows ``[B, leads, T]`` without their polynomials to n⁴ and cosines below `highpass_hz`, for each lead.
 
-        x ← x − S Sᵀ x,   S: orthonormal basis of 1, n, n² and cos(π k (n + ½) / T),   k · rate / 2T < highpass_hz
+        x ← x − S Sᵀ x,   S: orthonormal basis of 1, n, …, n⁴ and cos(π k (n + ½) / T),   k · rate / 2T < highpass_hz
 
     The cosines are the set that functional MRI uses against drift (Friston et al., NeuroImage 2:157, 1995). They have
-    no slope at the ends of the window, a drift has one: with line and parabola, a tenth of it is left. Unlike a filter,
-    this projection has no phase, needs no samples outside the window and removes a constant exactly.
+    no slope at the ends of the window, a drift has one. Of a drift of 0.3 Hz, the cosines alone leave 12 % in 5 s, with
+    a parabola 1 %, with n⁴ 0.06 %.
+    Unlike a filter, this projection has no phase, needs no samples outside the window and removes a constant exactly.
     """
     samples = x.shape[2]
     slow = torch.from_numpy(_slow(samples, math.ceil(2 * samples * highpass_hz / rate_hz))).to(x)
@@ -40,8 +41,9 @@ def without_baseline(x: Tensor, highpass_hz: float, rate_hz: float) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _slow(samples: int, cosines: int) -> np.ndarray:
-    """The orthonormal basis ``[T, cosines + 2]`` of a window of T samples."""
+    """The orthonormal basis ``[T, cosines + 4]`` of a window of T samples."""
     places = (np.arange(samples) + 0.5) / samples
-    columns = [np.cos(np.pi * k * places) for k in range(cosines)] + [places - 0.5, (places - 0.5) ** 2]
+    polynomials = [(places - 0.5) ** power for power in range(1, 5)]
+    columns = [np.cos(np.pi * k * places) for k in range(cosines)] + polynomials
     basis: np.ndarray = np.linalg.qr(np.stack(columns, axis=1))[0]
     return basis
