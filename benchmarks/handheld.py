@@ -1,9 +1,10 @@
 """How well do the students work on devices and people that they have not seen?
 
     python -m benchmarks.handheld --root PTBXL --data DIR
-    python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER   # also a student trained without distortions
+    python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER   # also former weights
 
-The packaged students of lead I are tested on three data sets. Nothing was chosen on these results.
+The packaged students of lead I are tested on three data sets. Nothing was chosen on the first two; the students' epochs
+and thresholds were chosen on the third.
 
 - The handheld recordings of the AF Challenge 2017 (DIR/af2017): atrial fibrillation or flutter against normal, against
   normal and other rhythms, and against everything; normal against the rest; with and without the quality check.
@@ -34,7 +35,7 @@ from ecgzoo.files import write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
 
-BEFORE = "ptbxl_super_i of 0.1.0"  # before it was trained with distortions
+BEFORE = "ptbxl_super_i before drift removal"
 STUDENTS = ("xresnet1d18.ptbxl_rhythm_i", "xresnet1d18.ptbxl_all_i", "xresnet1d18.ptbxl_super_i")
 FOLD = 9
 SEED = 0

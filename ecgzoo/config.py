@@ -62,7 +62,7 @@ class ModelConfig:
         classes: class names in logit order; empty until the model is trained.
         class_info: for each class or aggregate, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
         aggregates: labels that mean "any of these classes", such as atrial fibrillation or flutter, each with its
-            classes; in a prediction they come after the classes (`ecgzoo.evaluation.aggregates`).
+            classes; in a prediction they come after the classes (`ecgzoo.aggregates`).
         task: the label set.
         rate_hz: samples per second of the input.
         window_s: seconds of signal in one forward pass.
@@ -73,7 +73,8 @@ class ModelConfig:
         temperature: T of the calibrated probability ``σ(logit(p)/T)``, where p is aggregated over windows.
         thresholds: for each class or aggregate, ``f1`` (the flag), ``screening`` (sensitivity 0.9), and ``lower`` and
             ``upper``, between which a probability is uncertain; all for calibrated probabilities. A label with fewer
-            than 20 positive records to choose them on has no thresholds, and the model gives no finding for it.
+            than 20 positive records to choose them on, or whose AUC there has an interval that reaches 0.6, has no
+            thresholds, and the model gives no finding for it.
         calibrated_on: the records on which temperature and thresholds were chosen.
         metrics: how good it is, and on which data (data set, folds, macro AUC with interval, per class, subgroups).
         training: where the weights come from (data set, folds, recipe, teacher, seed, versions).

@@ -253,7 +253,7 @@ class EcgModel(nn.Module):
 
         Args:
             record: the recording (of an array: `Record.from_array`), or where it is.
-            insist: read every window even if the record is unreadable; a note says so.
+            insist: read every window, whatever its quality; a note says so.
             per_window: give a list, a `Prediction` for each window in time order, with ``start_s`` and ``end_s``. They
                 are those of `stream`: quality and heart rate are of the ten seconds up to the window's end.
 
@@ -404,9 +404,11 @@ class EcgModel(nn.Module):
         notes = [*chosen.notes, *quality.notes]
         read = np.zeros(0, np.int64)
         if insist or not unreadable:
-            read = starts if unreadable else starts[quality.usable]
+            read = starts if insist else starts[quality.usable]
             if unreadable:
                 notes.append(f"unreadable, but read as requested: {unreadable}")
+            elif unusable := len(read) - int(quality.usable.sum()):
+                notes.append(f"of low quality, but read as requested: {unusable} of {len(starts)} windows")
             record = record.interpolate_invalid()
             if record.rate_hz != config.rate_hz:
                 notes.append(f"resampled from {record.rate_hz:g} to {config.rate_hz:g} Hz")

@@ -197,6 +197,10 @@ def test_windows_that_cannot_be_read_take_no_part() -> None:
         windows = torch.stack([torch.from_numpy(half[:, start : start + 250]) for start in starts[-found.windows :]])
         expected = model(windows).sigmoid().mean(0)
     np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
+    all_of_it = model.predict(ecgzoo.Record(half, ("II",), 100, "half"), insist=True)
+    assert (all_of_it.windows, all_of_it.windows_left_out) == (len(starts), 0)
+    left_out = found.windows_left_out
+    assert f"of low quality, but read as requested: {left_out} of {len(starts)} windows" in all_of_it.notes
 
 
 def test_a_missing_sample_is_repaired_and_said() -> None:

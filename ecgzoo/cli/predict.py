@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
-    parser.add_argument("--insist", action="store_true", help="predict even if the record is unreadable")
+    parser.add_argument("--insist", action="store_true", help="read every window, whatever its quality")
     parser.add_argument("--json", action="store_true", help="print JSON; for many records, one line per record")
     parser.add_argument(
         "--output",
@@ -131,7 +131,7 @@ def _counted(texts: Iterable[str]) -> dict[str, int]:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
+    minutes, rest = divmod(round(seconds, 1), 60)
     return f"{int(minutes // 60)}:{int(minutes % 60):02d}:{rest:04.1f}"
 
 

@@ -13,13 +13,14 @@ from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
 FAILURES_OF_NORMALIZATION = {
-    "mv_global": "A wrong gain or strong baseline wander shifts the probabilities: the input must be in millivolts and "
-    "is not rescaled.",
+    "mv_global": "A wrong gain shifts the probabilities: the input must be in millivolts and is not rescaled.",
     "window_z": "Each window is rescaled: the model does not see the amplitude, and findings that need it are worse.",
 }
+WANDER = "Strong baseline wander shifts the probabilities: it is not removed."
 FAILURES = (
-    "Swapped electrodes are not detected: they give a valid recording of other leads.",
-    "The model was not measured on other classes, devices or patients than those of its training data.",
+    "Swapped electrodes give a valid recording of other leads. A prediction notes a lead I or II that is likely "
+    "inverted, and corrects nothing.",
+    "The figures of this card say nothing about other data sets, devices or patients.",
     "Labels contain errors: they are what readers wrote. A record may have more than one label.",
 )
 
@@ -40,6 +41,7 @@ def render_card(config: ModelConfig, source: str) -> str:
     ]
     if config.training.get("simulated"):
         lines += ["**Trained on a *simulated* cohort, without any recording of a patient.**", ""]
+    lines += _usable(config)
     if config.classes:
         lines += [
             "## Load",
@@ -76,7 +78,8 @@ def render_card(config: ModelConfig, source: str) -> str:
         *_training(config.training),
         "## Known failures",
         "",
-        *(f"- {failure}" for failure in (FAILURES_OF_NORMALIZATION[config.normalization.kind], *FAILURES)),
+        f"- {FAILURES_OF_NORMALIZATION[config.normalization.kind]}",
+        *(f"- {failure}" for failure in (*([] if config.normalization.highpass_hz else [WANDER]), *FAILURES)),
         "",
         "## License",
         "",
@@ -151,8 +154,7 @@ def _measured(config: ModelConfig) -> list[str]:
         metrics.get("chosen_on_these_folds")
     )
     rows = []
-    of_any = metrics.get("aggregates", {})
-    positives = metrics["positives"] | {name: figures["positives"] for name, figures in of_any.items()}
+    of_any, positives = metrics.get("aggregates", {}), _positives(metrics)
     aucs = metrics["per_class"] | {name: figures["auc"] for name, figures in of_any.items()}
     intervals = metrics.get("per_class_ci", {}) | {name: figures["ci"] for name, figures in of_any.items()}
     # labels that the leads show best come first
@@ -183,7 +185,6 @@ def _measured(config: ModelConfig) -> list[str]:
         f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
         f"{_plain(_folds(metrics))}.{chosen}",
         "",
-        *_usable(config, positives, intervals),
         *_table(columns, rows),
         "",
         f"Macro average precision {metrics['macro_average_precision']:.4f}, Fmax {metrics['fmax']:.4f}, Brier score "
@@ -201,10 +202,17 @@ def _measured(config: ModelConfig) -> list[str]:
     return lines
 
 
-def _usable(config: ModelConfig, positives: Mapping[str, int], intervals: Mapping[str, Any]) -> list[str]:
+def _positives(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """How many records are positive, by class and aggregate."""
+    of_any = metrics.get("aggregates", {})
+    return {**metrics["positives"], **{name: figures["positives"] for name, figures in of_any.items()}}
+
+
+def _usable(config: ModelConfig) -> list[str]:
     """Which labels give findings, and why the others do not."""
     if not config.metrics.get("per_class_ci"):
         return []
+    positives = _positives(config.metrics)
     found = [label for label in config.labels if label in config.thresholds]
     few = [label for label in config.labels if label not in found and positives.get(label, 0) < LEAST_POSITIVES]
     weak = [label for label in config.labels if label not in found and label not in few]
