@@ -1,6 +1,7 @@
 """Students of PTB-XL on external data sets, without retraining, and the effect of amplitude and wander.
 
     python -m benchmarks.paper.external --data DIR --runs runs/paper
+    python -m benchmarks.paper.external --data DIR    # the packaged models again; the figures of the twins are kept
 
 DIR contains ``cpsc2018/`` (75 records of 12 leads) and ``af2017/`` (150 handheld recordings of one lead). The models
 are the packaged ones, and two students of attempts.py (the twins) that differ only in normalization. Writes
@@ -89,17 +90,21 @@ def main() -> None:
     """Evaluate every model on every set, then the twins on copies with other amplitudes and wander."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=Path("runs/paper"))
+    parser.add_argument("--runs", type=Path, help="output of attempts.py, with the twins")
     given = parser.parse_args()
     for path in ("cpsc2018", "af2017/REFERENCE.csv"):
         need(parser, given.data / path, "give the folder that contains cpsc2018 and af2017 as --data")
-    for run in TWINS.values():
+    for run in TWINS.values() if given.runs else ():
         need(
             parser, given.runs / "paper" / run / "student", "first train the students with benchmarks/paper/attempts.py"
         )
     sets = {"cpsc2018": read_cpsc(given.data / "cpsc2018"), "af2017": read_af(given.data / "af2017")}
     models = {name: ecgzoo.load_pretrained(tag) for name, tag in PACKAGED.items()}
-    twins = {kind: ecgzoo.load_pretrained(given.runs / "paper" / run / "student") for kind, run in TWINS.items()}
+    twins = (
+        {kind: ecgzoo.load_pretrained(given.runs / "paper" / run / "student") for kind, run in TWINS.items()}
+        if given.runs
+        else {}
+    )
     as_recorded: dict[str, Any] = {}
     changed: list[dict[str, Any]] = []
     for set_name, (records, truth) in sets.items():
@@ -115,9 +120,14 @@ def main() -> None:
                     for change in changes
                 ]
     validation = {kind: twin.config.metrics["macro_auc"] for kind, twin in twins.items()}
-    results = {"as_recorded": as_recorded, "changed": changed, "twins_on_fold_8": validation, **provenance()}
-    write_json(RESULTS / "external.json", results)
-    write_atomic(DOCS / "external.png", lambda path: plot(changed, path))
+    results: dict[str, Any] = {"changed": changed, "twins_on_fold_8": validation, "twins_made_with": provenance()}
+    if not twins:
+        before = json.loads((RESULTS / "external.json").read_text(encoding="utf-8"))
+        results = {name: before[name] for name in results}
+        for set_name, figures in as_recorded.items():
+            figures |= {name: before["as_recorded"][set_name][name] for name in TWINS}
+    write_json(RESULTS / "external.json", {"as_recorded": as_recorded, **results, **provenance()})
+    write_atomic(DOCS / "external.png", lambda path: plot(results["changed"], path))
     print(json.dumps(as_recorded, indent=1))
 
 

@@ -121,15 +121,16 @@ def main() -> None:
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
-    """Mean macro AUC over the seeds of each arm and lead, and its difference from labels alone."""
-    aucs: dict[tuple[str, str], list[float]] = {}
+    """Mean macro AUC over the seeds of each arm and lead, and its difference from labels alone with the same seeds."""
+    aucs: dict[tuple[str, str], dict[int, float]] = {}
     for line in sorted(lines, key=lambda line: (line["lead"], list(ARMS).index(line["arm"]))):
-        aucs.setdefault((line["lead"], line["arm"]), []).append(line["macro_auc"])
+        aucs.setdefault((line["lead"], line["arm"]), {})[line["seed"]] = line["macro_auc"]
     text = ["lead arm         seeds  macro AUC  minus labels alone"]
     for (lead, arm), found in aucs.items():
-        base = aucs.get((lead, "bce"))
-        gain = f"{mean(found) - mean(base):+.4f}" if base and arm != "bce" else ""
-        text.append(f"{lead:4} {arm:11} {len(found):5}  {mean(found):9.4f}  {gain}".rstrip())
+        base = aucs.get((lead, "bce"), {})
+        gains = [found[seed] - base[seed] for seed in found.keys() & base.keys()]
+        gain = f"{mean(gains):+.4f}" if gains and arm != "bce" else ""
+        text.append(f"{lead:4} {arm:11} {len(found):5}  {mean(found.values()):9.4f}  {gain}".rstrip())
     return "\n".join(text)
 
 

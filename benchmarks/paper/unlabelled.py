@@ -184,7 +184,7 @@ def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
     """By arm and labelled folds: mean macro AUC, difference from labels alone with its interval, and the share.
 
     The share is the difference, divided by what the labels of all seven folds bring to labels alone. The interval
-    covers patients and seeds.
+    covers patients, and seeds where there are several.
     """
     chosen: dict[tuple[str, str, int], dict[str, Any]] = {}
     for line in sorted(lines, key=lambda line: line["val_macro_auc"]):
