@@ -28,7 +28,7 @@ FAILURES = (
 def render_card(config: ModelConfig, source: str) -> str:
     """Markdown for the folder's README.md, with metadata for the Hub; its example loads the model from `source`."""
     data_license = config.training.get("data_license")
-    leads = f"lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}"
+    leads = _leads(config)
     lines = [
         "---",
         _metadata(config).to_yaml(),
@@ -219,7 +219,7 @@ def _usable(config: ModelConfig) -> list[str]:
     lines = [f"**Labels with findings: {len(found)} of {len(config.labels)}.** {_plain(', '.join(found) or 'none')}."]
     if weak:
         lines.append(
-            f"These do not work on {', '.join(config.leads)} (the 95 % interval of their AUC reaches {LEAST_AUC:g} or "
+            f"These do not work on {_leads(config)} (the 95 % interval of their AUC reaches {LEAST_AUC:g} or "
             f"less), and give no finding: {_plain(', '.join(weak))}."
         )
     if few:
@@ -244,6 +244,10 @@ def _training(training: Mapping[str, Any]) -> list[str]:
         "",
         *(["```json", json.dumps(training["recipe"]), "```", ""] if "recipe" in training else []),
     ]
+
+
+def _leads(config: ModelConfig) -> str:
+    return f"lead{'s' * (len(config.leads) > 1)} {', '.join(config.leads)}"
 
 
 def _folds(metrics: Mapping[str, Any]) -> str:
