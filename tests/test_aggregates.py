@@ -86,6 +86,25 @@ def test_a_finding_needs_twenty_positives_to_choose_its_threshold(tmp_path: Path
     assert said.probabilities[3] == pytest.approx(1 - (1 - said.probabilities[1]) * (1 - said.probabilities[2]))
 
 
+def test_an_aggregate_whose_interval_is_undefined_has_no_findings() -> None:
+    random = np.random.default_rng(0)
+    patients = np.repeat([0, 1], 60)  # one has B and C; both are drawn in a little less than half of the resamples
+    labels = np.stack([random.random(120) < 0.4, patients, patients], axis=1).astype(np.uint8)
+    given = CohortScores(
+        folds=(9,),
+        y_true=labels,
+        y_score=np.clip(0.2 + 0.4 * labels + 0.2 * random.random((120, 3)), 0, 1),
+        patients=patients,
+        classes=CLASSES,
+        subgroups={"one patient": patients == 0},
+        aggregates={"B_C": ("B", "C")},
+    )
+    model = model_of(CLASSES, {"B_C": ("B", "C")})
+    calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=1)
+    assert set(model.config.thresholds) == {"A"}
+    assert model.config.metrics["aggregates"] == model.config.metrics["subgroups"] == {}
+
+
 @pytest.mark.parametrize("aggregates", [{"A": ("B",)}, {"X": ()}, {"X": ("Z",)}])
 def test_an_aggregate_of_what_is_not_there_is_refused(aggregates: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(WeightsError, match="aggregate"):

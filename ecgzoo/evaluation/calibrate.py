@@ -33,7 +33,7 @@ def calibrate(
         name: decision_points(*column)
         for name, column in columns.items()
         if LEAST_POSITIVES <= column[0].sum() < len(column[0])
-        and (interval := intervals[name]) is not None
+        and (interval := intervals.get(name)) is not None
         and interval[0] > LEAST_AUC
     }
     at_thresholds = {

@@ -82,9 +82,10 @@ def evaluate_scores(
         groups: the patient of each record, ``[N]``, for the interval; None draws single records.
         seed: seed of the bootstrap.
         num_resamples: number of resamples of the bootstrap.
-        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small is left out.
-        aggregates: by name, the classes that it combines; an aggregate with only positives or only negatives is left
-            out.
+        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small, or whose interval is
+            undefined because its records are of one patient, for example, is left out.
+        aggregates: by name, the classes that it combines; an aggregate with only positives or only negatives, or whose
+            interval is undefined, is left out.
 
     Raises:
         DataError: names that do not fit the columns, a score that is not a probability, or no class with positives and
@@ -113,17 +114,17 @@ def evaluate_scores(
         ece=expected_calibration_error(labels, scores),
         reliability=_reliability(labels, scores),
         subgroups={
-            name: _subgroup(
-                labels[chosen], scores[chosen], None if groups is None else groups[chosen], num_resamples, seed
-            )
+            name: {"records": len(true), "macro_auc": macro_auc(true, score), "ci": interval}
             for name, chosen in (subgroups or {}).items()
-            if chosen.sum() >= MIN_SUBGROUP and labels[chosen].any() and not labels[chosen].all(axis=0).any()
+            for true, score in [(labels[chosen], scores[chosen])]
+            if len(true) >= MIN_SUBGROUP and true.any() and not true.all(axis=0).any()
+            if (interval := _interval(true, score, None if groups is None else groups[chosen], num_resamples, seed))
         },
         aggregates={
-            name: _aggregate(true, score, groups, num_resamples, seed)
+            name: {"positives": int(true.sum()), "auc": macro_auc(true, score), "ci": interval}
             for name, of in (aggregates or {}).items()
             for true, score in [[with_aggregates(x, classes, {name: of})[:, -1:] for x in (labels, scores)]]
-            if 0 < true.mean() < 1
+            if 0 < true.mean() < 1 and (interval := _interval(true, score, groups, num_resamples, seed))
         },
         per_class_ci={
             name: None if interval is None else list(interval)
@@ -132,18 +133,14 @@ def evaluate_scores(
     )
 
 
-def _aggregate(
+def _interval(
     labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
-) -> dict[str, Any]:
-    interval = bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed)
-    return {"positives": int(labels.sum()), "auc": macro_auc(labels, scores), "ci": list(interval)}
-
-
-def _subgroup(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None, num_resamples: int, seed: int
-) -> dict[str, Any]:
-    interval = bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed)
-    return {"records": len(labels), "macro_auc": macro_auc(labels, scores), "ci": list(interval)}
+) -> list[float] | None:
+    """None if it is undefined; that of all records has shown that the arguments are right."""
+    try:
+        return list(bootstrap_ci(labels, scores, groups, num_resamples=num_resamples, seed=seed))
+    except DataError:
+        return None
 
 
 def _reliability(labels: np.ndarray, scores: np.ndarray) -> list[list[float]]:

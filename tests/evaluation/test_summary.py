@@ -78,6 +78,20 @@ def test_subgroups_are_judged_on_their_own_records_and_patients():
     assert single["ci"] == list(bootstrap_ci(labels[:50], scores[:50], None, num_resamples=30, seed=4))
 
 
+def test_a_part_whose_interval_is_undefined_is_left_out():
+    rng = np.random.default_rng(1)
+    labels = (rng.random((120, 3)) < 0.3).astype(np.uint8)
+    patients = np.repeat([0, 1], 60)
+    labels[:, 2] = patients  # so its AUC is undefined in half of the resamples, and here in a little more
+    those = {"one patient": patients == 0, "both": np.arange(120) % 3 > 0}
+    found = evaluate_scores(
+        labels, rng.random((120, 3)), CLASSES, patients, 0, 101, those, {"any MI": ("MI",), "CD or HYP": ("CD", "HYP")}
+    )
+    assert found.per_class_ci["MI"] is None
+    assert set(found.subgroups) == {"both"}
+    assert set(found.aggregates) == {"CD or HYP"}
+
+
 def test_reliability_pools_the_classes_and_leaves_out_empty_bins():
     labels = np.array([[1, 0], [0, 0], [1, 1], [0, 1]])
     scores = np.array([[0.90, 0.01], [0.02, 0.03], [0.95, 0.90], [0.01, 0.70]])
