@@ -205,12 +205,21 @@ def _patient_numbers(num_records: int, groups: np.ndarray | None) -> np.ndarray:
     names = np.asarray(groups)
     if names.shape != (num_records,):
         raise DataError(f"Found groups of shape {names.shape}; expected one patient per record, [{num_records}].")
-    if names.dtype.kind == "f" and np.isnan(names).any():
+    try:
+        unknown = names != names  # NaN
+        if names.dtype.kind == "O":
+            unknown |= np.array([name is None for name in names])
+        if unknown.any():
+            raise DataError(
+                f"{unknown.sum()} records have NaN or None as patient and would count as one patient. "
+                "Give each unknown patient a different number."
+            )
+        _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    except TypeError as error:
         raise DataError(
-            f"{np.isnan(names).sum()} records have NaN as patient and would count as one patient. "
-            "Give each unknown patient a different number."
-        )
-    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+            f"The patients cannot be compared ({error}). Give all as numbers or all as text, and each unknown patient "
+            "a different one."
+        ) from error
     return np.argsort(np.argsort(first))[inverse]
 
 

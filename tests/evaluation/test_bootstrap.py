@@ -146,7 +146,12 @@ def test_resamples_without_a_defined_metric_are_left_out_until_they_are_most():
     [
         ({"groups": np.arange(59)}, r"groups of shape \(59,\)"),
         ({"groups": np.zeros(60)}, "of one patient"),
-        ({"groups": np.append(np.arange(58.0), [np.nan, np.nan])}, "2 records have NaN as patient"),
+        ({"groups": np.append(np.arange(58.0), [np.nan, np.nan])}, "2 records have NaN or None as patient"),
+        ({"groups": np.array([*"ab" * 28, None, None, np.nan, "c"], object)}, "3 records have NaN or None as patient"),
+        (
+            {"groups": np.array([*range(59), "a"], object)},
+            "patients cannot be compared .*all as numbers or all as text",
+        ),
         ({"num_resamples": 0}, "num_resamples=0"),
         ({"level": 95}, "level=95"),
         ({"level": 0.0}, "level=0.0"),
@@ -168,6 +173,18 @@ def test_unusable_input_is_named():
         bootstrap_ci(labels + 1, scores)
     with pytest.raises(DataError, match="shape"):
         paired_difference(labels, scores, scores[:, :2])
+
+
+def test_patients_that_pandas_does_not_know_are_refused():
+    pandas = pytest.importorskip("pandas")
+    labels, scores = predictions(0)
+    for kind in ("string", object):
+        patients = pandas.Series([*"ab" * 29, "c", None], dtype=kind)
+        with pytest.raises(DataError, match="patient"):
+            bootstrap_ci(labels, scores, patients)
+    named = pandas.Series([*"ab" * 29, "c", "d"], dtype="string")
+    numbered = np.array([*[0, 1] * 29, 2, 3])
+    assert bootstrap_ci(labels, scores, named) == bootstrap_ci(labels, scores, numbered)
 
 
 def test_two_patients_are_enough():
