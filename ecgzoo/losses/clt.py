@@ -90,7 +90,7 @@ class CLT(Loss):
                 "share_limit in [0, 1), z_momentum in [0, 1]"
             )
         self.critic, self.temperature, self.z_momentum = critic, temperature, z_momentum
-        self.max_rows, self.chunk = max_rows, chunk
+        self.max_rows, self.chunk, self.seed = max_rows, chunk, data.seed
         self.student_head = nn.Linear(student.head_hidden_size, dim)
         self.teacher_head = nn.Linear(teacher.head_hidden_size, dim)
         dtype = torch.float32 if len(data.labels) <= max_rows else torch.bfloat16
@@ -188,10 +188,10 @@ class CLT(Loss):
         return torch.where(number > 0, log_z, math.nan)
 
     def _rows(self, device: torch.device) -> Tensor | None:
-        """All rows, or random rows drawn for this step, the same for every anchor and in every process."""
+        """All rows, or random rows drawn for seed and step, the same for every anchor and in every process."""
         if len(self.bank.visited) <= self.max_rows:
             return None
-        drawn = np.random.default_rng(int(self.step)).choice(
+        drawn = np.random.default_rng([self.seed, int(self.step)]).choice(
             len(self.bank.visited), self.max_rows, replace=False, shuffle=False
         )
         return torch.from_numpy(np.sort(drawn)).to(device)

@@ -88,18 +88,20 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a loss may know about the training records.
+    """What a loss may know about the training records and their run.
 
     Attributes:
         classes: names of the ``C`` classes.
         labels: multi-hot ``[N, C]``, in the order of `Batch.index`; the teacher's probabilities for records without
             labels.
         auxiliary: labels of a second task for the same records, multi-hot ``[N, C']``, if the recipe names one.
+        seed: of the run, for random numbers that must be the same in all processes and after a resume.
     """
 
     classes: tuple[str, ...]
     labels: Tensor
     auxiliary: Tensor | None = None
+    seed: int = 0
 
 
 NEEDS = frozenset(

@@ -131,7 +131,7 @@ def prepared(accelerator: Accelerator, job: Job) -> tuple[Feed, Distiller]:
     recipe, student, teacher, cohort = job.recipe, job.student, job.teacher, job.cohort
     auxiliary = None if job.auxiliary is None else torch.from_numpy(job.auxiliary)
     labels = cohort.labels[job.train_rows] if job.labels is None else job.labels
-    data = DataInfo(cohort.classes, torch.from_numpy(labels), auxiliary)
+    data = DataInfo(cohort.classes, torch.from_numpy(labels), auxiliary, recipe.seed)
     losses = create_losses(job.terms, student, teacher, data)
     transforms = [create_transform(term.name, data, term.amount, **term.arguments) for term in recipe.transform_terms]
     if job.is_teacher:

@@ -175,7 +175,7 @@ class Run:
                 )
         auxiliary = None if self.auxiliary is None else torch.from_numpy(self.auxiliary)
         rows = self.train_rows if len(self.train_rows) else self.unlabelled_rows
-        data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[rows]), auxiliary)
+        data = DataInfo(self.cohort.classes, torch.from_numpy(self.cohort.labels[rows]), auxiliary, recipe.seed)
         losses = create_losses(recipe.loss_terms, student, teacher, data)
         requires = {name: loss.requires for name, (_, loss) in losses.items()}
         if recipe.aux_task and not any("auxiliary" in needs for needs in requires.values()):

@@ -234,6 +234,19 @@ def test_a_drawn_set_of_rows_is_shared_and_reproducible() -> None:
     assert clt.extras["negatives"] <= 10
 
 
+def test_the_drawn_rows_depend_on_the_seed_and_the_step() -> None:
+    def drawn(seed: int) -> list[list[int]]:
+        clt = create_loss("clt", info(6), info(5), DataInfo(tuple("ABCD"), labels(), seed=seed), dim=D, max_rows=10)
+        sets = []
+        for at in range(3):
+            clt.step.fill_(at)  # as a resumed run does
+            sets.append(clt._rows(torch.device("cpu")).tolist())
+        return sets
+
+    assert drawn(0) == drawn(0)
+    assert not any(a == b for a in drawn(0) for b in drawn(1))
+
+
 @pytest.mark.parametrize("critic", ["nce", "infonce"])
 def test_above_max_rows_the_equation_is_that_of_the_drawn_rows(critic: str) -> None:
     y = labels()

@@ -17,12 +17,13 @@ import pytest
 import torch
 
 import ecgzoo
-from ecgzoo import LossTerm, Network, Recipe, Run
+from ecgzoo import DataInfo, LossTerm, ModelInfo, Network, Recipe, Run
 from ecgzoo.config import LEAST_POSITIVES
 from ecgzoo.create import load_cohort
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluation import calibrate, decision_points, evaluate, fit_temperature, macro_auc
+from ecgzoo.losses.clt import CLT
 from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.checkpoint import load_state
@@ -289,6 +290,19 @@ def test_compiled_training_follows_the_plain_one(tiny: str, tmp_path: Path) -> N
         run.train("b", Network("resnet1d18", ("I",)))
         (lines[compiled],) = log(tmp_path / str(compiled) / "b")
     assert lines[True]["bce"] == pytest.approx(lines[False]["bce"], rel=1e-3)
+
+
+def test_losses_know_the_seed_of_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, create = [], CLT.__init__
+
+    def spied(self: CLT, student: ModelInfo, teacher: ModelInfo, data: DataInfo) -> None:
+        seeds.append(data.seed)
+        create(self, student, teacher, data)
+
+    monkeypatch.setattr(CLT, "__init__", spied)
+    run = Run(recipe(tmp_path, epochs=1, seed=7, losses=("bce=1", "clt=1")))
+    run.train("s", Network(NET, ("I",)), (LossTerm("clt", 1),), run.train("t", Network(NET, ("II",))))
+    assert set(seeds) == {7}  # in the rehearsal and in the training
 
 
 def test_an_arm_of_ones_own_is_reported(tiny: str, tmp_path: Path) -> None:
