@@ -378,7 +378,9 @@ def test_records_without_labels_have_folds_of_their_own(folder: Path, tmp_path: 
     assert (cohort.folds == 11).sum() == 12
     assert not cohort.labels[cohort.folds == 11].any()
     assert cohort.labels[cohort.folds != 11].any(axis=1).all()
-    assert any("The 12 records of fold 11 have no labels" in note for note in cohort.notes)
+    assert cohort.labelled is not None
+    assert (cohort.labelled == (cohort.folds != 11)).all()
+    check_cohort(cohort)
     late = write_table(tmp_path / "late.csv", [{"path": "a/r03", "patient": "p6", "labels": "A", "id": 90}])
     with pytest.raises(DataError, match="patient p6 is in fold 11, whose records in the cohort have no labels"):
         made(folder, late, tmp_path / "s")

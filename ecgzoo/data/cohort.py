@@ -35,7 +35,7 @@ class Cohort:
         store: int16 microvolts ``[M, L, T]``: an array, a read-only memory map, or several (`Shards`); it may hold
             further records. A record that is shorter than ``T`` is followed by zeros.
         positions: int64 ``[N]``, the row of each record in `store`.
-        labels: uint8 multi-hot ``[N, C]``.
+        labels: uint8 multi-hot ``[N, C]``; 0 in a record without labels.
         folds: int16 ``[N]``.
         patients: int64 ``[N]``; no patient and no recording is in two folds.
         record_ids: int64 ``[N]``, ascending.
@@ -44,6 +44,8 @@ class Cohort:
             shorter record in the store is neither trained on nor scored.
         unit_uv: integers ``[N]``, the microvolts of one unit of `store` in each record, for records beyond ±32.767 mV;
             None if all have 1.
+        labelled: bool ``[N]``, whether each record has labels; None if all have. Those without are trained on in
+            unlabelled folds alone, and never scored.
         sexes: int8 ``[N]``, 0 male, 1 female, -1 unknown; None if the data set does not say.
         ages: float32 years ``[N]``, NaN where unknown; None if the data set does not say.
         class_info: for each class, its plain ``name`` and its codes in ``scp`` and ``snomed``, if known.
@@ -67,6 +69,7 @@ class Cohort:
     fingerprint: str
     lengths: np.ndarray | None = None
     unit_uv: np.ndarray | None = None
+    labelled: np.ndarray | None = None
     sexes: np.ndarray | None = None
     ages: np.ndarray | None = None
     class_info: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -95,6 +98,10 @@ class Cohort:
         samples: np.ndarray = self.lengths[rows]
         return samples
 
+    def has_labels(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of the records at `rows` has labels, bool ``[len(rows)]``."""
+        return np.ones(len(rows), bool) if self.labelled is None else self.labelled[rows]
+
     def mean_and_deviation_mv(self, rows: np.ndarray) -> tuple[float, float]:
         """One scalar mean and standard deviation in mV over all leads of the records at `rows`."""
         total = squares = 0.0
@@ -115,6 +122,8 @@ class Cohort:
             column = getattr(self, name)
             kind = np.uint8 if name == "labels" else np.int64
             found.update(b"-" if column is None else np.ascontiguousarray(column, kind).data)
+        if self.labelled is not None:  # else nothing, so that runs of cohorts before this column can be resumed
+            found.update(np.ascontiguousarray(self.labelled, np.int64).data)
         return found.hexdigest()
 
     @property
@@ -137,6 +146,20 @@ class Cohort:
                 f"this copy has folds {', '.join(map(str, present))}. Choose some of these."
             )
         return np.flatnonzero(np.isin(self.folds, wanted))
+
+    def check_labelled(self, rows: np.ndarray) -> None:
+        """Refuse `rows`, positions ``[n]``, of records without labels, which would count as negative for every class.
+
+        Raises:
+            DataError: there are such records.
+        """
+        without = np.unique(rows[~self.has_labels(rows)])
+        if without.size:
+            raise DataError(
+                f"{self.title}: {without.size} records of fold {', '.join(map(str, np.unique(self.folds[without])))} "
+                "have no labels; expected labels to train, validate or evaluate on. Leave the fold out, or train on it "
+                "with --unlabelled-folds."
+            )
 
 
 def made_fold(patient: str) -> int:
@@ -254,16 +277,19 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
     if not isinstance(positions, np.ndarray) or not positions.size:
         yield f"no records: positions are {positions!r}. Give a 1-D array with the row of each record in the store."
     columns = {"positions": (), "labels": (len(cohort.classes),), "folds": (), "patients": (), "record_ids": ()}
-    optional = {name: () for name in ("lengths", "unit_uv", "sexes", "ages") if getattr(cohort, name) is not None}
-    for name, one in {**columns, **optional}.items():
+    optional = ("lengths", "unit_uv", "labelled", "sexes", "ages")
+    columns |= {name: () for name in optional if getattr(cohort, name) is not None}
+    for name, one in columns.items():
         column, shape = getattr(cohort, name), (len(positions), *one)
         if not isinstance(column, np.ndarray) or column.shape != shape:
             found = f"has shape {column.shape}" if isinstance(column, np.ndarray) else f"is a {type(column).__name__}"
             yield f"{name} {found}, expected an array of shape {shape}. Give one row for each record."
-        if column.dtype.kind not in ("iuf" if name == "ages" else "iu"):
-            yield f"{name} are {column.dtype}, expected integers. Convert them."
+        if column.dtype.kind not in {"ages": "iuf", "labelled": "b"}.get(name, "iu"):
+            yield f"{name} are {column.dtype}, expected {'bool' if name == 'labelled' else 'integers'}. Convert them."
     if not ((labels == 0) | (labels == 1)).all():
         yield "labels are not only 0 and 1. Give 1 where a record has the class, else 0."
+    if cohort.labelled is not None and labels[~cohort.labelled].any():
+        yield "a record is not labelled, but its labels are not all 0. Make it labelled, or set its labels to 0."
     if positions.min() < 0 or positions.max() >= len(cohort.store):
         yield (
             f"positions from {positions.min()} to {positions.max()} are outside the store, which has "

@@ -108,7 +108,7 @@ class Info:
 def load_folder(root: Path | None, task: str = TASK) -> Cohort:
     """The cohort that ``ecgzoo data import`` wrote into the folder `root`.
 
-    Records without labels are in folds of their own, which ``Cohort.notes`` names; give those as ``unlabelled_folds``.
+    Records without labels are in folds of their own; give those as ``unlabelled_folds``.
 
     Args:
         root: the folder.
@@ -134,7 +134,6 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
     signals = read_signals(root, info, columns["digests"])
     order = np.argsort(columns["record_ids"])
     lengths, units, folds, labelled = (columns[name][order] for name in ("lengths", "units", "folds", "labelled"))
-    without = np.unique(folds[labelled == 0])
     return Cohort(
         name=f"folder/{info.name}",
         task=task,
@@ -149,14 +148,9 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
         record_ids=columns["record_ids"][order],
         lengths=None if (lengths == info.layout.samples).all() else lengths,
         unit_uv=None if (units == 1).all() else units,
+        labelled=None if labelled.all() else labelled == 1,
         fingerprint=store_key("folder", *(f"{name} {digest}" for name, digest in sorted(info.sha256.items()))),
-        notes=(
-            *(
-                f"The {(folds == fold).sum()} records of fold {fold} have no labels; give it as unlabelled fold."
-                for fold in without
-            ),
-            *(f"Records {CHANGES[change]}: {count}." for change, count in counted(columns["changes"]).items()),
-        ),
+        notes=tuple(f"Records {CHANGES[change]}: {count}." for change, count in counted(columns["changes"]).items()),
     )
 
 

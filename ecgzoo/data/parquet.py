@@ -17,8 +17,8 @@ _AT_ONCE = 256  # records of a row group
 def write_parquet(cohort: Cohort, folder: Path, advance: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Write the records of `cohort` as ``data/*.parquet``, and a ``README.md`` that describes the columns.
 
-    A row is a record: ``record_id``, ``patient``, ``fold``, ``labels`` (a list of names), and for each lead a list of
-    its samples in microvolts, as long as the record.
+    A row is a record: ``record_id``, ``patient``, ``fold``, ``labels`` (a list of names, or null in a record without
+    labels), and for each lead a list of its samples in microvolts, as long as the record.
 
     Args:
         cohort: any.
@@ -48,20 +48,23 @@ def write_parquet(cohort: Cohort, folder: Path, advance: Callable[[int, int], No
         ]
     )
 
-    def lists(values: np.ndarray, lengths: np.ndarray, kind: pa.DataType) -> pa.Array:
+    def lists(values: np.ndarray, lengths: np.ndarray, kind: pa.DataType, null: pa.Array | None = None) -> pa.Array:
         ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(values, kind))
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array(values, kind), mask=null)
 
     def group(rows: np.ndarray) -> pa.RecordBatch:
         signals, samples, labels = cohort.signals(rows), cohort.samples(rows), cohort.labels[rows] > 0
         if cohort.unit_uv is not None:
             signals = np.rint(signals * cohort.units(rows)).astype(np.int32)
+        without = pa.array(~cohort.has_labels(rows))
         there = np.arange(signals.shape[2]) < samples[:, None]
         numbers = (cohort.record_ids[rows], cohort.patients[rows], cohort.folds[rows])
         return pa.record_batch(
             [
                 *(pa.array(column, schema.types[at]) for at, column in enumerate(numbers)),
-                lists(np.array(cohort.classes, object)[np.nonzero(labels)[1]], labels.sum(axis=1), pa.string()),
+                lists(
+                    np.array(cohort.classes, object)[np.nonzero(labels)[1]], labels.sum(axis=1), pa.string(), without
+                ),
                 *(lists(signals[:, at][there], samples, sample) for at in range(len(cohort.leads))),
             ],
             schema=schema,
@@ -86,6 +89,7 @@ def write_parquet(cohort: Cohort, folder: Path, advance: Callable[[int, int], No
 def _card(cohort: Cohort) -> str:
     license_ = f"license: {cohort.license.lower()}\n" if cohort.license else ""
     notes = "".join(f"- {printable(note)}\n" for note in cohort.notes)
+    null = "" if cohort.labelled is None else "; null if the record has no labels, empty if it has none of these"
     return f"""---
 {license_}tags:
 - ecg
@@ -101,7 +105,7 @@ configs:
 | column | |
 |---|---|
 | `record_id`, `patient`, `fold` | numbers; all records of a patient are in one fold |
-| `labels` | some of {", ".join(f"`{printable(name)}`" for name in cohort.classes)} |
+| `labels` | some of {", ".join(f"`{printable(name)}`" for name in cohort.classes)}{null} |
 | {", ".join(f"`{lead}`" for lead in cohort.leads)} | samples in microvolts |
 
 {notes}"""

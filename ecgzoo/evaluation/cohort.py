@@ -109,8 +109,8 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
         progress: whether to show a progress bar.
 
     Raises:
-        DataError: a fold has no records, the labels are not those of the model, or the cohort breaks the contract of
-            `Cohort`.
+        DataError: a fold has no records, or some without labels; the labels are not those of the model; or the cohort
+            breaks the contract of `Cohort`.
         SignalError: leads or rate do not fit.
         WeightsError: the model gives probabilities that are not finite.
     """
@@ -123,6 +123,7 @@ def evaluate(model: EcgModel, cohort: Cohort, folds: Iterable[int], progress: bo
     except TypeError as error:
         raise DataError(f"folds are {folds!r:.80}, expected whole numbers, such as [9] or range(1, 9)") from error
     rows = cohort.rows(folds)
+    cohort.check_labelled(rows)
     notes = tuple(
         f"the model was {what} on fold {', '.join(map(str, sorted(seen & set(folds))))} of {cohort.name}: "
         "these metrics do not hold for new records"
@@ -179,7 +180,12 @@ def _seen(training: Mapping[str, Any], cohort: Cohort) -> tuple[set[int], set[in
 
 
 def cohort_scores(cohort: Cohort, folds: tuple[int, ...], rows: np.ndarray, y_score: np.ndarray) -> CohortScores:
-    """The probabilities ``[len(rows), C]`` of the records at `rows`, from `folds`, with their labels."""
+    """The probabilities ``[len(rows), C]`` of the records at `rows`, from `folds`, with their labels.
+
+    Raises:
+        DataError: some have no labels.
+    """
+    cohort.check_labelled(rows)
     subgroups: dict[str, np.ndarray] = {}
     if cohort.sexes is not None:
         subgroups |= {"female": cohort.sexes[rows] == 1, "male": cohort.sexes[rows] == 0}

@@ -27,7 +27,7 @@ class Records:
     Attributes:
         title: what they are, for reports.
         signals: float32 millivolts ``[leads, T]``, one for each record.
-        labels: 0 or 1, ``[N, C]`` by class of the model, or None if there are none.
+        labels: 0 or 1, ``[N, C]`` by class of the model, or None if some have none.
         simulated: whether they are simulated hearts, which say nothing about a loss of accuracy.
     """
 
@@ -74,7 +74,8 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
     padded = cohort.signals(rows)[:, at] * cohort.units(rows) / np.float32(MICROVOLTS_PER_MILLIVOLT)
     signals = [signal[:, :length] for signal, length in zip(padded, cohort.samples(rows), strict=True)]
     title = f"{cohort.title}, fold {', '.join(map(str, folds))}"
-    labels = cohort.labels[rows] if cohort.classes == config.classes else None
+    known = cohort.classes == config.classes and cohort.has_labels(rows).all()
+    labels = cohort.labels[rows] if known else None
     return _checked(Records(title=title, signals=signals, labels=labels, simulated=cohort.simulated), config)
 
 

@@ -86,6 +86,7 @@ class Run:
                 recipe.test_folds or recipe.val_folds,
             )
         )
+        self.cohort.check_labelled(np.concatenate([self.train_rows, self.val_rows, self.judged_rows]))
         self.every_row = np.concatenate([self.train_rows, self.unlabelled_rows])
         positives = self.cohort.labels[self.train_rows].sum(axis=0)
         absent = [name for name, count in zip(self.cohort.classes, positives, strict=True) if not count]
@@ -115,7 +116,7 @@ class Run:
         other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
         rows = np.searchsorted(other.record_ids, wanted)
         rows = np.minimum(rows, len(other) - 1)
-        if missing := int((other.record_ids[rows] != wanted).sum()):
+        if missing := int(((other.record_ids[rows] != wanted) | ~other.has_labels(rows)).sum()):
             raise DataError(
                 f"{missing} of the training records have no label of task {recipe.aux_task}; choose another --aux-task"
             )

@@ -56,6 +56,9 @@ FAULTS = {
     "lengths beyond the store": ({"lengths": np.full(40, 1001)}, "lengths from 1001 to 1001 do not fit"),
     "samples behind a shorter record": ({"lengths": np.full(40, 500)}, "followed by samples that are not 0"),
     "one length": ({"lengths": np.array([1000])}, r"lengths has shape \(1,\)"),
+    "one labelled": ({"labelled": np.array([True])}, r"labelled has shape \(1,\)"),
+    "labelled as numbers": ({"labelled": np.ones(40, np.uint8)}, "labelled are uint8, expected bool"),
+    "labels of what is not labelled": ({"labelled": np.arange(40) > 30}, "is not labelled, but its labels are not all"),
     "class names that are numbers": ({"classes": (1, 2, 3, 4, 5)}, "classes are"),
     "class names in a list": ({"classes": list(GOOD.classes)}, "expected a tuple"),
     "a class twice": ({"classes": ("CD", "CD", "MI", "NORM", "STTC")}, "not sorted"),
@@ -99,6 +102,13 @@ def test_sound_cohorts_pass() -> None:
     check_cohort(dataclasses.replace(GOOD, store=GOOD.store[:, :1], leads=("I",), rate_hz=100))
     with pytest.raises(DataError, match=r"expected an ecgzoo\.Cohort, got a dict"):
         check_cohort({})  # type: ignore[arg-type]
+
+
+def test_which_records_have_labels_is_part_of_what_a_run_belongs_to() -> None:
+    bare = dataclasses.replace(GOOD, labels=GOOD.labels * 0)
+    check_cohort(dataclasses.replace(bare, labelled=np.zeros(40, bool)))
+    found = {dataclasses.replace(bare, labelled=np.arange(40) < count).records_sha256 for count in (0, 20)}
+    assert len(found | {bare.records_sha256}) == 3
 
 
 def test_a_lead_that_spans_more_than_int16_is_no_small_one() -> None:

@@ -45,6 +45,21 @@ def test_every_record_is_there(unit_uv: np.ndarray | None, tmp_path: Path, monke
         parquet.write_parquet(cohort, tmp_path / "x")
 
 
+def test_no_labels_are_not_an_empty_list(tmp_path: Path) -> None:
+    labels = WHOLE.labels.copy()
+    labels[10:] = 0
+    labelled = np.arange(40) < 20
+    parquet.write_parquet(dataclasses.replace(WHOLE, labels=labels, labelled=labelled), tmp_path / "x")
+    (path,) = (tmp_path / "x" / "data").iterdir()
+    found = pq.read_table(path)["labels"].to_pylist()
+    assert all(found[:10])
+    assert found[10:] == [[]] * 10 + [None] * 20
+    assert (
+        "`; null if the record has no labels, empty if it has none of these |"
+        in (tmp_path / "x" / "README.md").read_text()
+    )
+
+
 def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(parquet, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"Parquet needs pyarrow; pip install 'ecgzoo\[parquet\]'"):

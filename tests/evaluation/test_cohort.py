@@ -55,6 +55,16 @@ def test_scores_stand_beside_the_truth_of_their_records() -> None:
     assert found.notes == ()
 
 
+def test_records_without_labels_are_not_scored_as_negative() -> None:
+    some = dataclasses.replace(COHORT, labels=COHORT.labels * (FOLDS != 4)[:, None], labelled=FOLDS != 4)
+    assert evaluate(model(), some, [1, 3]).y_true.any()
+    said = "10 records of fold 4 have no labels; expected labels .* Leave the fold out"
+    with pytest.raises(DataError, match=said):
+        evaluate(model(), some, [1, 4])
+    with pytest.raises(DataError, match=said):
+        cohort_scores(some, (4,), some.rows([4]), np.zeros((10, 5)))
+
+
 def test_subgroups_are_of_sex_and_of_age_in_full_years() -> None:
     sexes = np.array([0, 1, 1, -1, 0, 1, 0, 1] * 5, np.int8)
     ages = np.array([39, 39.9, 40, 64, 64.9, 65, np.nan, 0] * 5, np.float32)

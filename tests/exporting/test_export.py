@@ -306,6 +306,15 @@ def test_records_of_a_cohort_end_where_their_recordings_do(small: EcgModel) -> N
     assert all(np.array_equal(a, b[:, : a.shape[1]]) for a, b in zip(cut.signals, full.signals, strict=True))
 
 
+def test_records_without_labels_are_compared_without_an_auc(small: EcgModel) -> None:
+    whole, classes = simulated(), small.config.classes
+    labels = np.eye(len(classes), dtype=np.uint8)[np.arange(len(whole)) % len(classes)]
+    labelled = whole.folds != 3
+    some = dataclasses.replace(whole, classes=classes, labels=labels * labelled[:, None], labelled=labelled)
+    assert records.from_cohort(some, (3, 4), small.config).labels is None
+    assert records.from_cohort(some, (4,), small.config).labels is not None
+
+
 def test_torch_export_is_of_a_fixed_length_and_carries_its_metadata(small: EcgModel, tmp_path: Path) -> None:
     given = hearts(small, 1000, 1500)
     found = ecgzoo.export(small, tmp_path / "x.pt2", format="torch-export", data=given, samples=900)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ecgzoo
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.losses.bank import EXCLUDED, MemoryBank
 from ecgzoo.training.batches import TrainingRecords
 
@@ -148,10 +148,38 @@ def test_what_does_not_go_together_is_refused(
         ecgzoo.Run(recipe(tmp_path, **fields), cohort)
 
 
+def test_folds_without_labels_are_refused_except_as_unlabelled_folds(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
+    labelled = ~np.isin(cohort.folds, [2, 3])
+    some = dataclasses.replace(cohort, labels=cohort.labels * labelled[:, None], labelled=labelled)
+    ecgzoo.Run(recipe(tmp_path / "a"), some)
+    for fields in (
+        {"train_folds": "1-2", "unlabelled_folds": "3"},
+        {"val_folds": "3", "unlabelled_folds": "2"},
+        {"test_folds": "3", "unlabelled_folds": "2"},
+    ):
+        with pytest.raises(DataError, match="records of fold [23] have no labels; .* with --unlabelled-folds"):
+            ecgzoo.Run(recipe(tmp_path / "b", **fields), some)
+
+
+def test_a_second_task_without_labels_is_refused(
+    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = ecgzoo.load_cohort("synthetic", task="diagnostic")
+    labelled = fine.folds != 1
+    tasks = {
+        "superdiagnostic": ecgzoo.load_cohort("synthetic"),
+        "diagnostic": dataclasses.replace(fine, labels=fine.labels * labelled[:, None], labelled=labelled),
+    }
+    monkeypatch.setattr("ecgzoo.training.run.load_cohort", lambda data, root, task: tasks[task])
+    given = recipe(tmp_path, data="synthetic", aux_task="diagnostic", losses=("bce=1", "aux=1"), unlabelled_folds="")
+    with pytest.raises(DataError, match="of the training records have no label of task diagnostic"):
+        ecgzoo.Run(given)
+
+
 def test_a_cohort_without_any_label_to_learn_from(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
     labels = cohort.labels.copy()
     labels[~np.isin(cohort.folds, [9, 10])] = 0  # of an archive, only the records that judge were read by somebody
-    bare = dataclasses.replace(cohort, labels=labels)
+    bare = dataclasses.replace(cohort, labels=labels, labelled=np.isin(cohort.folds, [9, 10]))
     report = ecgzoo.distill(recipe(tmp_path, train_folds="", losses=("mkd=1", "clt=0.5")), bare)
     assert set(report.values["arms"]) == {"teacher", "student"}
     training = ecgzoo.load_pretrained(tmp_path / "student").config.training
