@@ -137,4 +137,4 @@ def test_a_label_that_the_leads_do_not_show_gives_no_finding(tmp_path: Path) -> 
     ecgzoo.save_pretrained(model, tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "**Labels with findings: 1 of 2.** A." in card
-    assert "These do not work on I (the 95 % interval of their AUC reaches 0.6 or less)" in card
+    assert "These do not work on lead I (the 95 % interval of their AUC reaches 0.6 or less)" in card
