@@ -54,7 +54,7 @@ class OnnxInt8(Onnx):
         _unshift(quantized, model, -1 if scorer.config.temperature == 1 else -2, some)
         _store_as_integers(quantized, of=("Gemm", "MatMul"))
         halve(quantized, of=("Conv",))  # what has stayed in single precision
-        _store_in_three_bytes(quantized)
+        store_in_three_bytes(quantized)
         _shorten(quantized)
         describe(quantized, metadata)
         return bytes(quantized.SerializeToString(deterministic=True))
@@ -147,7 +147,7 @@ def _store_as_integers(model: "ModelProto", of: Collection[str]) -> None:
         model.graph.node.insert(0, restored)
 
 
-def _store_in_three_bytes(model: "ModelProto") -> None:
+def store_in_three_bytes(model: "ModelProto") -> None:
     """Store the high-pass filter's matrix in half precision, and what that leaves out as 8-bit integers.
 
     The error of both together is that of single precision; half precision alone would leave some of an offset.

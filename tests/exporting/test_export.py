@@ -24,7 +24,7 @@ from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, EcgZooError, ExportError, SignalError, WeightsError
 from ecgzoo.exporting import SPECS, onnx_fp16, onnx_int8, records, run
 from ecgzoo.exporting.contract import Tolerance
-from ecgzoo.exporting.onnx import Onnx, session
+from ecgzoo.exporting.onnx import Onnx, graph, session
 from ecgzoo.exporting.onnx_fp16 import OnnxFp16
 from ecgzoo.exporting.onnx_int8 import OnnxInt8
 from ecgzoo.exporting.parity import ParityError, compare
@@ -245,6 +245,22 @@ def test_equalized_channels_change_no_probability_and_have_similar_peaks(small: 
     np.testing.assert_allclose(after[0], before[0], atol=1e-5)
     np.testing.assert_allclose(after[1], before[1], atol=1e-5)
     assert uneven() < 1e-3
+
+
+def test_the_high_pass_filter_is_as_exact_in_three_bytes(small: EcgModel) -> None:
+    from onnx import numpy_helper
+
+    model = graph(Scorer(small))
+    (signal,) = (heart.signal[None] for heart in hearts(small, 1000))
+    before = session(model.SerializeToString())(signal)
+    matrices = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    onnx_int8.store_in_three_bytes(model)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    (name,) = matrices.keys() - stored.keys()
+    half, rest, scale = (stored[f"{name}.{part}"] for part in ("half", "rest", "scale"))
+    assert (half.dtype, rest.dtype) == (np.float16, np.int8)
+    np.testing.assert_allclose(half.astype(np.float32) + rest * scale, matrices[name], atol=5e-7)
+    np.testing.assert_allclose(session(model.SerializeToString())(signal), before, atol=1e-5)
 
 
 @pytest.mark.usefixtures("converted_once")
