@@ -291,7 +291,7 @@ def test_int8_of_real_records_keeps_the_auc_and_the_findings(
 ) -> None:
     model = ecgzoo.load_pretrained(f"{backbone}.ptbxl_super_i")
     cohort = ecgzoo.load_cohort("ptbxl", test_data / "ptbxl-small", model.config.task)
-    found = ecgzoo.export(model, tmp_path / "x.onnx", format="onnx-int8", data=cohort, folds=(6, 7, 8, 9))
+    found = ecgzoo.export(model, tmp_path / "x.onnx", format="onnx-int8", data=cohort, folds=range(1, 10))
     assert found.size <= bytes_
     assert found.macro_auc_difference is not None
     assert abs(found.macro_auc_difference) <= 0.002

@@ -77,7 +77,7 @@ def test_attributions_add_up_to_the_difference_of_the_logits(
     rate_hz: int, heart: ecgzoo.Record, student: ecgzoo.EcgModel
 ) -> None:
     one = replace(heart, signal=heart.signal[:, :500])  # a window
-    found = ecgzoo.explain(student, one.resample(rate_hz), "NORM", steps=256)
+    found = ecgzoo.explain(student, one.resample(rate_hz), "NORM", steps=1024)
     difference = found.logit - found.baseline_logit
     assert abs(difference) > 0.3  # there is something to add up to
     assert found.attribution.sum() == pytest.approx(difference, rel=0.015)
