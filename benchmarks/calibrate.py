@@ -13,7 +13,6 @@ from pathlib import Path
 import ecgzoo
 from ecgzoo.data import parse_folds
 from ecgzoo.evaluation.calibrate import calibrate
-from ecgzoo.evaluation.cohort import cohort_scores, score_rows
 from ecgzoo.provenance import provenance
 from ecgzoo.weights import save_pretrained
 
@@ -29,12 +28,10 @@ def main() -> None:
     training = model.config.training
     cohort = ecgzoo.load_cohort(training["data"], given.root, model.config.task)
     folds = parse_folds(training["val_folds"])
-    rows = cohort.rows(folds)
-    training = {**training, "calibrated_with": provenance()}
-    model.config = dataclasses.replace(model.config, temperature=1.0, training=training)
+    model.config = dataclasses.replace(model.config, training={**training, "calibrated_with": provenance()})
     calibrate(
         model,
-        lambda model: cohort_scores(cohort, folds, rows, score_rows(model, cohort, rows, progress=True)),
+        lambda model: ecgzoo.evaluate(model, cohort, folds, progress=True),
         f"{cohort.title}, folds {training['val_folds']}",
         {"data": cohort.name, "simulated": cohort.simulated},
         training["seed"],

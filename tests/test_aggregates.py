@@ -105,6 +105,25 @@ def test_an_aggregate_whose_interval_is_undefined_has_no_findings() -> None:
     assert model.config.metrics["aggregates"] == model.config.metrics["subgroups"] == {}
 
 
+def test_a_second_calibration_starts_from_the_probabilities_of_the_network() -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((300, 3)) < 0.4).astype(np.uint8)
+    logits = 4 * (labels - 0.5) + 3 * random.standard_normal((300, 3))
+
+    def score(model: ecgzoo.EcgModel) -> CohortScores:
+        y_score = 1 / (1 + np.exp(-logits / model.config.temperature))
+        return CohortScores(
+            folds=(9,), y_true=labels, y_score=y_score, patients=np.arange(300), classes=CLASSES, subgroups={}
+        )
+
+    model = model_of(CLASSES, {})
+    calibrate(model, score, "some records", {"data": "some"}, seed=0)
+    once = model.config
+    calibrate(model, score, "some records", {"data": "some"}, seed=0)
+    assert abs(once.temperature - 1) > 0.05
+    assert model.config == once
+
+
 @pytest.mark.parametrize("aggregates", [{"A": ("B",)}, {"X": ()}, {"X": ("Z",)}])
 def test_an_aggregate_of_what_is_not_there_is_refused(aggregates: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(WeightsError, match="aggregate"):

@@ -34,6 +34,20 @@ def test_it_is_what_least_squares_leaves(samples: int, hertz: float) -> None:
     np.testing.assert_allclose(found.numpy().reshape(-1, samples).T, left, atol=1e-9)
 
 
+@settings(deadline=None, max_examples=25)
+@given(samples=st.integers(50, 600), hertz=st.floats(0.05, 5))
+def test_it_is_the_projection_on_all_that_is_slow_and_nothing_else(samples: int, hertz: float) -> None:
+    left = without_baseline(torch.eye(samples, dtype=torch.float64)[:, None], hertz, RATE_HZ)[:, 0].numpy()
+    k = np.arange(samples)
+    k = k[k * RATE_HZ / (2 * samples) < hertz]
+    slow = np.cos(np.pi * k * (np.arange(samples)[:, None] + 0.5) / samples)
+    polynomials = np.linspace(-1, 1, samples)[:, None] ** [1, 2, 3, 4]
+    np.testing.assert_allclose(left @ np.concatenate([slow, polynomials], axis=1), 0, atol=1e-9)
+    np.testing.assert_allclose(left, left.T, atol=1e-9)
+    np.testing.assert_allclose(left @ left, left, atol=1e-9)
+    assert samples - np.trace(left) == pytest.approx(len(k) + 4, abs=1e-6)  # so nothing else is removed
+
+
 @pytest.mark.parametrize("kind", ["mv_global", "window_z"])
 def test_a_constant_is_forgotten(kind: str) -> None:
     how = Normalization(kind=kind, std_mv=0.2, highpass_hz=0.5)  # type: ignore[arg-type]

@@ -94,17 +94,12 @@ def main() -> None:
     given = parser.parse_args()
     for path in ("cpsc2018", "af2017/REFERENCE.csv"):
         need(parser, given.data / path, "give the folder that contains cpsc2018 and af2017 as --data")
-    for run in TWINS.values() if given.runs else ():
-        need(
-            parser, given.runs / "paper" / run / "student", "first train the students with benchmarks/paper/attempts.py"
-        )
+    runs = {kind: given.runs / "paper" / run / "student" for kind, run in TWINS.items()} if given.runs else {}
+    for run in runs.values():
+        need(parser, run, "first train the students with benchmarks/paper/attempts.py")
     sets = {"cpsc2018": read_cpsc(given.data / "cpsc2018"), "af2017": read_af(given.data / "af2017")}
     models = {name: ecgzoo.load_pretrained(tag) for name, tag in PACKAGED.items()}
-    twins = (
-        {kind: ecgzoo.load_pretrained(given.runs / "paper" / run / "student") for kind, run in TWINS.items()}
-        if given.runs
-        else {}
-    )
+    twins = {kind: ecgzoo.load_pretrained(run) for kind, run in runs.items()}
     as_recorded: dict[str, Any] = {}
     changed: list[dict[str, Any]] = []
     for set_name, (records, truth) in sets.items():

@@ -23,6 +23,7 @@ def calibrate(
         about: what else is saved with the metrics, such as the data set.
         seed: seed of the intervals.
     """
+    model.config = dataclasses.replace(model.config, temperature=1.0)  # not that of an earlier calibration
     raw = score(model)
     model.config = dataclasses.replace(model.config, temperature=fit_temperature(raw.y_true, raw.y_score))
     scores = score(model)

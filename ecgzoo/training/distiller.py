@@ -150,8 +150,8 @@ def parts_of(side: str, requires: frozenset[str]) -> list[str]:
 def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     """The view of `teacher` for crops ``[B, leads, T]``, in windows of the length that it was trained on.
 
-    Logits and embedding are means over the windows; feature maps are concatenated in time. A crop that
-    is not longer than a window is used as it is.
+    Logits and embedding are means over the windows; feature maps are concatenated in time. A crop that is not
+    longer than a window is used as it is.
     """
     window, samples = teacher.config.window, millivolts.shape[2]
     if samples <= window:

@@ -154,9 +154,9 @@ def _measured(config: ModelConfig) -> list[str]:
         metrics.get("chosen_on_these_folds")
     )
     rows = []
-    of_any, positives = metrics.get("aggregates", {}), _positives(metrics)
-    aucs = metrics["per_class"] | {name: figures["auc"] for name, figures in of_any.items()}
-    intervals = metrics.get("per_class_ci", {}) | {name: figures["ci"] for name, figures in of_any.items()}
+    positives = _by_label(metrics, "positives", "positives")
+    aucs = _by_label(metrics, "per_class", "auc")
+    intervals = _by_label(metrics, "per_class_ci", "ci")
     # labels that the leads show best come first
     for label, auc in sorted(aucs.items(), key=lambda item: -(intervals.get(item[0]) or [0])[0]):
         at = metrics.get("at_thresholds", {}).get(label)
@@ -202,17 +202,17 @@ def _measured(config: ModelConfig) -> list[str]:
     return lines
 
 
-def _positives(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """How many records are positive, by class and aggregate."""
-    of_any = metrics.get("aggregates", {})
-    return {**metrics["positives"], **{name: figures["positives"] for name, figures in of_any.items()}}
+def _by_label(metrics: Mapping[str, Any], of_classes: str, of_aggregate: str) -> dict[str, Any]:
+    """One figure of every class and aggregate; older configs do not have all."""
+    aggregates = {name: figures[of_aggregate] for name, figures in metrics.get("aggregates", {}).items()}
+    return {**metrics.get(of_classes, {}), **aggregates}
 
 
 def _usable(config: ModelConfig) -> list[str]:
     """Which labels give findings, and why the others do not."""
     if not config.metrics.get("per_class_ci"):
         return []
-    positives = _positives(config.metrics)
+    positives = _by_label(config.metrics, "positives", "positives")
     found = [label for label in config.labels if label in config.thresholds]
     few = [label for label in config.labels if label not in found and positives.get(label, 0) < LEAST_POSITIVES]
     weak = [label for label in config.labels if label not in found and label not in few]
