@@ -5,7 +5,7 @@ import json
 import runpy
 from pathlib import Path
 
-from benchmarks.paper import grid, page
+from benchmarks.paper import grid, page, tasks, unlabelled
 
 PROJECT = Path(__file__).parents[1]
 
@@ -34,3 +34,32 @@ def test_the_grid_ends_with_the_differences_of_the_page() -> None:
     for lead, arm in (("I", "mkd"), ("I", "mvkt plus"), ("II", "kd")):
         (row,) = [row for row in rows if row.split()[:-3] == [lead, *arm.split()]]
         assert row.endswith(f"{verdicts[lead][arm]['difference']:+.4f}")
+
+
+def test_lines_replace_those_of_the_same_run(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    grid.keep_lines(
+        path, [{"arm": "bce", "seed": 0, "auc": 0.5}, {"arm": "bce", "seed": 1, "auc": 0.6}], ("arm", "seed")
+    )
+    grid.keep_lines(path, [{"arm": "bce", "seed": 0, "auc": 0.7}], ("arm", "seed"))
+    assert [(line["seed"], line["auc"]) for line in grid.read_lines(path)] == [(0, 0.7), (1, 0.6)]
+
+
+def test_verdicts_of_other_arms_stay_and_more_seeds_win() -> None:
+    def verdict(*seeds: int) -> dict[str, object]:
+        return {"seeds": list(seeds)}
+
+    earlier = {"teacher": {}, "verdicts": {"I": {"mkd": verdict(0), "best": verdict(0)}, "II": {"best": verdict(0, 1)}}}
+    now = {"teacher": {"macro_auc": 0.9}, "verdicts": {"I": {"best": verdict(0, 1)}, "II": {"best": verdict(5)}}}
+    expected = {"I": {"mkd": verdict(0), "best": verdict(0, 1)}, "II": {"best": verdict(0, 1)}}
+    assert tasks.merged(earlier, now) == {"teacher": {"macro_auc": 0.9}, "verdicts": expected}
+    assert tasks.merged(None, now) == now
+
+
+def test_the_curve_keeps_the_rows_of_other_arms() -> None:
+    kept = json.loads((PROJECT / "benchmarks" / "results" / "unlabelled.json").read_text(encoding="utf-8"))["arms"]
+    assert unlabelled.merged({}) == kept
+    row = {"each": [0.8, 0.9, 0.7]}
+    found = unlabelled.merged({"1": {"MKD + CLT": row}})
+    assert found.pop("1") == {**kept["1"], "MKD + CLT": row}
+    assert found == {labelled: rows for labelled, rows in kept.items() if labelled != "1"}

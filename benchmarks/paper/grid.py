@@ -30,6 +30,7 @@ from rich.progress import track
 from ecgzoo import Recipe, Run
 from ecgzoo.data import Cohort
 from ecgzoo.evaluation.cohort import CohortScores
+from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 
@@ -215,6 +216,12 @@ def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -
 def save_scores(scores: CohortScores, path: Path) -> None:
     """Write probabilities, labels and patients, for paired comparisons."""
     np.savez(path, y_score=scores.y_score, y_true=scores.y_true, patients=scores.patients)
+
+
+def keep_lines(path: Path, lines: list[dict[str, Any]], key: Sequence[str]) -> None:
+    """Write lines into a results file, in place of those of the same run; `key` are the fields that name a run."""
+    kept = {tuple(line[field] for field in key): line for line in [*read_lines(path), *lines]}
+    write_text(path, "".join(json.dumps(line) + "\n" for line in kept.values()))
 
 
 def need(parser: argparse.ArgumentParser, path: Path, what: str) -> None:

@@ -1,13 +1,14 @@
 """For which of PTB-XL's six tasks does distillation help? The teacher, and students of leads I, II and V5.
 
-    python -m benchmarks.paper.tasks --root DIR       # 3 seeds for lead I, one for II and V5; finished runs are kept
+    python -m benchmarks.paper.tasks --root DIR       # 3 seeds for lead I, one for II and V5; resumes in --output
     python -m benchmarks.paper.tasks --root DIR --tasks rhythm form --arms bce mkd --seeds 1
 
 Three arms of grid.py: labels alone, the same with MKD, and the best recipe (mvkt_plus.py), which is pretrained for each
 task, because each task has its own records; and MKD divided by the number of classes, which the best recipe of these
 tasks takes too, because on fold 8 the sum was worse in four of them. The runs of the superdiagnostic task are those of
-grid.py. Rhythm gets windows of eight seconds, because shorter ones show few beats. Each run writes a line of
-``results/tasks.jsonl``; the differences with their intervals are in ``results/tasks.json``, and the table is in
+grid.py. Rhythm gets windows of eight seconds, because shorter ones show few beats. Each run writes its network, its
+probabilities and a line of ``results.jsonl`` to ``--output``. At the end, lines and differences go to
+``results/tasks.jsonl`` and ``results/tasks.json``, where they replace those of the same runs; the table is in
 docs/distillation.md.
 """
 
@@ -24,6 +25,7 @@ from benchmarks.paper.grid import (
     COMMON,
     RESULTS,
     in_parallel,
+    keep_lines,
     need,
     pretrain_one,
     read_lines,
@@ -86,7 +88,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="number of parallel runs, one thread each")
     given = parser.parse_args()
     need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")
-    log, root, output = RESULTS / "tasks.jsonl", given.root, given.output
+    log, root, output = given.output / "results.jsonl", given.root, given.output
     list(in_parallel(train_one_teacher, [(task, root, output) for task in given.tasks], given.workers))
     done = {(line["task"], line["arm"], line["lead"], line["seed"]) for line in read_lines(log)}
     missing = [
@@ -109,11 +111,22 @@ def main() -> None:
             file.write(json.dumps(line) + "\n")
         print("{task}, {arm}, lead {lead}, seed {seed}: {macro_auc:.4f}".format_map(line))
     lines, path = read_lines(log), RESULTS / "tasks.json"
+    keep_lines(RESULTS / "tasks.jsonl", lines, ("task", "arm", "lead", "seed"))
     kept = json.loads(path.read_text(encoding="utf-8"))["tasks"] if path.exists() else {}
     for task in {line["task"] for line in lines} & set(given.tasks):
-        kept[task] = verdicts([line for line in lines if line["task"] == task], output / task)
+        kept[task] = merged(kept.get(task), verdicts([line for line in lines if line["task"] == task], output / task))
     write_json(path, {"tasks": kept, **provenance()})
     write_between("tasks", {"docs/distillation.md": table()})
+
+
+def merged(kept: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
+    """The verdicts found now, and those of earlier runs: of the same arm and lead, the one with more seeds."""
+    verdicts_of: dict[str, dict[str, Any]] = {**(kept["verdicts"] if kept else {})}
+    for lead, arms in found["verdicts"].items():
+        before = verdicts_of.get(lead, {})
+        newer = {arm: new for arm, new in arms.items() if len(new["seeds"]) >= len(before.get(arm, new)["seeds"])}
+        verdicts_of[lead] = {**before, **newer}
+    return {"teacher": found["teacher"], "verdicts": verdicts_of}
 
 
 def table() -> str:

@@ -1,6 +1,6 @@
 """What are records without labels worth? Labels of few folds, all other records without theirs; lead I.
 
-    python -m benchmarks.paper.unlabelled --root DIR               # every arm, 3 seeds; finished runs are not repeated
+    python -m benchmarks.paper.unlabelled --root DIR               # every arm, 3 seeds; resumes in --output
     python -m benchmarks.paper.unlabelled --root DIR --seeds 1
     python -m benchmarks.paper.unlabelled                          # only the table and the figure, from the results
 
@@ -8,7 +8,9 @@ Half a fold, one, two, four or all seven training folds have labels. The arms: l
 records; the same with the other records, which learn from the teacher's output alone; the same after pretraining on
 pairs of leads. The teacher of an arm knows the same labels. Networks that see few records are trained for 20 and for 50
 epochs, and the number with the higher macro AUC on fold 8 counts. Fold 9 is for testing.
-Writes ``results/unlabelled.jsonl``, a line per run, ``docs/unlabelled.png`` and the table of docs/distillation.md.
+Each run writes its network, its probabilities and a line of ``results.jsonl`` to ``--output``. At the end, lines and
+differences go to ``results/unlabelled.jsonl`` and ``results/unlabelled.json``, where they replace those of the same
+runs; from there come ``docs/unlabelled.png`` and the table of docs/distillation.md.
 """
 
 import argparse
@@ -25,7 +27,16 @@ import numpy as np
 
 from benchmarks._report import write_between
 from benchmarks.paper import grid
-from benchmarks.paper.grid import PRETRAINED, RESULTS, in_parallel, need, read_lines, save_scores, train_student
+from benchmarks.paper.grid import (
+    PRETRAINED,
+    RESULTS,
+    in_parallel,
+    keep_lines,
+    need,
+    read_lines,
+    save_scores,
+    train_student,
+)
 from benchmarks.paper.page import over_seeds
 from ecgzoo import LEADS_12, Recipe, Run, load_cohort
 from ecgzoo.data import Cohort
@@ -149,7 +160,9 @@ def main() -> None:
     if given.root:
         need(parser, Path(given.root) / "ptbxl_database.csv", "give PTB-XL's own folder as --root")
         train(given.root, given.seeds, given.arms, given.output, given.workers)
-        write_json(RESULTS / "unlabelled.json", summary(read_lines(RESULTS / "unlabelled.jsonl"), given.output))
+        lines = read_lines(given.output / "results.jsonl")
+        keep_lines(RESULTS / "unlabelled.jsonl", lines, ("arm", "labelled", "seed", "epochs"))
+        write_json(RESULTS / "unlabelled.json", {"arms": merged(summary(lines, given.output)), **provenance()})
     need(parser, RESULTS / "unlabelled.json", "give --root, PTB-XL's folder")
     found = json.loads((RESULTS / "unlabelled.json").read_text(encoding="utf-8"))
     write_between("unlabelled", {"docs/distillation.md": table(found)})
@@ -158,7 +171,7 @@ def main() -> None:
 
 def train(root: str, seeds: int, arms: Sequence[str], output: Path, workers: int) -> None:
     """Train the missing teachers, then seed by seed and arm by arm the missing students."""
-    log = RESULTS / "unlabelled.jsonl"
+    log = output / "results.jsonl"
     done = {(line["arm"], line["labelled"], line["seed"], line["epochs"]) for line in read_lines(log)}
     calls = [
         (labelled, epochs, root, output)
@@ -228,7 +241,20 @@ def summary(lines: list[dict[str, Any]], output: Path) -> dict[str, Any]:
                     "share": gained / missing if labelled != "7" else None,
                 }
             found.setdefault(labelled, {})[arm] = row
-    return {"arms": found, **provenance()}
+    return found
+
+
+def merged(found: dict[str, Any]) -> dict[str, Any]:
+    """The rows found now, and those of earlier runs: of the same arm and labels, the one with more seeds."""
+    path = RESULTS / "unlabelled.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["arms"] if path.exists() else {}
+    rows: dict[str, Any] = {}
+    for labelled in LABELLED:
+        for arm in ARMS:
+            either = [rows_of[labelled][arm] for rows_of in (kept, found) if arm in rows_of.get(labelled, {})]
+            if either:
+                rows.setdefault(labelled, {})[arm] = max(reversed(either), key=lambda row: len(row["each"]))
+    return rows
 
 
 def table(found: dict[str, Any]) -> str:
