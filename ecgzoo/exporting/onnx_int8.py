@@ -7,7 +7,7 @@ Weights have a scale for each channel, activations one for each tensor. Four thi
   commute with this, so the float graph computes the same.
 * The first two convolutions and all that is not a convolution's feature map are computed in single precision: they are
   a few percent of the work, and an error in the signal itself reaches every finding.
-* A scale leaves out the largest hundred-thousandth of the values that were seen; the rest has finer steps.
+* A scale leaves out the largest three millionths of the values that were seen; the rest has finer steps.
 * Each logit gets a constant, so that its mean probability is that of the float graph: the errors of all layers add up
   to a shift that depends on the records of the calibration.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CALIBRATED_ON = 200  # records
 FLOAT_CONVOLUTIONS = 2  # at the input
 LEAST_PEAK = 1e-3
-PERCENTILE = 99.999
+PERCENTILE = 99.9997
 NEWTON_STEPS = 5
 # operations on feature maps that commute with a positive factor for each channel
 HOMOGENEOUS = ("Relu", "MaxPool", "AveragePool", "Add", "Concat", "Slice")
