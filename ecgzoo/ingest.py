@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, counted, digest_of
 from ecgzoo.data.prepare import Layout, prepare
-from ecgzoo.data.table import Row, check_files, place, read_table, whole_number
+from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
 from ecgzoo.files import write_text
 from ecgzoo.signal import Record
@@ -35,8 +35,9 @@ class Import:
     Attributes:
         records: how many records the cohort has now.
         before: how many of them it had before.
-        classes: of the cohort.
+        classes: of the cohort, and how many of its records have each.
         folds: the number of records by fold.
+        made_folds: how many of the new records are in a fold that was made from the patient's id.
         without_labels: folds whose records have no labels.
         changes: how many of the new records have each of `ecgzoo.data.prepare.CHANGES`.
         left_out: path and reason of each record of the table that is not in the cohort.
@@ -44,8 +45,9 @@ class Import:
 
     records: int
     before: int
-    classes: tuple[str, ...]
+    classes: Mapping[str, int]
     folds: Mapping[int, int]
+    made_folds: int
     without_labels: tuple[int, ...]
     changes: Mapping[int, int]
     left_out: Sequence[tuple[str, str]]
@@ -172,8 +174,9 @@ def _import(
     return Import(
         records=total,
         before=len(held),
-        classes=classes,
+        classes=dict(zip(classes, map(int, whole["labels"].sum(axis=0, dtype=np.int64)), strict=True)),
         folds=dict(sorted(Counter(whole["folds"].tolist()).items())),
+        made_folds=_made_folds(job.rows, accepted, known, folds),
         changes=counted(added["changes"]),
         without_labels=tuple(sorted({int(fold) for fold in whole["folds"][whole["labelled"] == 0]})),
         left_out=[(row.path, left_out[row.record]) for row in new if row.record in left_out],
@@ -192,6 +195,12 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
             f"{job.table}: row {named[label].number}: {label!r} is none of the classes {', '.join(classes)}; correct "
             f"it, or {'import into another --output' if there else 'name all classes with --classes'}"
         )
+    folded = {name.casefold(): name for name in classes}
+    if twice := [name for name in classes if folded[name.casefold()] != name]:
+        raise DataError(
+            f"{job.table}: the classes {twice[0]} and {folded[twice[0].casefold()]} differ only in capitals; write one "
+            "name"
+        )
     if not all(classes):
         raise DataError(f"the name of a class is empty in {', '.join(map(repr, classes))}; write --classes A,B,C")
     if not classes:
@@ -199,6 +208,14 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
             f"{job.table}: no record has labels; name the classes, those of a teacher, with --classes A,B,C"
         )
     return classes
+
+
+def _made_folds(
+    rows: Sequence[Row], accepted: Sequence[Row], known: Mapping[int, int], folds: Mapping[str, int]
+) -> int:
+    given = known.keys() | {whole_number(row.patient) for row in rows if row.fold is not None}
+    made = (row for row in accepted if whole_number(row.patient) not in given)
+    return sum(folds[row.record] != WITHOUT_LABELS for row in made)
 
 
 def _check_same(

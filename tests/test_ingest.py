@@ -93,7 +93,8 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, ("data", "import", folder, "--table", table, "-o", store))])
     main()
     said = capsys.readouterr().out
-    assert f"{store}: 24 records, 0 left out; 2 classes" in said
+    assert f"{store}: 24 records, 0 left out; 2 classes\nrecords by class: A: 12, B: 12\n" in said
+    assert "new records whose fold was made from the patient's id, because the table gives none: 24" in said
     assert "records longer than the cohort's, of which the beginning is kept: 1" in said
     cohort = ecgzoo.load_cohort("folder", store)
     trained = int((cohort.folds <= 8).sum())  # fewer than in a usual batch
@@ -171,6 +172,18 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
         changed(5, labels="NA"),
         r"row 7: labels 'NA' are a missing value .*\['NA'\] if a",
     ),
+    "labels between commas": (
+        changed(5, labels="A,B"),
+        r"row 7: labels 'A,B' have ',' in a name; write A;B, or \['A, B'\]",
+    ),
+    "labels between bars": (changed(5, labels="A|B"), r"row 7: labels 'A\|B' have '\|' in a name; write A;B"),
+    "classes that differ in capitals": (changed(5, labels="a"), "the classes A and a differ only in capitals"),
+    "a column that is nearly labels": (
+        [{**{k: v for k, v in row.items() if k != "labels"}, "Label ": "A"} for row in rows()],
+        "has a column 'Label ' and no column 'labels'; write --columns labels=Label , or rename",
+    ),
+    "folds by another name": ([{**row, "strat_fold": 1} for row in rows()], "'strat_fold' and no column 'fold'"),
+    "folds in capitals": ([{**row, "FOLDS": 1} for row in rows()], "'FOLDS' and no column 'fold'"),
     "a patient that is missing in pandas": (changed(5, patient="nan"), "row 7: patient 'nan' stands for a missing"),
     "an id twice, as a number": (changed(5, id="03"), "rows 4 and 7 are of the same record, 3; keep one"),
     "an id twice": (changed(5, id=3), "rows 4 and 7 are of the same record, 3; keep one"),
@@ -289,6 +302,35 @@ def test_what_was_changed_is_counted(tmp_path: Path) -> None:
         "Records with interpolated samples: 1.",
         "Records with a flat lead, kept as it is: 1.",
     )
+
+
+def test_a_signal_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    """One device's files in volts, at a tenth of the rate or nearly without samples hide among a thousand others."""
+    whole = SIMULATED[0]
+    gaps, volts = whole.copy(), np.rint(whole / 1000).astype(np.int16)
+    gaps[4, 300:510] = -(2**15)  # the value of a missing sample
+    few = whole.copy()
+    few[4, 300:490] = -(2**15)
+    for name, microvolts in (("gaps", gaps), ("volts", volts), ("few", few)):
+        write_record(tmp_path / "x" / name, microvolts)
+    write_record(tmp_path / "x" / "slow", whole[:, ::2], rate_hz=50)
+    names = ("gaps", "volts", "few", "slow")
+    table = write_table(tmp_path / "t.csv", [{"path": name, "patient": name, "labels": "A"} for name in names])
+    done = made(tmp_path / "x", table, tmp_path / "s")
+    reasons = dict(done.left_out)
+    assert (done.records, done.changes, reasons.keys()) == (1, {2: 1}, {"gaps", "volts", "slow"})
+    assert "21% of the samples of lead aVL are invalid, at most 20% are interpolated" in reasons["gaps"]
+    assert "no lead spans 0.02 mV, the largest 0.0" in reasons["volts"]
+    assert "Check the units" in reasons["volts"]
+    assert "expected at least 75 Hz for a cohort of 100 Hz, got 50 Hz" in reasons["slow"]
+
+
+def test_folds_of_the_table_and_made_ones_are_counted(folder: Path, tmp_path: Path) -> None:
+    half = [{**row, "fold": 3 if number < 10 else ""} for number, row in enumerate(rows())]
+    first = made(folder, write_table(tmp_path / "t.csv", half[:11]), tmp_path / "s")
+    assert (first.records, first.made_folds) == (11, 1)
+    rest = made(folder, write_table(tmp_path / "t.csv", half), tmp_path / "s")
+    assert (rest.records, rest.made_folds) == (24, 12)  # the patient of row 11 has a fold in the cohort
 
 
 def test_missing_leads_are_an_error_or_left_out(tmp_path: Path, capsys, monkeypatch) -> None:

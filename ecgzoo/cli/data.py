@@ -12,6 +12,7 @@ from ecgzoo.cli import many, reading
 from ecgzoo.cli.messages import cell
 from ecgzoo.cli.predict import reader
 
+CLASSES = 20  # that are printed
 REASONS = 5  # that are printed; all are in left-out.csv
 
 
@@ -87,7 +88,7 @@ def import_records(given: Namespace) -> None:
 
     if given.workers < 1:
         raise DataError(f"--workers {given.workers}: expected 1 or more")
-    samples, shortest = (round(seconds * given.store_rate) for seconds in (given.seconds, given.shortest))
+    samples, shortest = (seconds * given.store_rate for seconds in (given.seconds, given.shortest))
     if not 10 <= given.store_rate <= 100_000 or not 1 <= shortest <= samples <= 10**8:
         raise DataError(
             f"records from {given.shortest:g} to {given.seconds:g} s at {given.store_rate:g} Hz: expected 10 to "
@@ -101,16 +102,21 @@ def import_records(given: Namespace) -> None:
             given.output,
             read=reader(given),
             columns=dict(given.columns),
-            layout=Layout(resolve_leads(given.store_leads), given.store_rate, samples, shortest),
+            layout=Layout(resolve_leads(given.store_leads), given.store_rate, round(samples), round(shortest)),
             classes=[name.strip() for name in given.classes.split(",")] if given.classes else (),
             name=given.name,
             missing_leads=given.missing_leads,
             workers=given.workers,
             advance=lambda count, total: bar.update(task, completed=count, total=total),
         )
-    there = f" ({done.before} were there)" if done.before else ""
+    there = f" ({done.before} were there and were not read again)" if done.before else ""
     print(f"{given.output}: {done.records} records{there}, {len(done.left_out)} left out; {len(done.classes)} classes")
+    most = sorted(done.classes.items(), key=lambda item: -item[1])[:CLASSES]
+    more = f" and {len(done.classes) - CLASSES} rarer ones" if len(done.classes) > CLASSES else ""
+    print("records by class: " + ", ".join(f"{name}: {count}" for name, count in most) + more)
     print("records by fold: " + ", ".join(f"{fold}: {count}" for fold, count in done.folds.items()))
+    if done.made_folds:
+        print(f"new records whose fold was made from the patient's id, because the table gives none: {done.made_folds}")
     for change, count in done.changes.items():
         print(f"records {CHANGES[change]}: {count}")
     if done.without_labels:

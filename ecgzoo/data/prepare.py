@@ -11,6 +11,9 @@ from ecgzoo.signal import LEADS_12, Record
 from ecgzoo.signal.windows import duration
 
 COARSEST_UV = 10  # ±327 mV: raw recordings still have the offset of the electrodes, up to 300 mV (IEC 60601-2-25)
+LEAST_SPAN_MV = 0.02  # lead I of every record of PTB-XL spans .18 mV or more
+LEAST_SHARE_OF_RATE = 0.75  # of the cohort's rate, as for a model (`ecgzoo.model`)
+MOST_MISSING = 0.2  # of a lead's samples; a line through more than that is no recording
 _MOST_UNITS = 2**15 - 1
 _MARGIN_S = 2.0  # read behind the part that is kept, for the resampling filter; it reaches 1 s at the slowest rate
 
@@ -61,16 +64,29 @@ def prepare(record: Record, layout: Layout) -> Prepared:
 
     Raises:
         MissingLeadError: a lead is missing.
-        SignalError: it is shorter than ``layout.shortest``, all leads are flat, or a lead has no valid sample.
-        DataError: a sample is outside ±327.67 mV.
+        SignalError: it is shorter than ``layout.shortest``, its rate is far below ``layout.rate_hz``, all leads are
+            flat, or a fifth of a lead's samples are invalid.
+        DataError: a sample is outside ±327.67 mV, or no lead spans 0.02 mV.
     """
     if record.leads != layout.leads:
         record = record.select(layout.leads)
+    if record.rate_hz < LEAST_SHARE_OF_RATE * layout.rate_hz:
+        raise SignalError(
+            f"{record.source}: expected at least {LEAST_SHARE_OF_RATE * layout.rate_hz:g} Hz for a cohort of "
+            f"{layout.rate_hz:g} Hz, got {record.rate_hz:g} Hz. Check the rate, or import with a lower --store-rate"
+        )
     changes = int(record.samples_at(layout.rate_hz) > layout.samples)
     kept = int((layout.samples / layout.rate_hz + _MARGIN_S) * record.rate_hz)
     if record.signal.shape[1] > kept:
         record = Record(record.signal[:, :kept], record.leads, record.rate_hz, record.source, record.notes)
-    if np.isnan(record.signal).any():
+    missing = np.isnan(record.signal)
+    if missing.any():
+        share = missing.mean(axis=1)
+        if (most := float(share.max())) > MOST_MISSING:
+            raise SignalError(
+                f"{record.source}: {most:.0%} of the samples of lead {record.leads[share.argmax()]} are invalid, at "
+                f"most {MOST_MISSING:.0%} are interpolated; leave the lead out with --store-leads"
+            )
         changes += 2
         record = record.interpolate_invalid()
     samples = record.samples_at(layout.rate_hz)
@@ -84,6 +100,11 @@ def prepare(record: Record, layout: Layout) -> Prepared:
     flat = low == high
     if flat.all():
         raise SignalError(f"{record.source}: every lead is flat, so nothing was recorded")
+    if (span := float((high - low).max())) < LEAST_SPAN_MV:
+        raise DataError(
+            f"{record.source}: no lead spans {LEAST_SPAN_MV:g} mV, the largest {span:.2g} mV; a heartbeat spans more. "
+            "Check the units."
+        )
     peak_uv = round(MICROVOLTS_PER_MILLIVOLT * float(max(-low.min(), high.max())))
     unit_uv = max(1, -(-peak_uv // _MOST_UNITS))
     if unit_uv > COARSEST_UV:

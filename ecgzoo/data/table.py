@@ -57,7 +57,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
             there. The columns that are named here must be there, too.
 
     Raises:
-        DataError: the table cannot be read, a column is missing, or a cell cannot be understood; it names the row.
+        DataError: the table cannot be read, a column is missing or has nearly the name of one, or a cell cannot be
+            understood; it names the row.
     """
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise DataError(f"there is no column {unknown[0]!r} to name; there are {', '.join(COLUMNS)}")
@@ -179,6 +180,11 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
                 names = None
         else:
             names = [name for name in text.split(";") if name.strip()]
+            if separator := next((one for one in ",|" if one in text), None):
+                raise ValueError(
+                    f"labels {text[:80]!r} have {separator!r} in a name; write {text[:80].replace(separator, ';')}, or "
+                    "['A, B'] if a class has such a name"
+                )
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
     return tuple(name.strip() for name in names)
@@ -228,4 +234,17 @@ def _there(path: Path, named: Mapping[str, str], required: list[str], found: lis
                 f"{path}: has no column {named[name]!r}, it has {', '.join(found[:30])}; name the column with "
                 f"--columns {name}=COLUMN"
             )
+    used = set(named.values())
+    for name in (name for name, column in named.items() if column not in found):
+        if near := next((column for column in found if column not in used and _means(column, name)), None):
+            raise DataError(
+                f"{path}: has a column {near!r} and no column {name!r}; write --columns {name}={near}, or rename the "
+                "column if it is something else"
+            )
     return {name: column for name, column in named.items() if column in found}
+
+
+def _means(column: str, name: str) -> bool:
+    """Whether a column's name is `name` but for capitals, blanks and a plural; strat_fold is a fold, too."""
+    plain = column.strip().casefold().removesuffix("s")
+    return plain == name.removesuffix("s") or (name == "fold" and plain.endswith("fold"))
