@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+NOTHING_MV = 1e-3  # in 5-20 Hz: an electrode that is off, or samples that are missing
 PIECE_S = 2.0  # contains a beat at 30 per minute
 MAINS_HZ = (50.0, 60.0)
 BAND_HZ = (5.0, 20.0)  # here QRS complexes are strongest relative to T waves, wander and muscle noise
@@ -27,7 +28,7 @@ class Stretches:
         peaks: int64 ``[N, P]``, ascending, the beats of each stretch at `rate`; -1 behind its last one.
         beats: the same, in samples of the given signals; -1 behind the last one.
         count: int64 ``[N]``, how many beats each stretch has.
-        usual: ``[N]``, median height of its parts in 5-20 Hz, in mV.
+        usual: ``[N]``, median height of its parts in 5-20 Hz, in mV; parts without a signal are left out.
         alike: ``[N, P]``, for each beat, see `likeness`; 0 behind the last one.
     """
 
@@ -45,7 +46,7 @@ class Stretches:
         short = round(1.25 * self.rate)  # at 25 beats per minute most parts contain a beat; rare impulses are in few
         rows, samples = self.band.shape
         heights = np.ptp(self.band[:, : samples // short * short].reshape(rows, -1, short), axis=2)
-        self.usual: np.ndarray = np.median(heights, axis=1)
+        self.usual = median_with_signal(heights, heights)
         self.peaks, self.count = find_beats(self.band, self.rate)
         self.beats = np.where(self.peaks < 0, -1, self.peaks * self.step)
         self.alike = likeness(self.band, self.peaks, self.count, self.rate)
@@ -158,7 +159,7 @@ def filled(signals: np.ndarray, missing: np.ndarray) -> np.ndarray:
 def find_beats(band: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Peaks of the slope in 5-20 Hz, over 70 ms, that are at least 0.4 of the usual maximum of two seconds.
 
-    The usual maximum is the median over two-second pieces, so that a few artefacts do not change it. If two peaks are
+    The usual maximum is the median over two-second pieces with a signal, so that a few artefacts do not change it. If two peaks are
     within 0.36 s, the range of T waves (Pan and Tompkins 1985), one that is below 0.7 of the other is not a beat.
 
     Args:
@@ -174,7 +175,8 @@ def find_beats(band: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     rows, samples = band.shape
     slope = uniform_filter1d(np.abs(np.gradient(band, axis=1)), 2 * int(0.035 * rate) + 1, axis=1)
     piece, distance = round(PIECE_S * rate) - 1, round(0.25 * rate)
-    usual = np.median(slope[:, : samples // piece * piece].reshape(rows, -1, piece).max(2), axis=1)
+    pieces = slice(None), slice(samples // piece * piece)
+    usual = median_with_signal(slope[pieces].reshape(rows, -1, piece).max(2), np.ptp(band[pieces].reshape(rows, -1, piece), axis=2))
     # all rows behind one another, so far apart that no peak is near one of another row; infinity is no peak
     apart = np.pad(slope, ((0, 0), (0, distance)), constant_values=np.inf)
     least = np.repeat(0.4 * usual, samples + distance)
@@ -189,6 +191,14 @@ def find_beats(band: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     peaks = np.full((rows, count.max(initial=0)), -1)
     peaks[np.arange(peaks.shape[1]) < count[:, None]] = found % apart.shape[1]
     return peaks, count
+
+
+def median_with_signal(values: np.ndarray, heights_mv: np.ndarray) -> np.ndarray:
+    """The median along the last axis, where a height in 5-20 Hz shows a signal; where none does, of all values."""
+    signal = heights_mv > NOTHING_MV
+    signal |= ~signal.any(-1, keepdims=True)
+    medians: np.ndarray = np.nanmedian(np.where(signal, values, np.nan), axis=-1)
+    return medians
 
 
 def likeness(band: np.ndarray, peaks: np.ndarray, count: np.ndarray, rate: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from ecgzoo.errors import SignalError
-from ecgzoo.signal.measures import Stretches
+from ecgzoo.signal.measures import Stretches, median_with_signal
 from ecgzoo.signal.windows import window_starts
 
 USABLE = 0.5
@@ -215,7 +215,8 @@ def assess_many(
     by_lead = np.min(list(scores.values()), axis=0)
     index = np.sort(by_lead, axis=1)[:, len(names) // 4]
     best, usable = by_lead.mean(2).argmax(1), index >= USABLE
-    usual, height = np.median(by_lead, axis=2), np.median(found.measures["height"], axis=2)
+    heights = found.measures["height"]
+    usual, height = np.median(by_lead, axis=2), median_with_signal(heights, heights)
     seconds = (np.ptp(starts_s, axis=1) + window_s).tolist()
     qualities = []
     for one in range(several):

@@ -173,6 +173,20 @@ def test_little_clean_among_much_noise_is_found() -> None:
     assert found.unreadable is None, "half a minute is enough"
 
 
+@pytest.mark.parametrize("missing", [0.0, np.nan])
+def test_an_electrode_that_is_off_for_most_of_each_minute_hides_nothing_else(missing: float) -> None:
+    signal = ecg(300)
+    for minute in range(0, 300, 60):
+        signal[0, (minute + 20) * 250 : (minute + 60) * 250] = missing
+    found = quality(signal)
+    within = found.starts_s % 60
+    assert (found.index[within <= 14] > 0.8).all()
+    assert (found.index[(within > 21) & (within < 54)] < USABLE).all()
+    assert found.unreadable is None
+    assert found.notes == ("most of it cannot be read",)
+    assert found.heart_rate_bpm == pytest.approx(quality(ecg(30)).heart_rate_bpm or 0, rel=0.05)
+
+
 def test_half_of_the_windows_of_a_short_recording_must_be_usable() -> None:
     signal = ecg()
     signal[0, 1300:] = 0
