@@ -13,7 +13,7 @@ from glob import has_magic, iglob
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, WriteError, printable
 from ecgzoo.files import read_bytes, write_atomic
@@ -24,6 +24,11 @@ from ecgzoo.signal import Record
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.folder import meaning
 from ecgzoo.workers import in_order
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run is stopped, a process
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
@@ -64,14 +69,14 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
                 unknown += [] if path.with_suffix(".hea").exists() or _is_named(path) else [path]
                 continue
             found = True
-            if len(paths) > 1:  # a folder and a file in it
+            if len(paths) > 1 or has_magic(str(given)):  # a folder and a file in it
                 if path in seen:
                     continue
                 seen.add(path)
             yield path
         if not found:
             raise DataError(f"{given}: no record is there; expected WFDB headers (.hea) or files of a known format")
-    if unknown:
+    if unknown := list(dict.fromkeys(unknown)):
         warnings.warn(
             f"files that no reader knows are left out: {len(unknown)}, the first is {printable(unknown[0])}",
             EcgZooWarning,
@@ -280,7 +285,8 @@ def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str])
         identity: what all rows have in common; a table of other weights, flags or files is refused.
 
     Raises:
-        DataError: another format, a table of other columns or of another `identity`, or pyarrow is missing.
+        DataError: another format, a table of other columns or of another `identity`, another run writes it, or pyarrow
+            is missing.
         WriteError: it cannot be written.
     """
     try:
@@ -293,6 +299,23 @@ def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str])
     raise DataError(f"{path}: expected a name that ends with {', '.join(FORMATS)}")
 
 
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other runs out until `file` is closed: they would add the same rows again."""
+    try:
+        if fcntl is None:
+            raise OSError("this system has no locks")
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return
+    except (BlockingIOError, FileNotFoundError):  # or it has just finished
+        pass
+    except OSError as error:
+        message = f"{path} cannot be locked ({error}); do not start another run with the same output"
+        warnings.warn(message, EcgZooWarning, stacklevel=2)
+        return
+    raise DataError(f"another run writes {path}; wait for it or choose another --output")
+
+
 class _Lines:
     """CSV or JSON lines."""
 
@@ -302,6 +325,7 @@ class _Lines:
         self.failed = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "a+b")  # noqa: SIM115 # `finish` closes it
+        _lock(self._file, path)
         self._check_first_line()
         _cut_half_a_line(self._file)
         for row in self.rows():

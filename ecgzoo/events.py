@@ -1,6 +1,6 @@
 """Events of a long recording: where a class was found for some time, and a summary by the hour."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -18,7 +18,7 @@ class Event:
     Attributes:
         label: the class.
         from_s: where the first of them begins, in seconds.
-        to_s: where the last of them ends.
+        to_s: where the last of them ends, or where the next event of the class begins, if that is earlier.
         peak_probability: the highest of their probabilities.
         windows: how many they are.
     """
@@ -30,11 +30,12 @@ class Event:
     windows: int
 
 
-def find_events(predictions: Sequence[Prediction]) -> list[Event]:
+def find_events(predictions: Iterable[Prediction]) -> list[Event]:
     """What ``predict(record, per_window=True)`` found, as events in time order.
 
     An event goes on while the finding of its class is ``present`` and each window begins before the last one ended; a
-    window that cannot be read ends it. Classes without thresholds have no findings, so no events.
+    window that cannot be read ends it. Events of one class do not overlap, so that their durations can be added.
+    Classes without thresholds have no findings, so no events.
 
     Args:
         predictions: of windows, in time order.
@@ -42,23 +43,23 @@ def find_events(predictions: Sequence[Prediction]) -> list[Event]:
     Raises:
         SignalError: they are not of the windows of one recording, or not in time order.
     """
-    _check(predictions)
+    predictions = _checked(predictions)
     found: list[Event] = []
     for label in predictions[0].classes if predictions else ():
-        run: list[Prediction] = []
+        runs: list[list[Prediction]] = [[]]
         for one in predictions:
             present = one.findings.get(label) == "present"
-            if run and (not present or _start(one) > _end(run[-1]) + ROUNDING_S):
-                found.append(_event(label, run))
-                run = []
+            if runs[-1] and (not present or _start(one) > _end(runs[-1][-1]) + ROUNDING_S):
+                runs.append([])
             if present:
-                run.append(one)
-        if run:
-            found.append(_event(label, run))
+                runs[-1].append(one)
+        runs = [run for run in runs if run]
+        nexts_s = [*(_start(run[0]) for run in runs[1:]), float("inf")]
+        found += [_event(label, run, next_s) for run, next_s in zip(runs, nexts_s, strict=False)]
     return sorted(found, key=lambda event: (event.from_s, event.label))
 
 
-def summarize_hours(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+def summarize_hours(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     """One row for each hour of a recording in which a window begins: what was read, heart rates, and each class.
 
     The columns are ``hour`` (from 0), ``windows``, ``windows_left_out``, ``heart_rate_bpm`` (median), its lowest and
@@ -71,7 +72,7 @@ def summarize_hours(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     Raises:
         SignalError: as for `find_events`.
     """
-    _check(predictions)
+    predictions = _checked(predictions)
     return [_summary(hour, list(own)) for hour, own in groupby(predictions, key=lambda one: int(_start(one) // 3600))]
 
 
@@ -97,20 +98,23 @@ def _summary(hour: int, own: Sequence[Prediction]) -> dict[str, Any]:
     return row
 
 
-def _event(label: str, run: Sequence[Prediction]) -> Event:
+def _event(label: str, run: Sequence[Prediction], next_s: float) -> Event:
     peak = max(one.probabilities[one.classes.index(label)] for one in run)
-    return Event(label, _start(run[0]), _end(run[-1]), peak, len(run))
+    return Event(label, _start(run[0]), min(_end(run[-1]), next_s), peak, len(run))
 
 
-def _check(predictions: Sequence[Prediction]) -> None:
-    alone = isinstance(predictions, Prediction)
-    if alone or any(one.start_s is None for one in predictions):
-        found = "one" if alone else "one of a whole recording"
+def _checked(given: Iterable[Prediction]) -> list[Prediction]:
+    predictions = list(given) if isinstance(given, Iterable) else [given]
+    others = [one for one in predictions if not isinstance(one, Prediction)]
+    if isinstance(given, Prediction) or others or any(one.start_s is None for one in predictions):
+        found = "one of a whole recording" if not others else f"a {type(others[0]).__name__}"
+        found = "one" if isinstance(given, Prediction) else found
         raise SignalError(f"Expected a list of predictions of windows, got {found}. Pass per_window=True to predict.")
     if len(sources := sorted({one.source for one in predictions})) > 1:
         raise SignalError(f"Expected windows of one recording, got {', '.join(sources[:3])}. Call it once for each.")
     if any(_start(later) < _start(one) for one, later in pairwise(predictions)):
         raise SignalError(f"{predictions[0].source}: expected windows in time order. Sort them by start_s.")
+    return predictions
 
 
 def _start(one: Prediction) -> float:

@@ -277,6 +277,25 @@ def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
             list(batch.find_records([nothing]))
 
 
+def test_a_record_that_a_pattern_matches_several_times_is_one(folder: Path) -> None:
+    every = sorted(folder.rglob("*.hea"))
+    assert sorted(batch.find_records([str(folder / "**")])) == every
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_two_runs_do_not_write_one_table(suffix: str, folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    output = tmp_path / f"x{suffix}"
+    predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), ecgzoo.read_record)
+    first = batch.open_output(output, predictor.columns, predictor.identity)
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    assert status == 2
+    assert f"another run writes {output}" in said.replace("\n", "")
+    first.add([predictor.answers([folder / "a" / "r04.hea"])[0].row])
+    first.finish()
+    status, said = command(capsys, monkeypatch, folder, "--output", output)
+    assert (status, "20 records (1 were there), 2 failed" in said) == (4, True)
+
+
 def test_files_that_no_reader_knows_are_counted(folder: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     shutil.copytree(folder / "a", there)

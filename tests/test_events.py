@@ -41,6 +41,24 @@ def test_windows_in_a_row_are_an_event() -> None:
     assert ecgzoo.find_events([]) == []
 
 
+def test_events_of_a_class_do_not_overlap() -> None:
+    starts = np.arange(40) * 0.5  # windows of 5 s every half second
+    present = (starts < 3) | ((starts >= 4) & (starts < 8)) | (starts > 18)
+    windows = [window(start, 0.9 if now else 0.1) for start, now in zip(starts.tolist(), present, strict=True)]
+    events = ecgzoo.find_events(windows)
+    assert [(event.from_s, event.to_s, event.windows) for event in events] == [(0, 4, 6), (4, 12.5, 8), (18.5, 24.5, 3)]
+    covered = np.any(
+        [(start <= np.arange(0, 30, 0.5)) & (np.arange(0, 30, 0.5) < start + 5) for start in starts[present]], axis=0
+    )
+    assert sum(event.to_s - event.from_s for event in events) == covered.sum() / 2
+
+
+def test_predictions_may_come_from_a_generator() -> None:
+    windows = [window(0, 0.6), window(2.5, 0.7)]
+    for function in (ecgzoo.find_events, ecgzoo.summarize_hours):
+        assert function(one for one in windows) == function(windows) != []
+
+
 def test_windows_side_by_side_are_an_event_whatever_is_rounded() -> None:
     windows = [replace(window(0, 0.6), start_s=12.34 + 5 * n, end_s=12.34 + 5 * n + 5) for n in range(200)]
     assert any(one.end_s < later.start_s for one, later in pairwise(windows))
@@ -56,6 +74,9 @@ def test_what_is_not_of_one_recording_in_time_order_is_refused(function: Callabl
         ([later, first], "x: expected windows in time order"),
         ([replace(first, start_s=None, end_s=None)], "got one of a whole recording"),
         (first, "list of predictions of windows, got one. "),
+        (None, "got a NoneType. "),
+        ([1, 2], "got a int. "),
+        ("record.hea", "got a str. "),
     ):
         with pytest.raises(ecgzoo.SignalError, match=message):
             function(given)

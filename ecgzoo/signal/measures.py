@@ -159,8 +159,9 @@ def filled(signals: np.ndarray, missing: np.ndarray) -> np.ndarray:
 def find_beats(band: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """Peaks of the slope in 5-20 Hz, over 70 ms, that are at least 0.4 of the usual maximum of two seconds.
 
-    The usual maximum is the median over two-second pieces with a signal, so that a few artefacts do not change it. If two peaks are
-    within 0.36 s, the range of T waves (Pan and Tompkins 1985), one that is below 0.7 of the other is not a beat.
+    The usual maximum is the median over two-second pieces with a signal, so that a few artefacts do not change it. If
+    two peaks are within 0.36 s, the range of T waves (Pan and Tompkins 1985), one that is below 0.7 of the other is not
+    a beat.
 
     Args:
         band: ``[N, samples]`` in 5-20 Hz.
@@ -176,7 +177,9 @@ def find_beats(band: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     slope = uniform_filter1d(np.abs(np.gradient(band, axis=1)), 2 * int(0.035 * rate) + 1, axis=1)
     piece, distance = round(PIECE_S * rate) - 1, round(0.25 * rate)
     pieces = slice(None), slice(samples // piece * piece)
-    usual = median_with_signal(slope[pieces].reshape(rows, -1, piece).max(2), np.ptp(band[pieces].reshape(rows, -1, piece), axis=2))
+    usual = median_with_signal(
+        slope[pieces].reshape(rows, -1, piece).max(2), np.ptp(band[pieces].reshape(rows, -1, piece), axis=2)
+    )
     # all rows behind one another, so far apart that no peak is near one of another row; infinity is no peak
     apart = np.pad(slope, ((0, 0), (0, distance)), constant_values=np.inf)
     least = np.repeat(0.4 * usual, samples + distance)
