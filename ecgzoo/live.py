@@ -103,6 +103,9 @@ class Stream:
     def gap(self, seconds: float) -> list[Prediction]:
         """Nothing was recorded for so long: windows begin anew after it, and none spans it.
 
+        If the signal since the last gap was shorter than a window, one prediction says so. Push NaN instead where a few
+        samples are missing.
+
         Args:
             seconds: how long, above 0.
 
@@ -113,27 +116,59 @@ class Stream:
         seconds = as_number(seconds, "a gap in s", self._source)
         if not 0 < seconds < float("inf"):
             raise SignalError(f"{self._source}: expected a gap above 0 s, got {seconds}.")
-        last = self._predicted(self._windows.close())
+        last = self._last()
         self._begin_s = self.seconds + seconds
         self._windows = self._new_windows()
         return last
 
     def close(self) -> list[Prediction]:
-        """The predictions of the windows that are complete because the signal ends; nothing can be pushed after it."""
+        """The predictions of the windows that are complete because the signal ends; nothing can be pushed after it.
+
+        If the signal since the last gap was shorter than a window, one prediction says so.
+
+        Raises:
+            SignalError: the stream is closed.
+            WeightsError: a probability is not finite.
+        """
         self._refuse_if_closed()
         self._closed = True
-        return self._predicted(self._windows.close())
+        return self._last()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise SignalError(f"{self._source}: the stream is closed. Make another one with model.stream().")
 
+    def _last(self) -> list[Prediction]:
+        """The predictions that the end of a stretch completes, or one that says that the stretch was too short."""
+        found = self._predicted(self._windows.close())
+        seconds, config = self._windows.pushed / self._rate_hz, self._model.config
+        if found or self._answered or not seconds:
+            return found
+        short = f"{seconds:.3g} s without a gap, and a window is {config.window / config.rate_hz:g} s"
+        return [
+            Prediction(
+                source=self._source,
+                classes=config.labels,
+                probabilities=(),
+                windows=0,
+                leads=config.leads,
+                quality=0.0,
+                unreadable=short,
+                windows_left_out=1,
+                notes=self._notes,
+                start_s=self._begin_s,
+                end_s=self.seconds,
+            )
+        ]
+
     def _new_windows(self) -> Windows:
         config = self._model.config
+        self._answered = False
         return Windows(len(self._rows), self._rate_hz, config.rate_hz, config.window, config.stride)
 
     def _predicted(self, windows: Sequence[Window]) -> list[Prediction]:
         found = []
+        self._answered |= bool(windows)
         for begin in range(0, len(windows), WINDOWS_AT_ONCE):
             found += self._of_some(windows[begin : begin + WINDOWS_AT_ONCE])
         return found

@@ -158,6 +158,23 @@ def test_windows_do_not_span_a_gap(model: EcgModel) -> None:
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
 
 
+def test_signal_between_gaps_that_is_shorter_than_a_window_is_said_to_be(model: EcgModel) -> None:
+    signal = record(20, 130).signal
+    stream = model.stream(rate_hz=130, leads="I", source="test")
+    found = []
+    for begin in range(0, 2600, 520):  # one lost packet every 4 s
+        found += stream.push(signal[:, begin : begin + 520]) + stream.gap(0.02)
+    assert [one.unreadable for one in found] == ["4 s without a gap, and a window is 5 s"] * 5
+    assert [one.start_s for one in found] == pytest.approx([4.02 * n for n in range(5)])
+    assert (found[0].probabilities, found[0].windows_left_out, found[1].end_s) == ((), 1, pytest.approx(8.02))
+    assert not ecgzoo.find_events(found)
+    assert stream.close() == []
+    last = model.stream(rate_hz=130, leads="I")
+    assert len(last.push(signal) + last.gap(1)) == len(model.predict(record(20, 130), per_window=True))
+    assert last.push(signal[:, :300]) == []
+    assert [one.unreadable for one in last.close()] == ["2.31 s without a gap, and a window is 5 s"]
+
+
 def test_memory_is_bounded_and_time_goes_on(model: EcgModel) -> None:
     stream, minute = model.stream(rate_hz=130, leads="I"), record(60, 130).signal
     sizes = set()
