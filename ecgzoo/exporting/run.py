@@ -1,12 +1,13 @@
 """export: write a model to a file that runs without Python, if the file gives the same probabilities."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 
 from ecgzoo.data import Cohort
-from ecgzoo.errors import DataError, ExportError, SignalError, WeightsError, did_you_mean
+from ecgzoo.errors import DataError, EcgZooWarning, ExportError, SignalError, WeightsError, did_you_mean
 from ecgzoo.exporting import SPECS, records
 from ecgzoo.exporting.contract import Format
 from ecgzoo.exporting.metadata import metadata
@@ -15,6 +16,7 @@ from ecgzoo.exporting.scorer import Scorer
 from ecgzoo.files import write_bytes, write_json
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
+from ecgzoo.weights.folder import changed_since
 
 
 def export(
@@ -30,7 +32,8 @@ def export(
     """Write `model` to a file that takes millivolts and gives calibrated probabilities (docs/export.md).
 
     The file is run in its own runtime and compared with the model before it is written. If it is too far off, nothing
-    is written.
+    is written. If the weights were changed since they were loaded, but not their thresholds, there is an
+    `EcgZooWarning`.
 
     Args:
         model: a trained one.
@@ -75,6 +78,13 @@ def export(
         on = records.from_cohort(data, folds, config)
     else:
         on = records.from_recordings(data, config)
+    if before := changed_since(model):
+        warnings.warn(
+            f"{target}: the weights are not those of {before} any more, but the file has its temperature and "
+            "thresholds. Measure them again, or call reset_classifier before training.",
+            EcgZooWarning,
+            stacklevel=2,
+        )
     length = samples or config.window
     if not into.any_length:
         on = on.first(length)

@@ -36,7 +36,7 @@ from ecgzoo.training.report import Report, make_report
 from ecgzoo.training.state import CHECKPOINT
 from ecgzoo.training.terms import LossTerm
 from ecgzoo.weights import load_pretrained, save_pretrained
-from ecgzoo.weights.folder import rounded
+from ecgzoo.weights.folder import rounded, weights_sha256
 
 ON_LABELS = (LossTerm("bce", 1),)
 
@@ -515,11 +515,11 @@ def _name(optimizer: MakeOptimizer) -> str:
 
 def _named(model: EcgModel) -> dict[str, Any]:
     """Which weights these are, and the records that they have seen (`seen_folds`)."""
-    config, source = model.config, model.weights_source
+    config = model.config
     return {
         "architecture": config.architecture,
         "leads": list(config.leads),
-        "weights_sha256": source.sha256 if source else None,
+        "weights_sha256": weights_sha256(model),
         **{name: config.training[name] for name in SEEN if name in config.training},
     }
 

@@ -65,11 +65,10 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
             raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
     content = _as_bytes(state)
     digests = {SHA256: hashlib.sha256(content).hexdigest(), MEANING: meaning(model.config)}
-    loaded = model.weights_source
-    if loaded and loaded.sha256 not in ("", digests[SHA256]) and model.config.metrics and not loaded.adapted:
+    if before := changed_since(model):
         warnings.warn(
-            f"{folder}: the weights are not those of {loaded.location} any more, but its metrics, temperature and "
-            "thresholds are saved with them. Measure them again, or call reset_classifier before training.",
+            f"{folder}: the weights are not those of {before} any more, but its metrics, temperature and thresholds "
+            "are saved with them. Measure them again, or call reset_classifier before training.",
             EcgZooWarning,
             stacklevel=2,
         )
@@ -88,8 +87,24 @@ def unchanged_sha256(model: EcgModel) -> str | None:
     """The hash of the file that the weights were loaded from; None if there is none or they were changed since."""
     if model.weights_source is None:
         return None
-    sha256 = model.weights_source.sha256
-    return sha256 if hashlib.sha256(_as_bytes(_stored(model))).hexdigest() == sha256 else None
+    sha256 = weights_sha256(model)
+    return sha256 if sha256 == model.weights_source.sha256 else None
+
+
+def weights_sha256(model: EcgModel) -> str:
+    """The hash of the file that the weights, as they are now, would be saved in."""
+    return hashlib.sha256(_as_bytes(_stored(model))).hexdigest()
+
+
+def changed_since(model: EcgModel) -> str | None:
+    """Where the weights were loaded from, if they were changed since and the config has metrics; else None.
+
+    Metrics, temperature and thresholds of the config then do not hold for the weights.
+    """
+    loaded = model.weights_source
+    if loaded is None or loaded.sha256 == "" or loaded.adapted or not model.config.metrics:
+        return None
+    return loaded.location if unchanged_sha256(model) is None else None
 
 
 def _stored(model: EcgModel) -> dict[str, Tensor]:

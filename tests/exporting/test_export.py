@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -308,6 +309,19 @@ def test_changed_weights_are_not_called_by_the_name_of_others() -> None:
         model.get_classifier().bias[0] += 0.01
     said = run.metadata(model, None)
     assert (said["tag"], said["sha256"]) == (None, None)
+
+
+def test_export_of_changed_weights_says_that_thresholds_are_of_others(tmp_path: Path) -> None:
+    model = ecgzoo.load_pretrained("xresnet1d_tiny.ptbxl_super_i")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ecgzoo.EcgZooWarning)
+        ecgzoo.export(model, tmp_path / "same.pt2", format="torch-export")
+    with torch.no_grad():
+        model.get_classifier().bias[0] += 0.01
+    with pytest.warns(
+        ecgzoo.EcgZooWarning, match=r"x\.pt2: the weights are not those of .* its temperature and thresholds"
+    ):
+        ecgzoo.export(model, tmp_path / "x.pt2", format="torch-export")
 
 
 def test_records_of_a_cohort_end_where_their_recordings_do(small: EcgModel) -> None:

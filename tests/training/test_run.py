@@ -120,6 +120,21 @@ def test_a_published_model_is_calibrated_rounded_and_judged_as_its_file_is(
     assert config.training["teacher"]["weights_sha256"] == teacher.sha256
 
 
+def test_another_teacher_is_noticed_on_resume(tiny: str, tmp_path: Path) -> None:
+    """Also one that was changed since it was loaded: its weights count, not the file that they came from."""
+    wanted = recipe(tmp_path, losses=("bce=1", "mkd=0.1"), epochs=1, resume=True)
+    of_teacher = dataclasses.replace(wanted, losses=("bce=1",), output=str(tmp_path / "teacher"))
+    made = Run(of_teacher).train("teacher", wanted.teacher_network, (LossTerm("bce", 1),), is_teacher=True)
+    student = Run(wanted).student(made)
+    assert made.weights_source is not None
+    assert student.config.training["teacher"]["weights_sha256"] == made.weights_source.sha256
+    with torch.no_grad():
+        for tensor in made.backbone.parameters():
+            tensor.mul_(0.9)
+    with pytest.raises(RecipeError, match="holds a model of another recipe: teacher"):
+        Run(wanted).student(made)
+
+
 def test_a_second_task_and_any_lead(tiny: str, tmp_path: Path) -> None:
     options = {"losses": ("bce=1", "aux=0.2"), "aux_task": "diagnostic", "transforms": ("any_lead=0.7",)}
     run = Run(recipe(tmp_path, student_leads=("V2",), **options))
