@@ -23,6 +23,9 @@ from .errors import RecipeError as RecipeError
 from .errors import RegistryError as RegistryError
 from .errors import SignalError as SignalError
 from .errors import WeightsError as WeightsError
+from .evaluation.bootstrap import PairedDifference as PairedDifference
+from .evaluation.bootstrap import paired_difference as paired_difference
+from .evaluation.cohort import CohortScores as CohortScores
 from .evaluation.cohort import evaluate as evaluate
 from .events import Event as Event
 from .events import find_events as find_events

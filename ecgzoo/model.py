@@ -72,12 +72,19 @@ class EcgModel(nn.Module):
         backbone: the network; its ``state_dict`` is what is published.
         config: see `ModelConfig`.
         weights_source: where its weights were loaded from; None if they were not loaded.
+
+    Raises:
+        RegistryError: `backbone` lacks a method that a backbone needs.
     """
 
     backbone: Any  # any nn.Module that follows the backbone contract
 
     def __init__(self, backbone: nn.Module, config: ModelConfig) -> None:
         super().__init__()
+        if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(backbone, name)]:
+            raise RegistryError(
+                f"a {type(backbone).__name__} has no {', '.join(missing)}, which a backbone needs; see docs/plugins.md"
+            )
         self.backbone = backbone
         self.config = config
         self.weights_source: WeightsSource | None = None

@@ -47,7 +47,15 @@ class CohortScores:
     notes: tuple[str, ...] = ()
 
     def evaluation(self, seed: int = 0, num_resamples: int = 1000) -> Evaluation:
-        """All metrics, with intervals from a bootstrap over patients."""
+        """All metrics, with intervals from a bootstrap over patients.
+
+        Args:
+            seed: of the drawing.
+            num_resamples: how many resamples.
+
+        Raises:
+            DataError: there are fewer than two patients, or no class has both outcomes.
+        """
         return evaluate_scores(
             self.y_true,
             self.y_score,

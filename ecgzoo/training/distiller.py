@@ -63,6 +63,19 @@ def _check_classes(who: str, model: EcgModel, data: DataInfo) -> None:
         )
 
 
+def check_model(what: str, model: object) -> None:
+    """Refuse a network that has no leads, rate and classes.
+
+    Raises:
+        RecipeError: it is not an `EcgModel`.
+    """
+    if not isinstance(model, EcgModel):
+        raise RecipeError(
+            f"the {what} is a {type(model).__name__}, expected an EcgModel; a network of your own becomes one by "
+            "EcgModel(network, ModelConfig(...)): see docs/own-data.md"
+        )
+
+
 class Distiller(nn.Module):
     """Computes the loss of a batch, and each of its terms.
 
@@ -77,11 +90,15 @@ class Distiller(nn.Module):
         compiled: whether to run the student through torch.compile.
 
     Raises:
-        RecipeError: a loss is not an ecgzoo `Loss`, or a weight is not above 0.
+        RecipeError: student or teacher is not an `EcgModel`, a loss is not an ecgzoo `Loss`, or a weight is not above
+            0.
     """
 
     def __init__(self, student: EcgModel, teacher: EcgModel | None, losses: Losses, compiled: bool = False) -> None:
         super().__init__()
+        check_model("student", student)
+        if teacher is not None:
+            check_model("teacher", teacher)
         self.student = student
         self.losses = {name: loss for name, (_, loss) in losses.items()}
         for name, (weight, loss) in losses.items():

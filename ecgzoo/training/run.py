@@ -24,7 +24,7 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches
-from ecgzoo.training.distiller import Distiller, Losses, create_losses, reads_labels
+from ecgzoo.training.distiller import Distiller, Losses, check_model, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, make_optimizer
@@ -337,9 +337,11 @@ class Run:
             is_teacher: whether a teacher is trained, without the transforms that are for students.
 
         Raises:
-            EcgZooError: the files in the folder are damaged or belong to another recipe, the loss became NaN or
-                infinite, or see `at_work`.
+            EcgZooError: the teacher is not an `EcgModel`, the files in the folder are damaged or belong to another
+                recipe, the loss became NaN or infinite, or see `at_work`.
         """
+        if teacher is not None:
+            check_model("teacher", teacher)
         with self.at_work():
             return self._trained(arm, network, losses, teacher, is_teacher)
 

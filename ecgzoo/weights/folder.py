@@ -41,8 +41,8 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
 
     Raises:
         WriteError: the files cannot be written.
-        WeightsError: a weight is not finite, does not fit half precision, or is beyond `LARGEST_WEIGHT`; or the config
-            cannot be written as a card or as JSON.
+        WeightsError: a weight is not finite, does not fit half precision, or is beyond `LARGEST_WEIGHT`; the config
+            cannot be written as a card or as JSON; or the network is not the one that the config names.
     """
     folder, half = Path(folder), model.config.weights_dtype == "float16"
     try:
@@ -54,6 +54,13 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
             f"no card or calibration plot from the config's metrics and training ({error!r}); complete or empty them"
         ) from error
     state = _stored(model)
+    try:
+        _check_shapes(model.config, {name: list(tensor.shape) for name, tensor in state.items()})
+    except (RegistryError, _MisfitError) as error:
+        raise WeightsError(
+            f"{folder} was not written, because it could not be loaded: {error}. Give the network a name of its own "
+            "in a plugin (docs/plugins.md)."
+        ) from error
     broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     if broken:
         raise WeightsError(

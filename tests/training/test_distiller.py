@@ -91,6 +91,12 @@ def test_a_loss_gets_full_precision_outside_autocast(student: EcgModel, teacher:
     assert parts["loss"].item() == pytest.approx(total.item())
 
 
+def test_a_network_without_leads_and_classes_is_refused(student: EcgModel, teacher: EcgModel) -> None:
+    for models in ((student, teacher.backbone), (student.backbone, None)):
+        with pytest.raises(RecipeError, match="expected an EcgModel; a network of your own becomes one by EcgModel"):
+            ecgzoo.Distiller(*models, {})
+
+
 def test_a_loss_that_requires_a_teacher_cannot_go_without(student: EcgModel, teacher: EcgModel) -> None:
     with pytest.raises(RecipeError, match=r"Spy requires .*teacher\.features.*; give a teacher"):
         Spy(student.info, None, DATA)

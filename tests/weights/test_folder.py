@@ -1,5 +1,6 @@
 """save_pretrained and load_pretrained: bit-equal, strict, verified."""
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -199,3 +200,19 @@ def test_a_folder_of_0_1_0_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**old, "leeds": 1}))
     with pytest.raises(WeightsError, match="unknown field 'leeds'"):
         ecgzoo.load_pretrained(tmp_path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    other, small = ecgzoo.create_student("resnet1d18"), ecgzoo.create_student("xresnet1d18")
+    named = ecgzoo.EcgModel(other.backbone, small.config)
+    with pytest.raises(WeightsError, match="could not be loaded: missing or unknown"):
+        ecgzoo.save_pretrained(named, tmp_path / "x")
+    mine = ecgzoo.EcgModel(small.backbone, dataclasses.replace(small.config, architecture="mine"))
+    with pytest.raises(WeightsError, match="No backbone is called 'mine'.*in a plugin"):
+        ecgzoo.save_pretrained(mine, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_network_that_is_no_backbone_is_no_model() -> None:
+    with pytest.raises(RegistryError, match="a Linear has no forward_features, .*docs/plugins.md"):
+        ecgzoo.EcgModel(torch.nn.Linear(3, 3), ecgzoo.create_student("xresnet1d18").config)
