@@ -111,11 +111,23 @@ function rateOf(times, seconds, line) {
   const steps = Float64Array.from(times.subarray(1), (time, at) => (time - times[at]) * seconds);
   const usual = Float64Array.from(steps).sort()[steps.length >> 1];
   if (!(usual > 0)) throw new Error("its times do not tell a rate; leave out their column");
-  const odd = steps.findIndex((step) => !(step > 0.5 * usual && step < 1.5 * usual));
+  const odd = steps.findIndex((step) => !(step > 0.499 * usual && step < 1.501 * usual));
   if (odd >= 0) throw new Error(`the time in line ${line + odd + 1} does not fit; a sample is missing or doubled`);
-  const rate = steps.length / ((times.at(-1) - times[0]) * seconds);
+  const elapsed = Float64Array.from(times, (time) => (time - times[0]) * seconds);
+  const rate = steps.length / elapsed.at(-1);
+  refuseAChange(elapsed, rate, line);
   const whole = Math.round(rate);
-  return times.every((time, at) => Math.abs((time - times[0]) * seconds - at / whole) < 0.5 / whole) ? whole : rate;
+  return elapsed.every((time, at) => Math.abs(time - at / whole) < 0.5 / whole) ? whole : rate;
+}
+
+/** As Python: times that gain or lose more than 0.12 s within 4 s are of two rates; stamps that are rounded do not. */
+function refuseAChange(elapsed, rate, line) {
+  const late = elapsed.map((time, at) => time - at / rate);
+  const stretch = Math.round(4 * rate);
+  const drift = stretch < late.length - 1 ? late.subarray(stretch).map((value, at) => value - late[at]) : late;
+  if (drift.every((value) => Math.abs(value) <= 0.12)) return;
+  const at = late.reduce((most, value, here) => (Math.abs(value) > Math.abs(late[most]) ? here : most), 0);
+  throw new Error(`the rate changes at line ${line + at}; cut the file there and read the parts`);
 }
 
 /** A WFDB record whose samples are 16-bit integers in one file. */

@@ -14,8 +14,9 @@ import numpy as np
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
+from ecgzoo.signal.readers.given import names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
+from ecgzoo.signal.readers.times import rate_of_times
 from ecgzoo.signal.record import Record
 from ecgzoo.signal.units import per_millivolt
 

@@ -60,35 +60,6 @@ def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | No
     return given or tuple(said or ())
 
 
-def rate_of_times(path: Path, seconds: np.ndarray) -> float:
-    """The rate of evenly spaced samples at these times, float64 ``[samples]``.
-
-    A whole number of Hz is taken where it is within half a sample of every time, since times are often rounded.
-
-    Raises:
-        SignalError: there are fewer than two, or samples are missing, doubled or out of order.
-    """
-    steps = np.diff(seconds)
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    if not usual > 0:
-        fail(
-            path, "its times do not tell a rate; leave out their column, and pass rate_hz= (on the command line --rate)"
-        )
-    uneven = np.flatnonzero(~((steps > 0.5 * usual) & (steps < 1.5 * usual)))
-    if len(uneven):
-        at = int(uneven[0])
-        fail(
-            path,
-            f"its samples are not evenly spaced: {steps[at]:.4g} s after sample {at + 1}, else {usual:.4g} s; cut the "
-            "file there and read the parts",
-        )
-    rate = len(steps) / float(seconds[-1] - seconds[0])
-    whole = round(rate)
-    if whole and np.abs(seconds - seconds[0] - np.arange(len(seconds)) / whole).max() < 0.5 / whole:
-        return float(whole)
-    return rate
-
-
 def to_millivolts(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:
     """float32 millivolts ``[leads, samples]`` of numbers in units of which `scales` make a millivolt."""
     out = np.empty((len(columns), len(columns[0])), np.float32)
