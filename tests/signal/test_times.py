@@ -102,3 +102,106 @@ def test_missing_samples_are_refused_where_they_are(missing: int) -> None:
     times = np.delete(np.arange(5000) / 250, np.s_[800 : 800 + missing])
     with pytest.raises(SignalError, match=f"{(missing + 1) / 250:.4g} s after sample 800, else 0.004 s"):
         rate_of_times(ANY, times)
+
+
+# --- columns of a text
+
+
+def table(header: str, times: np.ndarray, form: str = "g") -> str:
+    """Rows of a time, or a count, and a number that is an ECG's."""
+    return header + "\n" + "".join(f"{time:{form}},{np.sin(row / 9):.3f}\n" for row, time in enumerate(times))
+
+
+LOST = np.r_[0:400, 700:1000]  # three seconds at 100 Hz
+SHUFFLED = np.random.default_rng(0).permutation(1000)
+EPOCH_MS = 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("header", "times", "given", "message"),
+    [
+        ("timestamp,I (mV)", EPOCH_MS + 10 * LOST, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("time,I (mV)", LOST / 100, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("time,I (mV)", LOST * 10, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("unix_time,I (mV)", EPOCH_MS + 10 * LOST, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("device timestamp,I (mV)", 10 * LOST, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("clock (ms),I (mV)", 10 * LOST, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("t,I (mV)", LOST / 100, {"rate_hz": 100}, "not evenly spaced: 3.01 s after sample 400"),
+        ("time,I (mV)", SHUFFLED / 100, {"rate_hz": 100}, "do not tell a rate|not evenly spaced"),
+        ("timestamp (ms),I (mV)", np.arange(1000) * 10, {"rate_hz": 200}, "says 100 Hz, and 200 Hz is given"),
+        ("timestamp_ms,I (mV)", np.arange(1000) * 10, {"rate_hz": 200}, "says 100 Hz, and 200 Hz is given"),
+        ("t (s),I (mV)", np.arange(1000) / 100, {"rate_hz": 200}, "says 100 Hz, and 200 Hz is given"),
+        ("seconds,I (mV)", np.arange(1000) / 100, {"rate_hz": 200}, "says 100 Hz, and 200 Hz is given"),
+        ("t,I (mV)", np.arange(1000) / 100, {"rate_hz": 200}, "is 100 Hz if it is in s, and 200 Hz is given"),
+        ("time,I (mV)", np.arange(1000) * 10, {"rate_hz": 200}, "is 100 Hz if it is in ms, and 200 Hz is given"),
+        ("time,I (mV)", np.arange(1000), {"rate_hz": 500}, "rises by 1 a sample, .* or 'sample' if it counts"),
+        ("timestamp,I (mV)", EPOCH_MS + np.arange(99) * 10, {}, "'timestamp' does not say its unit; name it 'time "),
+        ("sample,I (mV)", LOST, {"rate_hz": 100}, "from 399 to 700 after sample 400: samples 400 to 699 are missing"),
+        ("index,I (mV)", SHUFFLED, {"rate_hz": 100}, "column 'index' goes from .* if it does not count the samples"),
+        ("sample_number,I (mV)", np.r_[0:9, 8:500], {"rate_hz": 100}, "from 8 to 8 after sample 9: expected one more"),
+    ],
+)
+def test_times_and_counts_that_do_not_fit_are_refused(
+    tmp_path: Path, header: str, times: np.ndarray, given: dict[str, float], message: str
+) -> None:
+    (tmp_path / "strip.csv").write_text(table(header, times, ".13g"))
+    with pytest.raises(SignalError, match=message):
+        read_record(tmp_path / "strip.csv", **given)  # type: ignore[arg-type] # a rate
+
+
+@pytest.mark.parametrize(
+    ("header", "times", "rate_hz"),
+    [
+        ("timestamp (ms),I (mV)", EPOCH_MS + np.arange(1000) * 4, None),
+        ("timestamp_ms,I (mV)", EPOCH_MS + np.arange(1000) * 4, None),
+        ("unix time (s),I (mV)", EPOCH_MS / 1000 + np.arange(1000) / 250, None),
+        ("t (s),I (mV)", np.arange(1000) / 250, None),
+        ("t_us,I (mV)", np.arange(1000) * 4000, None),
+        ("ms,I (mV)", np.arange(1000) * 4, None),
+        ("clock [ns],I (mV)", np.arange(1000) * 4_000_000, None),
+        ("time (min),I (mV)", np.arange(1000) / 15000, None),
+        ("time,I (mV)", np.arange(1000) / 250, 250),
+        ("Timestamp,I (mV)", EPOCH_MS + np.arange(1000) * 4, 250),
+        ("time,I (mV)", np.arange(1000) * 4000, 250),
+        ("Sample #,I (mV)", 7 + np.arange(1000), 250),
+        ("row,I (mV)", np.arange(1000), 250),
+    ],
+)
+def test_times_and_counts_that_fit_are_no_leads(
+    tmp_path: Path, header: str, times: np.ndarray, rate_hz: float | None
+) -> None:
+    (tmp_path / "strip.csv").write_text(table(header, times, ".13g"))
+    record = read_record(tmp_path / "strip.csv", rate_hz=rate_hz)
+    assert (record.leads, record.rate_hz, record.notes) == (("I",), 250, ())
+
+
+def test_what_is_named_like_times_or_counts_and_is_neither(tmp_path: Path) -> None:
+    rows = "".join(f"{800 + row % 7},{row % 5},{row % 3},{row / 100}\n" for row in range(500))
+    (tmp_path / "strip.csv").write_text("RR (ms),samples,T (mV),time (s)\n" + rows)
+    record = read_record(tmp_path / "strip.csv", units="mV")
+    assert (record.leads, record.rate_hz) == (("samples", "T"), 100)
+    assert record.notes == ("Column RR left out: its unit 'ms' is not a voltage.",)
+
+
+def test_of_several_columns_of_times_the_one_that_says_its_unit_counts(tmp_path: Path) -> None:
+    rows = "".join(f"{EPOCH_MS + 250 * (row // 50)},{row / 200},{row % 3}\n" for row in range(500))
+    (tmp_path / "strip.csv").write_text("timestamp,time (s),I (mV)\n" + rows)
+    record = read_record(tmp_path / "strip.csv")
+    assert (record.leads, record.rate_hz) == (("I",), 200)
+    assert record.notes == ("Column timestamp left out: the times are those of column time.",)
+
+
+@pytest.mark.parametrize("date", ["2026-07-16T21:34:53.930", "2026-07-16 21:34:53.930", "21:34:53.930"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_dates_are_no_times(tmp_path: Path, date: str, mark: str) -> None:
+    (tmp_path / "strip.csv").write_text(f"time{mark}I (mV)\n" + f"{date}{mark}0.25\n" * 9)
+    with pytest.raises(SignalError, match=f"hold dates or times of day .'{date}'.*; write seconds from the start"):
+        read_record(tmp_path / "strip.csv", rate_hz=100)
+
+
+@pytest.mark.parametrize("rate_hz", ["abc", float("nan"), 0, -5, [250]])
+@pytest.mark.parametrize("header", ["time (s),I (mV)", "time,I (mV)", "sample,I (mV)"])
+def test_a_rate_that_is_none(tmp_path: Path, header: str, rate_hz: object) -> None:
+    (tmp_path / "strip.csv").write_text(table(header, np.arange(50)))
+    with pytest.raises(SignalError, match="expected a rate of 10 to 100000 Hz, got"):
+        read_record(tmp_path / "strip.csv", rate_hz=rate_hz)  # type: ignore[arg-type] # what a caller may pass

@@ -6,15 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.readers.common import fail
+from ecgzoo.signal.record import FASTEST_HZ, RATE, SLOWEST_HZ, as_number
 from ecgzoo.signal.units import require_voltage
+
+
+def given_rate(path: Path, given: float | None) -> float | None:
+    """The sampling rate in Hz that the caller gives, as a number.
+
+    Raises:
+        SignalError: it is none, or one of no recorder.
+    """
+    if given is None:
+        return None
+    rate = as_number(given, RATE, str(path))
+    if not SLOWEST_HZ <= rate <= FASTEST_HZ:
+        fail(path, f"expected {RATE}, got {given!r}; correct rate_hz (on the command line --rate)")
+    return rate
 
 
 def rate_of(path: Path, said: float | None, given: float | None) -> float:
     """The sampling rate in Hz that the file says, or else the caller.
 
     Raises:
-        SignalError: neither says it, or both and they differ by more than 1 %.
+        SignalError: neither says it, both and they differ by more than 1 %, or what `given_rate` refuses.
     """
+    given = given_rate(path, given)
     if said is None and given is None:
         fail(path, "does not say its sampling rate; pass rate_hz=500 for 500 Hz (on the command line --rate 500)")
     if said is not None and given is not None and abs(said - given) > 0.01 * abs(said):
