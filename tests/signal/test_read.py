@@ -142,6 +142,22 @@ def test_channels_of_another_rate(tmp_path, foreign):
     assert "RESP left out" in record.notes[0]
 
 
+@pytest.mark.parametrize("fmt", ["16", "80", "24", "212"])
+@pytest.mark.parametrize(("frame", "skew"), [(1, 5), (2, 3), (4, 1)])
+def test_a_skewed_signal_ends_in_invalid_samples(tmp_path, fmt, frame, skew):
+    size = {"16": 2, "80": 1, "24": 3, "212": 1.5}[fmt]
+    (tmp_path / "rec.dat").write_bytes(np.random.default_rng(0).bytes(int(2 * frame * 60 * size)))
+    lines = [
+        f"rec.dat {fmt}x{frame}{late} 200/mV 16 0 0 0 0 {name}\n" for late, name in ((f":{skew}", "I"), ("", "II"))
+    ]
+    (tmp_path / "rec.hea").write_text(f"rec 2 50 60\n{''.join(lines)}")
+    skewed = read_record(tmp_path / "rec").signal
+    (tmp_path / "rec.hea").write_text(f"rec 2 50 60\n{''.join(lines).replace(f':{skew}', '')}")
+    straight = read_record(tmp_path / "rec").signal
+    np.testing.assert_array_equal(skewed[0], [*straight[0, skew * frame :], *[np.nan] * skew * frame])
+    np.testing.assert_array_equal(skewed[1], straight[1])
+
+
 def two_rates(folder, slow, fast):
     """A record with a channel of 25 Hz before one of 100 Hz, whose digital samples are 0, 1, 2, …, 999."""
     frames = np.arange(1000).reshape(250, 4)

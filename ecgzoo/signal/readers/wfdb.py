@@ -176,7 +176,11 @@ def read_wfdb(path: str | Path) -> Record:
         fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
     names = tuple(channel.name for channel, _, _ in kept)
     source = str(header.path)[: -len(".hea")]
-    return Record(_millivolts(kept), names, header.rate_hz * reference.frame, source, tuple(notes))
+    millivolts = _millivolts(kept)
+    for row, (channel, _, _) in zip(millivolts, kept, strict=True):
+        # no frame holds the last samples of a skewed signal, and wfdb gives some of them as numbers
+        row[max(0, len(row) - channel.skew * channel.frame) :] = np.nan
+    return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
 
 
 def _reference(header: _Header) -> _Channel:
