@@ -333,6 +333,42 @@ def test_an_npy_header_that_lies(tmp_path: Path, shape: str) -> None:
         read_record(tmp_path / "strip.npy", **ALL)  # type: ignore[arg-type] # three keywords
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("signal", "rate_hz", "units", "leads"), ("Signal", "Fs", "unit", "lead"), ("ecg", "FS", "Units", "Leads")],
+)
+def test_an_npz_may_name_its_arrays_otherwise(tmp_path: Path, names: tuple[str, ...]) -> None:
+    save(**dict(zip(names, (np.ones(9), 250.0, ["uV"], ["II"]), strict=True)))(tmp_path / "strip.npz")
+    record = read_record(tmp_path / "strip.npz")
+    assert (record.leads, record.rate_hz, record.notes) == (("II",), 250, ())
+    assert record.signal[0, 0] == np.float32(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"rate_hz": 500.0, "fs": 250},
+            r"says rate_hz \[500.0\], fs \[250\], which differ; keep the one that is right",
+        ),
+        ({"fs": 500.0, "Fs": 250}, "which differ"),
+        ({"rate_hz": 500, "units": "mV", "unit": "uV"}, "which differ"),
+        ({"rate_hz": 500, "leads": ["I"], "lead": ["II"]}, "which differ"),
+    ],
+)
+def test_an_npz_that_contradicts_itself(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+    save(**{"signal": np.ones(9), "leads": ["I"], "units": "mV", **arrays})(tmp_path / "strip.npz")
+    with pytest.raises(SignalError, match=message):
+        read_record(tmp_path / "strip.npz")
+
+
+def test_arrays_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    arrays = {"signal": np.ones(9), "time": np.arange(9), "mask": np.ones(9), "fs": 250, "rate_hz": 250.0}
+    save(**arrays, leads="I", units="mV")(tmp_path / "strip.npz")
+    record = read_record(tmp_path / "strip.npz")
+    assert (record.rate_hz, record.notes) == (250, ("Arrays that were not read: time, mask.",))
+
+
 def test_npy_keeps_the_order_of_its_axes(tmp_path: Path) -> None:
     signal = np.asfortranarray(np.arange(40, dtype=">i2").reshape(2, 20))
     np.save(tmp_path / "strip.npy", signal)
