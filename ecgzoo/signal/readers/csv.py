@@ -92,6 +92,8 @@ class CsvReader(Reader):
         numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))
         del data
         notes = [f"{layout.skipped} line(s) above the numbers were not read."] if layout.skipped else []
+        if layout.header == [""]:
+            notes = ["Line 1, '0', was taken for a column's number, as pandas writes it, and not for a sample."]
         if layout.header is None:
             names = names_of(path, None, leads, layout.columns)
             scale = scale_of(path, None, units)
@@ -173,7 +175,9 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
             "has no line of numbers in its first 64 KiB; expected a line a sample, with columns between tabs, "
             "semicolons, commas or blanks, and no thousands separators",
         )
-    if _number_columns(lines[above : above + 2]) and not any(line.strip() for line in lines[:above]):
+    if _number_columns([line for line in lines[above : above + _LOOKED_AT] if line.strip()]) and not any(
+        line.strip() for line in lines[:above]
+    ):
         unnamed = [""] * len(_fields(lines[above]))
         return _Layout(above + 1, _delimiter(lines[above]), len(unnamed), unnamed, 1)
     while above and _is_row_of_empty_fields(lines[above - 1], lines[above]):
@@ -220,13 +224,22 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
 def _number_columns(lines: list[str]) -> bool:
     """Whether the first row says 0, 1, 2 … or 1, 2, 3 …, as pandas does, maybe after an empty field.
 
-    A row such as 0,1 may be a number with a decimal comma, unless the next row has decimal points.
+    A row such as 0,1 may be a number with a decimal comma, unless the next row has decimal points. A lone 0 may be a
+    sample, unless all rows that are looked at have decimals, as pandas writes 0.0, or are numbered themselves.
     """
-    fields = _fields(lines[0])
-    numbers = fields[1:] if not fields[0] else fields
-    return len(numbers) > (1 if len(fields) > len(numbers) or "." in lines[-1] else 2) and numbers in (
-        [str(n + first) for n in range(len(numbers))] for first in (0, 1)
-    )
+    fields, rows = _fields(lines[0]), lines[1:]
+    numbered = not fields[0]
+    numbers = fields[1:] if numbered else fields
+    if numbers not in ([str(n + first) for n in range(len(numbers))] for first in (0, 1)):
+        return False
+    if numbers == ["0"] and numbered:
+        return bool(rows) and all(_split(row, _delimiter(lines[0]))[0] == str(n) for n, row in enumerate(rows))
+    if numbers == ["0"]:
+        rows = [row for row in rows if re.search(r"\d", row)]  # not those that say nan, or nothing
+        return bool(rows) and all("." in row and len(_fields(row)) == 1 for row in rows)
+    signs = "." if _delimiter(lines[0]) == "," else ".,"
+    decimals = any(sign in row for row in rows[:1] for sign in signs)
+    return len(numbers) > (1 if numbered or decimals else 2)
 
 
 def _is_row_of_empty_fields(line: str, row: str) -> bool:
