@@ -1,7 +1,7 @@
 """Record: one recording in millivolts with named leads and a rate."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +55,8 @@ class Record:
     def __post_init__(self) -> None:
         object.__setattr__(self, "signal", as_numbers(self.signal, self.source))
         object.__setattr__(self, "rate_hz", as_number(self.rate_hz, RATE, self.source))
-        object.__setattr__(self, "leads", tuple(known_lead(name) or name for name in self.leads))
+        names = _names_of(self.leads, self.source)
+        object.__setattr__(self, "leads", tuple(known_lead(name) or name for name in names))
         if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads) or self.signal.size == 0:
             raise SignalError(
                 f"{self.source}: expected a signal [leads, samples] with a row for each of {len(self.leads)} names "
@@ -102,7 +103,7 @@ class Record:
         values = as_numbers(signal, source)
         if isinstance(leads, int) or (isinstance(leads, str) and leads.strip().isdecimal()):
             leads = resolve_leads(leads)
-        names = tuple(name.strip() for name in leads.split(",")) if isinstance(leads, str) else tuple(leads)
+        names = _names_of([name.strip() for name in leads.split(",")] if isinstance(leads, str) else leads, source)
         scale = require_voltage(units, source)
         if values.ndim == 1 and len(names) == 1:
             values = values[None]
@@ -378,6 +379,18 @@ def as_numbers(signal: Any, source: str) -> np.ndarray:
         mask, values = values.mask, np.array(values, np.promote_types(values.dtype, np.float32))
         values[mask] = np.nan
     return np.asarray(values)
+
+
+def _names_of(leads: Any, source: str) -> tuple[str, ...]:
+    """`leads` as a tuple of names.
+
+    Raises:
+        SignalError: it is no sequence of names, or one is empty.
+    """
+    names = tuple(leads) if isinstance(leads, Iterable) else ()
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise SignalError(f"{source}: expected a name for each lead, got {leads!r}; pass such as leads=('I', 'II').")
+    return names
 
 
 def as_number(value: Any, what: str, source: str) -> float:

@@ -2,7 +2,10 @@
 
 const LARGEST = 64e6; // bytes
 const PER_MILLIVOLT = { mv: 1, uv: 1000, µv: 1000, μv: 1000, v: 0.001 };
-const SECONDS = { s: 1, sec: 1, seconds: 1, ms: 1e-3 };
+const SECONDS = { min: 60, s: 1, sec: 1, seconds: 1, ms: 1e-3, msec: 1e-3, milliseconds: 1e-3 };
+Object.assign(SECONDS, { us: 1e-6, µs: 1e-6, μs: 1e-6, microseconds: 1e-6, ns: 1e-9, nanoseconds: 1e-9 });
+const TIMES = /^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:time|times|time[ _]?stamps?|elapsed|epoch)(?:[ _-].*)?)$/i;
+const COUNTS = /^(?:#|n|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const INVALID = -32768; // a sample of WFDB's format 16 that was not recorded
 
@@ -71,16 +74,35 @@ export function csv(text) {
     fields.forEach((field, column) => (samples[column][row] = NUMBER.test(field) ? Number(field) : NaN));
   }
   const channels = [];
-  let rate = null;
+  let [rate, unsaid] = [null, null];
   samples.forEach((column, at) => {
     const [, name, unit] = /^(.*?)\s*(?:[([]([^()[\]]*)[)\]])?$/.exec(header?.[at] ?? "");
-    const times = /^(?:elapsed[ _])?time(?:_(.*))?$/i.exec(name);
-    const seconds = times && SECONDS[(unit ?? times[1] ?? "").toLowerCase()];
-    if (seconds) rate = rateOf(column, seconds, first + 1);
-    else if (!times) channels.push({ name: name || null, unit: unit ?? null, samples: column });
+    const voltage = leadOf(name) || (unit && perMillivolt(unit));
+    if (!voltage && COUNTS.test(name) && isCount(name, column, first + 1)) return;
+    const said = unit ?? /(?:^|[ _-])([^ _-]+)$/.exec(name)?.[1] ?? "";
+    const seconds = SECONDS[said.toLowerCase()];
+    // as Python: by its name, or by its unit if it rises, for RR intervals are in ms, too
+    if (voltage || !(TIMES.test(name) || (seconds && (unit || said === name))) || !(/time/i.test(name) || rises(column))) {
+      channels.push({ name: name || null, unit: unit ?? null, samples: column });
+    } else if (seconds) rate ??= rateOf(column, seconds, first + 1);
+    else unsaid ??= name;
   });
+  if (unsaid && !rate) throw new Error(`column ${unsaid} does not say its unit; name it time (s) or time (ms)`);
   if (!channels.length) throw new Error("has a column of times and no other");
   return { rate, channels };
+}
+
+const rises = (column) => column.filter((value, at) => value > column[at - 1]).length > 0.9 * (column.length - 1);
+
+/** Whether a column so named numbers the samples; what is called samples may be the ECG. */
+function isCount(name, column, line) {
+  const at = column.findIndex((value, row) => row && value !== column[row - 1] + 1);
+  if (at < 0) return true;
+  if (!column.every(Number.isInteger) || (!rises(column) && new Set(column).size < column.length)) return false;
+  throw new Error(
+    `column ${name} goes from ${column[at - 1]} to ${column[at]} in line ${line + at}; samples are missing, or it ` +
+      "does not count them: remove it",
+  );
 }
 
 const delimiterOf = (line) => ["\t", ";", "|", ","].find((sign) => line.includes(sign)) ?? /\s+/;
@@ -111,11 +133,23 @@ function rateOf(times, seconds, line) {
   const steps = Float64Array.from(times.subarray(1), (time, at) => (time - times[at]) * seconds);
   const usual = Float64Array.from(steps).sort()[steps.length >> 1];
   if (!(usual > 0)) throw new Error("its times do not tell a rate; leave out their column");
-  const odd = steps.findIndex((step) => !(step > 0.5 * usual && step < 1.5 * usual));
+  const odd = steps.findIndex((step) => !(step > 0.499 * usual && step < 1.501 * usual));
   if (odd >= 0) throw new Error(`the time in line ${line + odd + 1} does not fit; a sample is missing or doubled`);
-  const rate = steps.length / ((times.at(-1) - times[0]) * seconds);
+  const elapsed = Float64Array.from(times, (time) => (time - times[0]) * seconds);
+  const rate = steps.length / elapsed.at(-1);
+  refuseAChange(elapsed, rate, line);
   const whole = Math.round(rate);
-  return times.every((time, at) => Math.abs((time - times[0]) * seconds - at / whole) < 0.5 / whole) ? whole : rate;
+  return elapsed.every((time, at) => Math.abs(time - at / whole) < 0.5 / whole) ? whole : rate;
+}
+
+/** As Python: times that gain or lose more than 0.12 s within 4 s are of two rates; stamps that are rounded do not. */
+function refuseAChange(elapsed, rate, line) {
+  const late = elapsed.map((time, at) => time - at / rate);
+  const stretch = Math.round(4 * rate);
+  const drift = stretch < late.length - 1 ? late.subarray(stretch).map((value, at) => value - late[at]) : late;
+  if (drift.every((value) => Math.abs(value) <= 0.12)) return;
+  const at = late.reduce((most, value, here) => (Math.abs(value) > Math.abs(late[most]) ? here : most), 0);
+  throw new Error(`the rate changes at line ${line + at}; cut the file there and read the parts`);
 }
 
 /** A WFDB record whose samples are 16-bit integers in one file. */
@@ -179,7 +213,11 @@ export function edf(content) {
   }
   const kept = labels.map((_, signal) => signal).filter((signal) => perMillivolt(units[signal]));
   if (!kept.length) throw new Error("has no signal whose unit is a voltage");
-  const ecg = kept.find((signal) => leadOf(labels[signal])) ?? kept[0];
+  const leads = kept.filter((signal) => leadOf(labels[signal]));
+  const named = kept.filter((signal) => /^e[ck]g/i.test(labels[signal]));
+  const [ecg, ...others] = [leads, named, kept].find((found) => found.length);
+  const slower = others.find((signal) => lengths[signal] !== lengths[ecg]);
+  if (slower) throw new Error(`has ECGs of several rates: ${labels[ecg]} and ${labels[slower]}; export one of them`);
   const view = new DataView(content, bytes);
   const channels = kept
     .filter((signal) => lengths[signal] === lengths[ecg])

@@ -42,6 +42,14 @@ def test_ways_to_name_leads() -> None:
         (SIGNAL, {"rate_hz": 1}, "rate of 10 to 100000 Hz"),
         (SIGNAL, {"rate_hz": None}, "rate of 10 to 100000 Hz, got None"),
         (SIGNAL, {"rate_hz": "fast"}, "rate of 10 to 100000 Hz, got 'fast'"),
+        (SIGNAL, {"leads": None}, "expected a name for each lead, got None; pass such as leads="),
+        (SIGNAL, {"leads": 1.5}, "expected a name for each lead, got 1.5"),
+        (SIGNAL, {"leads": [1, 2]}, r"expected a name for each lead, got \[1, 2\]"),
+        (SIGNAL, {"leads": [None, "II"]}, "expected a name for each lead"),
+        (SIGNAL, {"leads": []}, "expected a name for each lead"),
+        (SIGNAL, {"leads": "I,"}, "expected a name for each lead"),
+        (SIGNAL[:1], {"leads": ""}, "expected a name for each lead"),
+        (SIGNAL[:1], {"leads": " "}, "expected a name for each lead"),
         (SIGNAL, {"units": None}, "None is no unit of voltage"),
         (SIGNAL, {"units": ["mV", "mV"]}, "no unit of voltage"),
     ],
@@ -49,6 +57,12 @@ def test_ways_to_name_leads() -> None:
 def test_what_is_no_recording(signal: np.ndarray, given: dict[str, object], message: str) -> None:
     with pytest.raises(SignalError, match=message):
         Record.from_array(signal, **{"leads": "I,II", "rate_hz": 100, **given})  # type: ignore[arg-type] # by the table
+
+
+@pytest.mark.parametrize("leads", [None, [1, 2], ("I", ""), 2])
+def test_a_record_has_names(leads: object) -> None:
+    with pytest.raises(SignalError, match="strap: expected a name for each lead, got"):
+        Record(SIGNAL.astype(np.float32), leads, 100, "strap")  # type: ignore[arg-type] # what a caller may pass
 
 
 def test_masked_samples_are_missing() -> None:

@@ -142,6 +142,48 @@ def test_channels_of_another_rate(tmp_path, foreign):
     assert "RESP left out" in record.notes[0]
 
 
+@pytest.mark.parametrize("fmt", ["16", "80", "24", "212"])
+@pytest.mark.parametrize(("frame", "skew"), [(1, 5), (2, 3), (4, 1)])
+def test_a_skewed_signal_ends_in_invalid_samples(tmp_path, fmt, frame, skew):
+    size = {"16": 2, "80": 1, "24": 3, "212": 1.5}[fmt]
+    (tmp_path / "rec.dat").write_bytes(np.random.default_rng(0).bytes(int(2 * frame * 60 * size)))
+    lines = [
+        f"rec.dat {fmt}x{frame}{late} 200/mV 16 0 0 0 0 {name}\n" for late, name in ((f":{skew}", "I"), ("", "II"))
+    ]
+    (tmp_path / "rec.hea").write_text(f"rec 2 50 60\n{''.join(lines)}")
+    skewed = read_record(tmp_path / "rec").signal
+    (tmp_path / "rec.hea").write_text(f"rec 2 50 60\n{''.join(lines).replace(f':{skew}', '')}")
+    straight = read_record(tmp_path / "rec").signal
+    np.testing.assert_array_equal(skewed[0], [*straight[0, skew * frame :], *[np.nan] * skew * frame])
+    np.testing.assert_array_equal(skewed[1], straight[1])
+
+
+def two_rates(folder, slow, fast):
+    """A record with a channel of 25 Hz before one of 100 Hz, whose digital samples are 0, 1, 2, …, 999."""
+    frames = np.arange(1000).reshape(250, 4)
+    np.concatenate([frames[:, :1], frames], axis=1).astype("<i2").tofile(folder / "rec.dat")
+    lines = f"rec.dat 16 1000/mV 16 0 0 0 0 {slow}\nrec.dat 16x4 1000/mV 16 0 0 0 0 {fast}\n"
+    (folder / "rec.hea").write_text(f"rec 2 25 250\n{lines}")
+    return folder / "rec"
+
+
+@pytest.mark.parametrize("name", ["ECG", "ekg 1", "ECG1"])
+@pytest.mark.parametrize("given", [None, "I"])
+def test_a_voltage_before_the_ecg_does_not_take_its_place(tmp_path, name, given):
+    record = read_record(two_rates(tmp_path, "RESP", name), leads=given)
+    assert (record.leads, record.rate_hz) == ((given or name,), 100)
+    np.testing.assert_allclose(record.signal[0] * 1000, np.arange(1000), rtol=1e-5)
+    assert "Channel RESP left out: it is sampled at 25 Hz" in record.notes[-1]
+
+
+@pytest.mark.parametrize("names", [("RESP", "Channel 2"), ("ECG1", "ECG2")])
+@pytest.mark.parametrize("given", [None, "I"])
+def test_voltages_of_several_rates_without_a_lead(tmp_path, names, given):
+    said = rf"{names[0]} \(25 Hz\), {names[1]} \(100 Hz\)"
+    with pytest.raises(SignalError, match=rf"several rates: {said}. Name the ECG's channels in the header"):
+        read_record(two_rates(tmp_path, *names), leads=given)
+
+
 def test_two_signal_files(tmp_path):
     digital = noise(channels=4)
     digital[:, [0, 2]].astype("<i2").tofile(tmp_path / "a.dat")

@@ -241,6 +241,43 @@ def test_columns_that_pandas_numbers(tmp_path: Path, count: int, first: int, ind
     assert record.notes == ("1 line(s) above the numbers were not read.",)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("mark", [";", "\t", " ", "|"])
+def test_numbered_columns_of_decimal_commas(tmp_path: Path, count: int, first: int, mark: str) -> None:
+    samples = np.random.default_rng(0).normal(size=(count, 60)).round(3) + 0.0001
+    rows = [mark.join(f"{value:.4f}".replace(".", ",") for value in row) for row in samples.T]
+    names = mark.join(map(str, range(first, first + count)))
+    (tmp_path / "strip.csv").write_text("\n".join([names, *rows]) + "\n")
+    record = read_record(tmp_path / "strip.csv", leads=LEADS_12[:count], units="mV", rate_hz=100)
+    np.testing.assert_allclose(record.signal, samples, atol=1e-6)
+    assert record.notes == ("1 line(s) above the numbers were not read.",)
+
+
+NUMBER_NOTE = "Line 1, '0', was taken for a column's number, as pandas writes it, and not for a sample."
+SKIPPED_NOTE = "1 line(s) above the numbers were not read."
+
+
+@pytest.mark.parametrize(
+    ("text", "samples", "note"),
+    [
+        ("0\n0.25\n-1.5e-3\n0.0\n", [0.25, -0.0015, 0], NUMBER_NOTE),
+        ('0\n""\n0.25\nnan\n', [np.nan, 0.25, np.nan], NUMBER_NOTE),
+        ("0\n0.25\n1\n0.5\n", [0, 0.25, 1, 0.5], None),  # as %g writes numbers
+        ("0\n12\n15\n", [0, 12, 15], None),
+        ("0.0\n0.25\n", [0, 0.25], None),
+        ("1\n0.25\n", [1, 0.25], None),
+        (",0\n0,0.25\n1,0.5\n", [0.25, 0.5], SKIPPED_NOTE),
+        (";0\n0;0,25\n1;0,5\n", [0.25, 0.5], SKIPPED_NOTE),
+    ],
+)
+def test_a_lone_zero_above_numbers(tmp_path: Path, text: str, samples: list[float], note: str | None) -> None:
+    (tmp_path / "strip.csv").write_text(text)
+    record = read_record(tmp_path / "strip.csv", leads="I", units="mV", rate_hz=100)
+    np.testing.assert_allclose(record.signal, [samples], rtol=1e-6)
+    assert record.notes == (() if note is None else (note,))
+
+
 GOOD = "I (mV),II (mV)\n0.1,0.2\n0.3,0.4\n0.5,0.6\n"
 PLAIN = "0.1 0.2\n0.3 0.4\n0.5 0.6\n"
 ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
@@ -331,6 +368,42 @@ def test_an_npy_header_that_lies(tmp_path: Path, shape: str) -> None:
     (tmp_path / "strip.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8))
     with pytest.raises(SignalError, match=r"strip\.npy: "):
         read_record(tmp_path / "strip.npy", **ALL)  # type: ignore[arg-type] # three keywords
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("signal", "rate_hz", "units", "leads"), ("Signal", "Fs", "unit", "lead"), ("ecg", "FS", "Units", "Leads")],
+)
+def test_an_npz_may_name_its_arrays_otherwise(tmp_path: Path, names: tuple[str, ...]) -> None:
+    save(**dict(zip(names, (np.ones(9), 250.0, ["uV"], ["II"]), strict=True)))(tmp_path / "strip.npz")
+    record = read_record(tmp_path / "strip.npz")
+    assert (record.leads, record.rate_hz, record.notes) == (("II",), 250, ())
+    assert record.signal[0, 0] == np.float32(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"rate_hz": 500.0, "fs": 250},
+            r"says rate_hz \[500.0\], fs \[250\], which differ; keep the one that is right",
+        ),
+        ({"fs": 500.0, "Fs": 250}, "which differ"),
+        ({"rate_hz": 500, "units": "mV", "unit": "uV"}, "which differ"),
+        ({"rate_hz": 500, "leads": ["I"], "lead": ["II"]}, "which differ"),
+    ],
+)
+def test_an_npz_that_contradicts_itself(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+    save(**{"signal": np.ones(9), "leads": ["I"], "units": "mV", **arrays})(tmp_path / "strip.npz")
+    with pytest.raises(SignalError, match=message):
+        read_record(tmp_path / "strip.npz")
+
+
+def test_arrays_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    arrays = {"signal": np.ones(9), "time": np.arange(9), "mask": np.ones(9), "fs": 250, "rate_hz": 250.0}
+    save(**arrays, leads="I", units="mV")(tmp_path / "strip.npz")
+    record = read_record(tmp_path / "strip.npz")
+    assert (record.rate_hz, record.notes) == (250, ("Arrays that were not read: time, mask.",))
 
 
 def test_npy_keeps_the_order_of_its_axes(tmp_path: Path) -> None:

@@ -14,8 +14,16 @@ import numpy as np
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
+from ecgzoo.signal.readers.given import given_rate, names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
+from ecgzoo.signal.readers.times import (
+    SECONDS,
+    holds_times,
+    mostly_rises,
+    rate_of_column,
+    seconds_in,
+    time_and_unit,
+)
 from ecgzoo.signal.record import Record
 from ecgzoo.signal.units import per_millivolt
 
@@ -26,13 +34,9 @@ _LOOKED_AT = 50  # rows that the layout is read off
 _COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?")
-_TIMES = {"time", "elapsed time", "elapsed_time", "zeit", "temps", "tiempo", "tempo"}
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("us", "μs", "microsecond", "microseconds"), 1e-6),
-}
-_COUNTS = {"", "index", "sample", "samples", "sample #", "sample number"}
+_COUNTS = {"", "#", "n", "index", "row", "sample", "samples"}
+_COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
+_DATE_AND_NUMBER = re.compile(r"(?:\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)")
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,15 @@ class CsvReader(Reader):
     def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
         """Columns of leads, in millivolts.
 
-        A column of times gives the rate; it is known by a header that says its unit (``time (s)``, ``time_ms``). A
-        column that counts the samples is left out, and so is, with a note, one that is no voltage. Empty fields and
-        ``nan`` are invalid samples.
+        A column of times gives the rate if its header says its unit (``time (s)``, ``time_ms``); else it must fit the
+        given rate. A column that counts the samples is left out, and so is, with a note, one that is no voltage. Empty
+        fields and ``nan`` are invalid samples.
 
         Raises:
             SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
-                rows are not all numbers, or not evenly spaced in time.
+                rows are not all numbers, not evenly spaced in time, or not counted by one.
         """
+        rate_hz = given_rate(path, rate_hz)
         content = as_utf8(whole_file(path))
         if content is None:
             fail(path, "is not text; pass a file that is")
@@ -87,6 +92,8 @@ class CsvReader(Reader):
         numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))
         del data
         notes = [f"{layout.skipped} line(s) above the numbers were not read."] if layout.skipped else []
+        if layout.header == [""]:
+            notes = ["Line 1, '0', was taken for a column's number, as pandas writes it, and not for a sample."]
         if layout.header is None:
             names = names_of(path, None, leads, layout.columns)
             scale = scale_of(path, None, units)
@@ -94,29 +101,27 @@ class CsvReader(Reader):
             millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
 
-        said_rate: float | None = None
+        times: list[tuple[int, str, str | None]] = []
         kept: list[tuple[int, str, str | None]] = []
         for number, text in enumerate(layout.header):
             name, unit = _name_and_unit(text)
             column = numbers[:, number]
-            if name.casefold() in _TIMES:
-                if said_rate is None and unit is not None and unit.casefold() in _SECONDS:
-                    said_rate = rate_of_times(path, column * _SECONDS[unit.casefold()])
-                elif rate_hz is None:
-                    fail(
-                        path,
-                        f"column {text!r} does not say its unit; name it 'time (s)' or 'time (ms)', or pass rate_hz= "
-                        "(on the command line --rate)",
-                    )
+            if _is_count(path, name, unit, column):
                 continue
-            if name.casefold() in _COUNTS and known_lead(name) is None and _counts(column):
-                continue
-            if unit is not None and per_millivolt(unit) is None:
+            if holds_times(name, unit, column):
+                times.append((number, name, unit))
+            elif unit is not None and per_millivolt(unit) is None:
                 if known_lead(name):
                     fail(path, f"lead {name}: its unit {unit!r} is not a voltage; correct the header")
                 notes.append(f"Column {name} left out: its unit {unit!r} is not a voltage.")
-                continue
-            kept.append((number, name, unit))
+            else:
+                kept.append((number, name, unit))
+        said_rate: float | None = None
+        if times:
+            times.sort(key=lambda column: seconds_in(*column[1:]) is None)  # those that say their unit first
+            number, title, unit = times[0]
+            said_rate = rate_of_column(path, title, numbers[:, number], unit, rate_hz)
+            notes += [f"Column {name} left out: the times are those of column {title}." for _, name, _ in times[1:]]
         if not kept:
             fail(path, "no column is a lead; name one in the header, such as 'II (mV)'")
         said = [name for _, name, _ in kept]
@@ -158,12 +163,21 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     lines = head_lines(content)
     above = next((number for number, line in enumerate(lines) if _fields(line)), None)
     if above is None:
+        dated = next((found[0] for line in lines if (found := _DATE_AND_NUMBER.search(line))), None)
+        if dated:
+            fail(
+                path,
+                f"its rows hold dates or times of day ({dated!r}), which are no numbers; write seconds from the start "
+                "as 'time (s)', or remove their column and pass rate_hz= (on the command line --rate)",
+            )
         fail(
             path,
             "has no line of numbers in its first 64 KiB; expected a line a sample, with columns between tabs, "
             "semicolons, commas or blanks, and no thousands separators",
         )
-    if _number_columns(lines[above : above + 2]) and not any(line.strip() for line in lines[:above]):
+    if _number_columns([line for line in lines[above : above + _LOOKED_AT] if line.strip()]) and not any(
+        line.strip() for line in lines[:above]
+    ):
         unnamed = [""] * len(_fields(lines[above]))
         return _Layout(above + 1, _delimiter(lines[above]), len(unnamed), unnamed, 1)
     while above and _is_row_of_empty_fields(lines[above - 1], lines[above]):
@@ -210,13 +224,22 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
 def _number_columns(lines: list[str]) -> bool:
     """Whether the first row says 0, 1, 2 … or 1, 2, 3 …, as pandas does, maybe after an empty field.
 
-    A row such as 0,1 may be a number with a decimal comma, unless the next row has decimal points.
+    A row such as 0,1 may be a number with a decimal comma, unless the next row has decimal points. A lone 0 may be a
+    sample, unless all rows that are looked at have decimals, as pandas writes 0.0, or are numbered themselves.
     """
-    fields = _fields(lines[0])
-    numbers = fields[1:] if not fields[0] else fields
-    return len(numbers) > (1 if len(fields) > len(numbers) or "." in lines[-1] else 2) and numbers in (
-        [str(n + first) for n in range(len(numbers))] for first in (0, 1)
-    )
+    fields, rows = _fields(lines[0]), lines[1:]
+    numbered = not fields[0]
+    numbers = fields[1:] if numbered else fields
+    if numbers not in ([str(n + first) for n in range(len(numbers))] for first in (0, 1)):
+        return False
+    if numbers == ["0"] and numbered:
+        return bool(rows) and all(_split(row, _delimiter(lines[0]))[0] == str(n) for n, row in enumerate(rows))
+    if numbers == ["0"]:
+        rows = [row for row in rows if re.search(r"\d", row)]  # not those that say nan, or nothing
+        return bool(rows) and all("." in row and len(_fields(row)) == 1 for row in rows)
+    signs = "." if _delimiter(lines[0]) == "," else ".,"
+    decimals = any(sign in row for row in rows[:1] for sign in signs)
+    return len(numbers) > (1 if numbered or decimals else 2)
 
 
 def _is_row_of_empty_fields(line: str, row: str) -> bool:
@@ -230,7 +253,7 @@ def _header(over: list[tuple[int, str]], delimiter: str | None, columns: int) ->
     if not over:
         return None, 0
     names = _names(over[-1][1], delimiter, columns)
-    units = bool(names) and all(per_millivolt(name) or name.casefold() in _SECONDS for name in names or [])
+    units = bool(names) and all(per_millivolt(name) or name.casefold() in SECONDS for name in names or [])
     above = _names(over[-2][1], delimiter, columns) if units and len(over) > 1 else None
     if names and above:
         return [f"{name} ({unit})" for name, unit in zip(above, names, strict=True)], 2
@@ -252,9 +275,37 @@ def _name_and_unit(text: str) -> tuple[str, str | None]:
     match = _NAME_AND_UNIT.fullmatch(text)
     name, unit = (match["name"], match["unit"]) if match else (text, None)
     stem, _, last = name.rpartition("_")
-    if unit is None and stem and (per_millivolt(last) or (stem.casefold() in _TIMES and last.casefold() in _SECONDS)):
-        return stem, last  # I_mV, time_s
+    if unit is None and stem and per_millivolt(last):
+        return stem, last  # I_mV
+    if unit is None and (time := time_and_unit(name)):
+        return time
     return name, (unit or "").strip() or None
+
+
+def _is_count(path: Path, name: str, unit: str | None, column: np.ndarray) -> bool:
+    """Whether a column numbers the samples, by its name and its numbers.
+
+    Raises:
+        SignalError: it does by its name, and its numbers skip or repeat some.
+    """
+    name = name.replace("_", " ")
+    if name.casefold() not in _COUNTS or known_lead(name) or (unit is not None and per_millivolt(unit)):
+        return False
+    if _counts(column):
+        return True
+    numbers = column[np.isfinite(column)]
+    # what a recorder calls "samples" may be the ECG, which is not whole or rises and falls through the same values
+    may_count = (numbers == np.round(numbers)).all() and (mostly_rises(column) or len({*numbers}) == len(column))
+    if not name or not may_count:
+        return False
+    at = int(np.flatnonzero(np.diff(column) != 1)[0])
+    last, following = column[at : at + 2]
+    gap = f"samples {last + 1:.0f} to {following - 1:.0f} are missing" if following > last else "expected one more"
+    fail(
+        path,
+        f"column {name!r} goes from {last:.0f} to {following:.0f} after sample {at + 1}: {gap}; cut the file "
+        "there and read the parts, or remove the column if it does not count the samples",
+    )
 
 
 def _counts(column: np.ndarray) -> bool:

@@ -6,15 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.readers.common import fail
+from ecgzoo.signal.record import FASTEST_HZ, RATE, SLOWEST_HZ, as_number
 from ecgzoo.signal.units import require_voltage
+
+
+def given_rate(path: Path, given: float | None) -> float | None:
+    """The sampling rate in Hz that the caller gives, as a number.
+
+    Raises:
+        SignalError: it is none, or one of no recorder.
+    """
+    if given is None:
+        return None
+    rate = as_number(given, RATE, str(path))
+    if not SLOWEST_HZ <= rate <= FASTEST_HZ:
+        fail(path, f"expected {RATE}, got {given!r}; correct rate_hz (on the command line --rate)")
+    return rate
 
 
 def rate_of(path: Path, said: float | None, given: float | None) -> float:
     """The sampling rate in Hz that the file says, or else the caller.
 
     Raises:
-        SignalError: neither says it, or both and they differ by more than 1 %.
+        SignalError: neither says it, both and they differ by more than 1 %, or what `given_rate` refuses.
     """
+    given = given_rate(path, given)
     if said is None and given is None:
         fail(path, "does not say its sampling rate; pass rate_hz=500 for 500 Hz (on the command line --rate 500)")
     if said is not None and given is not None and abs(said - given) > 0.01 * abs(said):
@@ -58,35 +74,6 @@ def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | No
             f"leads='{example}' with a name for each (on the command line --leads {example})",
         )
     return given or tuple(said or ())
-
-
-def rate_of_times(path: Path, seconds: np.ndarray) -> float:
-    """The rate of evenly spaced samples at these times, float64 ``[samples]``.
-
-    A whole number of Hz is taken where it is within half a sample of every time, since times are often rounded.
-
-    Raises:
-        SignalError: there are fewer than two, or samples are missing, doubled or out of order.
-    """
-    steps = np.diff(seconds)
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    if not usual > 0:
-        fail(
-            path, "its times do not tell a rate; leave out their column, and pass rate_hz= (on the command line --rate)"
-        )
-    uneven = np.flatnonzero(~((steps > 0.5 * usual) & (steps < 1.5 * usual)))
-    if len(uneven):
-        at = int(uneven[0])
-        fail(
-            path,
-            f"its samples are not evenly spaced: {steps[at]:.4g} s after sample {at + 1}, else {usual:.4g} s; cut the "
-            "file there and read the parts",
-        )
-    rate = len(steps) / float(seconds[-1] - seconds[0])
-    whole = round(rate)
-    if whole and np.abs(seconds - seconds[0] - np.arange(len(seconds)) / whole).max() < 0.5 / whole:
-        return float(whole)
-    return rate
 
 
 def to_millivolts(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:

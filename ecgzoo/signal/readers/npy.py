@@ -1,5 +1,6 @@
 """Reading numpy's files: ``.npy``, an array, and ``.npz``, arrays with names. Nothing that would need pickle."""
 
+import dataclasses
 import io
 import lzma
 import math
@@ -21,14 +22,15 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _MOST_COMPRESSED = (1 << 24, 50)  # bytes of what is unpacked: so many at least, and so many a byte of the file
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 _NO_HEADER = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)  # numpy reads it as Python's literals
-_RATES, _MOST_ARRAYS, _NAMES_BYTES = ("rate_hz", "fs"), 100, 1 << 16
+_RATES, _UNITS, _LEADS = ("rate_hz", "fs"), ("units", "unit"), ("leads", "lead")  # in any case
+_MOST_ARRAYS, _NAMES_BYTES = 100, 1 << 16
 
 
 class NpyReader(Reader):
     """``.npy``: numbers ``[leads, samples]`` or ``[samples]``, without rate, unit and leads, which the caller gives.
 
     ``.npz``: such an array as ``signal`` (or the only one), and beside it, as far as they are known, ``rate_hz`` or
-    ``fs``, ``units`` and ``leads``:
+    ``fs``, ``units`` or ``unit``, and ``leads`` or ``lead``, in any case; a note names the arrays that were not read:
     ``np.savez(path, signal=record.signal, leads=record.leads, rate_hz=record.rate_hz, units="mV")``.
     """
 
@@ -46,25 +48,42 @@ class NpyReader(Reader):
         content = whole_file(path)
         arrays = _members(path, content) if content.startswith(_ZIP) else {"signal": _array(path, content)}
         del content
-        signal = arrays.get("signal")
-        if signal is None:
-            others = [array for name, array in arrays.items() if name not in (*_RATES, "units", "leads")]
-            if len(others) != 1:
-                fail(path, f"has arrays {', '.join(list(arrays)[:20])}; name the one that is the recording 'signal'")
-            signal = others[0]
+        others = {name: array for name, array in arrays.items() if name.casefold() not in (*_RATES, *_UNITS, *_LEADS)}
+        name = next((name for name in others if name.casefold() == "signal"), next(iter(others), ""))
+        if not others or (name.casefold() != "signal" and len(others) > 1):
+            fail(path, f"has arrays {', '.join(list(arrays)[:20])}; name the one that is the recording 'signal'")
+        signal = others.pop(name)
+        notes = (f"Arrays that were not read: {', '.join(others)}.",) if others else ()
         if signal.ndim not in (1, 2) or not signal.size:
             fail(path, f"expected an array [leads, samples] or [samples], got {list(signal.shape)}; save it so")
-        known = next((arrays[name] for name in _RATES if name in arrays), None)
+        known = _said(path, arrays, _RATES)
         rate = rate_of(path, None if known is None else _number(path, known), rate_hz)
-        said = [str(text) for text in np.atleast_1d(arrays["leads"])] if "leads" in arrays else None
-        unit = str(arrays["units"]) if "units" in arrays else units
-        scale_of(path, str(arrays["units"]) if "units" in arrays else None, units)
+        labels, unit = _said(path, arrays, _LEADS), _said(path, arrays, _UNITS)
+        said = None if labels is None else [str(text) for text in np.atleast_1d(labels)]
+        said_unit = None if unit is None else str(unit.item() if unit.size == 1 else unit)
+        scale_of(path, said_unit, units)
         channels = 1 if signal.ndim == 1 else len(signal)
         names = leads or said
         if names and signal.ndim == 2 and channels != len(names) == signal.shape[1]:
             channels = len(names)  # from_array says what to do
         names = names_of(path, said, leads, channels)
-        return Record.from_array(signal, leads=names, rate_hz=rate, units=unit or "mV", source=str(path))
+        unit_read = said_unit or units or "mV"
+        record = Record.from_array(signal, leads=names, rate_hz=rate, units=unit_read, source=str(path))
+        return dataclasses.replace(record, notes=notes)
+
+
+def _said(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    """The array under one of the names, in any case; None if there is none.
+
+    Raises:
+        SignalError: there are several, and they differ.
+    """
+    found = {name: array for name, array in arrays.items() if name.casefold() in names}
+    first = next(iter(found.values()), None)
+    if first is not None and not all(np.array_equal(first.ravel(), array.ravel()) for array in found.values()):
+        said = ", ".join(f"{name} {array.ravel()[:12].tolist()}" for name, array in found.items())
+        fail(path, f"says {said}, which differ; keep the one that is right")
+    return first
 
 
 def _members(path: Path, content: bytes) -> dict[str, np.ndarray]:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import names_of, rate_of, rate_of_times, scale_of, to_millivolts
+from ecgzoo.signal.readers.given import names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import as_utf8, body, head_lines, table
+from ecgzoo.signal.readers.times import rate_of_times
 from ecgzoo.signal.record import Record
 
 _HEADER = ["Phone timestamp", "sensor timestamp [ns]", "timestamp [ms]", "ecg [uV]"]

@@ -121,7 +121,8 @@ def read_wfdb(path: str | Path) -> Record:
     """Read all channels of a WFDB record that are voltages, in millivolts.
 
     Lead names take the spelling of ``LEADS_12``; a channel under another name keeps it. Such a channel is left out,
-    with a note, if it is not a voltage or has another rate than the leads; for a *lead* this is an error.
+    with a note, if it is not a voltage or has another rate than the leads, or without leads than the channels named
+    "ECG…" or "EKG…"; for a *lead* this is an error.
     Invalid samples become NaN. Lengths and checksums are verified; if all checksums are zero, they count as not given.
 
     Args:
@@ -129,11 +130,12 @@ def read_wfdb(path: str | Path) -> Record:
 
     Raises:
         SignalError: a file is missing, unreadable, or shorter or longer than the header says; a checksum fails;
-            the header has no rate, several segments, or a lead whose unit is not a voltage.
+            the header has no rate, several segments, a lead whose unit is not a voltage, or voltages of several rates
+            of which no name says that it is an ECG.
     """
     header = _read_header(Path(path))
     channels = header.channels
-    reference = next((channel for channel in channels if known_lead(channel.name)), channels[0])
+    reference = _reference(header)
     if not SLOWEST_HZ <= header.rate_hz * reference.frame <= FASTEST_HZ:
         fail(
             header.path,
@@ -174,7 +176,26 @@ def read_wfdb(path: str | Path) -> Record:
         fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
     names = tuple(channel.name for channel, _, _ in kept)
     source = str(header.path)[: -len(".hea")]
-    return Record(_millivolts(kept), names, header.rate_hz * reference.frame, source, tuple(notes))
+    millivolts = _millivolts(kept)
+    for row, (channel, _, _) in zip(millivolts, kept, strict=True):
+        # no frame holds the last samples of a skewed signal, and wfdb gives some of them as numbers
+        row[max(0, len(row) - channel.skew * channel.frame) :] = np.nan
+    return Record(millivolts, names, header.rate_hz * reference.frame, source, tuple(notes))
+
+
+def _reference(header: _Header) -> _Channel:
+    """The channel whose rate the record has: a lead, else an ECG by its name, else any voltage."""
+    leads = [channel for channel in header.channels if known_lead(channel.name)]
+    if leads:
+        return leads[0]
+    voltages = [channel for channel in header.channels if per_millivolt(channel.units) is not None]
+    ecg = [channel for channel in voltages if channel.name.casefold().startswith(("ecg", "ekg"))] or voltages
+    if len({channel.frame for channel in ecg}) > 1:
+        said = ", ".join(f"{channel.name} ({header.rate_hz * channel.frame:g} Hz)" for channel in ecg)
+        fail(
+            header.path, f"its voltages have several rates: {said}. Name the ECG's channels in the header, such as ECG."
+        )
+    return ecg[0] if ecg else header.channels[0]
 
 
 def _read_header(path: Path) -> _Header:

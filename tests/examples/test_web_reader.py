@@ -1,0 +1,120 @@
+"""examples/web/read.js, run by node: what it reads and refuses of a text."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+READER = Path(__file__).parents[2] / "examples" / "web" / "read.js"
+SCRIPT = """
+import { readFileSync } from "node:fs";
+const { csv, edf } = await import(process.argv[1]);
+try {
+  const content = readFileSync(0);
+  const { rate, channels } = process.argv[2] === "edf" ? edf(new Uint8Array(content).buffer) : csv(content.toString());
+  console.log(JSON.stringify({ rate, names: channels.map(({ name }) => name) }));
+} catch (error) {
+  console.log(JSON.stringify({ error: error.message }));
+}
+"""
+
+
+def read(content: str | bytes) -> dict[str, Any]:
+    """What the page's reader gives for a text, or for the bytes of an EDF file."""
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("node is not installed")
+    command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), "csv" if isinstance(content, str) else "edf"]
+    said = content.encode() if isinstance(content, str) else content
+    done = subprocess.run(command, input=said, capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def timed(times: list[float], header: str = "time (s),I (mV)", digits: int = 6) -> str:
+    return header + "\n" + "".join(f"{time:.{digits}f},{time % 1:.3f}\n" for time in times)
+
+
+@pytest.mark.parametrize(("rate", "digits"), [(250, 6), (360, 3), (512, 3), (100, 2)])
+def test_even_times_give_the_rate(rate: int, digits: int) -> None:
+    text = timed([k / rate for k in range(10 * rate)], digits=digits)
+    assert read(text) == {"rate": rate, "names": ["I"]}
+
+
+def test_a_change_of_rate_is_refused() -> None:
+    times = [k / 250 for k in range(1250)] + [5 + k / 180 for k in range(900)]
+    assert read(timed(times)) == {"error": "the rate changes at line 1252; cut the file there and read the parts"}
+
+
+LOST = [*range(400), *range(700, 1000)]
+
+
+def counted(header: str, counts: list[int]) -> str:
+    return header + "\n" + "".join(f"{count},{count % 7}\n" for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            counted("timestamp,I (mV)", [10 * k for k in LOST]),
+            "column timestamp does not say its unit; name it time (s)",
+        ),
+        (counted("t,I (mV)", LOST), "column t does not say its unit"),
+        (counted("timestamp (ms),I (mV)", [10 * k for k in LOST]), "the time in line 402 does not fit"),
+        (counted("timestamp_ms,I (mV)", [10 * k for k in LOST]), "the time in line 402 does not fit"),
+        (counted("clock (ms),I (mV)", [10 * k for k in LOST]), "the time in line 402 does not fit"),
+        (counted("sample,I (mV)", LOST), "column sample goes from 399 to 700 in line 402; samples are missing"),
+        (counted("index,I (mV)", [5, 3, 9, 0]), "column index goes from 5 to 3 in line 3"),
+    ],
+)
+def test_times_and_counts_that_do_not_fit_are_refused(text: str, message: str) -> None:
+    assert message in read(text)["error"]
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "rate"),
+    [
+        ("timestamp (ms),I (mV)", 4, 250),
+        ("timestamp_ms,I (mV)", 4, 250),
+        ("Elapsed time [ms],I (mV)", 4, 250),
+        ("t (us),I (mV)", 4000, 250),
+        ("t_ms,I (mV)", 4, 250),
+        ("clock (ns),I (mV)", 4_000_000, 250),
+        ("ms,I (mV)", 4, 250),
+        ("sample,I (mV)", 1, None),
+        ("#,I (mV)", 1, None),
+    ],
+)
+def test_times_and_counts_that_fit_are_no_channels(header: str, step: int, rate: int | None) -> None:
+    assert read(counted(header, [step * k for k in range(1000)])) == {"rate": rate, "names": ["I"]}
+
+
+def test_what_is_named_like_times_or_counts_and_is_neither() -> None:
+    rows = "".join(f"{800 + row % 7},{row % 5},{row % 3},{row / 100}\n" for row in range(500))
+    assert read("RR (ms),samples,II,time_s\n" + rows) == {"rate": 100, "names": ["RR", "samples", "II"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("RESP", "ECG"), {"rate": 100, "names": ["ECG"]}),
+        (("ECG II", "Other"), {"rate": 25, "names": ["ECG II"]}),
+        (("RESP", "Other"), {"error": "has ECGs of several rates: RESP and Other; export one of them"}),
+        (("ECG I", "ECG II"), {"error": "has ECGs of several rates: ECG I and ECG II; export one of them"}),
+    ],
+)
+def test_a_voltage_before_the_ecg_does_not_take_its_place(
+    tmp_path: Path, names: tuple[str, str], expected: dict[str, object]
+) -> None:
+    edfio = pytest.importorskip("edfio")
+    signals = [
+        edfio.EdfSignal(np.sin(np.arange(10 * rate) / 9), rate, label=name, physical_dimension="mV")
+        for name, rate in zip(names, (25, 100), strict=True)
+    ]
+    edfio.Edf(signals).write(tmp_path / "strip.edf")
+    assert read((tmp_path / "strip.edf").read_bytes()) == expected
