@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
         raise RegistryError(f"no plugin and no registered name is {name!r}. {did_you_mean(name, known)}")
     rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
     for kind, thing in things:
-        findings = check_one(kind, thing, root)
+        with redirect_stdout(sys.stderr):  # what a plugin prints must not get into the JSON
+            findings = check_one(kind, thing, root)
         kept = f"{len(findings.clauses)} check{'s' * (len(findings.clauses) != 1)}"
         notes = [f"{what}: {note}" for what, note in findings.notes.items()]
         rows.append((kind, thing, findings.failures, [kept, *notes]))
