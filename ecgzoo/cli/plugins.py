@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -68,6 +70,9 @@ def run(given: Namespace) -> None:
     console.print(table)
     for failure in loaded.failures:
         console.print(f"left out: {printable(failure)}", markup=False, soft_wrap=True)
+        if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+            for line in "".join(traceback.format_exception(failure.exception)).splitlines():
+                console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
     for conflict in conflicts:
         keeps = f"{conflict.kept} keeps the bare name" if conflict.kept else "several plugins provide the bare name"
         refused = f"{conflict.refused}::{conflict.name}"
