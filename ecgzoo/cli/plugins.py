@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -57,9 +59,10 @@ def run(given: Namespace) -> None:
         return
     table = Table(*(Column(title, overflow="fold") for title in ("distribution", "version", "entry", "provides")))
     for plugin in loaded.plugins:
+        available = [(kind, spec.name) for kind, spec in plugin.provides if not spec.unavailable]
         provides = [
-            f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
-            for kind in dict.fromkeys(kind for kind, _ in plugin.provides)
+            f"{kind}: {', '.join(_shown([name for provided, name in available if provided == kind]))}"
+            for kind in dict.fromkeys(kind for kind, _ in available)
         ]
         source = map(cell, (plugin.distribution, plugin.version, plugin.entry))
         table.add_row(*source, "\n".join(map(cell, provides)) or "nothing")
@@ -81,6 +84,13 @@ def run(given: Namespace) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """`names`, with one entry for each family such as ``timm/``, which may have hundreds."""
+    families = Counter(name.rpartition("/")[0] for name in names if "/" in name)
+    members = [f"{family}/* ({count} names)" for family, count in families.items()]
+    return [name for name in names if "/" not in name] + members
 
 
 def check(name: str, root: Path | None, as_json: bool) -> None:
