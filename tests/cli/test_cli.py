@@ -84,6 +84,15 @@ def test_plugins_shows_a_family_as_one_entry(ecgzoo_command: Command, monkeypatc
     assert "timm/resnet" not in out
 
 
+def test_a_recipe_names_its_command_and_the_flag_that_was_meant(ecgzoo_command: Command) -> None:
+    assert ecgzoo_command("recipe", "mvkt", "--help").startswith("usage: ecgzoo recipe mvkt [--flag value ...]")
+    for typo in (("--epoch", "3"), ("--epoch=3",)):
+        said = ecgzoo_command("recipe", "mvkt", *typo, status=2)
+        unknown = " ".join(typo)
+        assert f"ecgzoo recipe mvkt: error: unrecognized arguments: {unknown}. Did you mean --epochs" in said
+    assert "unrecognized arguments: 3. A value follows a --flag" in ecgzoo_command("recipe", "mvkt", "3", status=2)
+
+
 def test_info_of_a_backbone_and_of_a_folder(ecgzoo_command: Command, student: Path) -> None:
     described = json.loads(ecgzoo_command("info", "xresnet1d101", "--leads", "12", "--num-classes", "71", "--json"))
     assert described["parameters"] == 1_880_775
