@@ -184,8 +184,13 @@ def create_loss(name: str, student: ModelInfo, teacher: ModelInfo | None, data: 
     loss = registry.build(found, (student, teacher, data), arguments, RecipeError)
     if not isinstance(loss, Loss):
         raise RegistryError(f"{found}: its factory made a {type(loss).__name__}, which is not an ecgzoo Loss")
-    if not isinstance(loss.requires, frozenset) or not loss.requires <= NEEDS:
-        raise RegistryError(f"{found} requires {loss.requires}; expected a frozenset of {', '.join(sorted(NEEDS))}")
+    if not isinstance(loss.requires, frozenset):
+        raise RegistryError(
+            f"{found}: requires is a {type(loss.requires).__name__}; expected a frozenset of some of "
+            f"{', '.join(sorted(NEEDS))}"
+        )
+    if unknown := sorted(map(str, loss.requires - NEEDS)):
+        raise RegistryError(f"{found} requires {unknown[0]}, which no loss can read. {did_you_mean(unknown[0], NEEDS)}")
     return loss
 
 

@@ -2,13 +2,14 @@
 
 Entry points of group ``ecgzoo`` are loaded one at a time, in (distribution, name) order: import, register, call the
 hooks, check the specs they return. An error at any step drops that plugin and is kept as a `PluginFailure`; the others
-still work. ``ECGZOO_PLUGINS="a,b"`` loads only these entry points, ``ECGZOO_PLUGINS=""`` loads none. The registry warns
-about failures, or raises them with ``ECGZOO_STRICT_PLUGINS=1`` (`ecgzoo.registry`).
+still work. ``ECGZOO_PLUGINS="a,b"`` loads only these distributions or entry points, ``ECGZOO_PLUGINS=""`` loads none.
+The registry warns about failures, or raises them with ``ECGZOO_STRICT_PLUGINS=1`` (`ecgzoo.registry`).
 """
 
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
@@ -16,12 +17,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
-from typing import cast
 
 import pluggy
 
 from ecgzoo import hookspecs
-from ecgzoo.errors import RegistryError, did_you_mean
+from ecgzoo.errors import EcgZooWarning, RegistryError, did_you_mean
 from ecgzoo.specs import (
     API,
     BackboneSpec,
@@ -115,9 +115,7 @@ def _load(builtins: ModuleType) -> LoadedPlugins:
         try:
             plugins.append(Plugin(distribution, release, entry.name, _provided(manager, entry.load, taken)))
         except _PhaseError as failed:
-            failures.append(
-                PluginFailure(distribution, release, entry.name, failed.phase, _reason(failed.error), failed.error)
-            )
+            failures.append(PluginFailure(distribution, release, entry.name, failed.phase, failed.reason, failed.error))
     return LoadedPlugins(tuple(plugins), tuple(failures))
 
 
@@ -140,27 +138,43 @@ def _reason(error: BaseException) -> str:
 
 def _entry_points() -> list[tuple[str, str, EntryPoint]]:
     """Distribution, version and entry point of each plugin that is wanted, in (distribution, name) order."""
-    wanted = os.environ.get("ECGZOO_PLUGINS")
-    names = None if wanted is None else {name.strip() for name in wanted.split(",")}
-    found = [(*_provider(entry), entry) for entry in entry_points(group=GROUP) if names is None or entry.name in names]
-    return sorted(found, key=lambda plugin: (plugin[0], plugin[1], plugin[2].name))
+    found = [(*_provider(entry), entry) for entry in entry_points(group=GROUP)]
+    found.sort(key=lambda plugin: (plugin[0], plugin[1], plugin[2].name))
+    chosen = os.environ.get("ECGZOO_PLUGINS")
+    if chosen is None:
+        return found
+    wanted = {_canonical(name): name.strip() for name in chosen.split(",") if name.strip()}
+    names = {name for distribution, _, entry in found for name in (distribution, entry.name)}
+    for name in sorted(wanted[unknown] for unknown in wanted.keys() - set(map(_canonical, names))):
+        warnings.warn(
+            f"ECGZOO_PLUGINS names {name!r}, which is no installed plugin. {did_you_mean(name, names)}",
+            EcgZooWarning,
+            stacklevel=2,
+        )
+    return [plugin for plugin in found if {_canonical(plugin[0]), _canonical(plugin[2].name)} & wanted.keys()]
+
+
+def _canonical(name: str) -> str:
+    """The spelling by which pip compares names: ``my_ecg`` and ``My-ECG`` are ``my-ecg``."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 class _PhaseError(Exception):
-    def __init__(self, phase: str, error: BaseException) -> None:
+    def __init__(self, phase: str, error: BaseException, reason: str) -> None:
         super().__init__(phase)
-        self.phase, self.error = phase, error
+        self.phase, self.error, self.reason = phase, error, reason
 
 
 @contextmanager
-def _phase(name: str) -> Iterator[None]:
+def _phase(name: str, reason: str = "{}") -> Iterator[None]:
+    """Code of a plugin; what it raises is a `_PhaseError`, which `reason` describes."""
     try:
         with redirect_stdout(sys.stderr):  # output of a plugin must not get into a command's JSON
             yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything or call sys.exit; ecgzoo must still work
-        raise _PhaseError(name, error) from error
+        raise _PhaseError(name, error, reason.format(_reason(error))) from error
 
 
 def _provided(
@@ -176,14 +190,13 @@ def _provided(
             for caller in callers:
                 if caller.name not in HOOKS:
                     raise RegistryError(f"no hook is called {caller.name}. {did_you_mean(caller.name, HOOKS)}")
-        with _phase("hook"):
-            provided = tuple(
-                (HOOKS[caller.name], spec)
-                for caller in callers
-                for implementation in caller.get_hookimpls()
-                if implementation.plugin is module
-                for spec in cast(Iterable[Spec], implementation.function())
-            )
+        provided = tuple(
+            (HOOKS[caller.name], spec)
+            for caller in callers
+            for implementation in caller.get_hookimpls()
+            if implementation.plugin is module
+            for spec in _specs_of(caller.name, implementation.function)
+        )
         with _phase("spec"):
             seen = set(taken)
             for kind, spec in provided:
@@ -199,6 +212,17 @@ def _provided(
     return provided
 
 
+def _specs_of(hook: str, function: Callable[[], object]) -> list[Spec]:
+    """What a hook returns, which `_check` has still to check."""
+    with _phase("hook", f"{hook} raised {{}} (ECGZOO_STRICT_PLUGINS=1 ecgzoo plugins shows the traceback)"):
+        returned = function()
+        if isinstance(returned, Iterable):
+            return list(returned)
+    found = "None" if returned is None else f"a {type(returned).__name__}"
+    error = RegistryError(f"{hook} returned {found}, expected a list of {KINDS[HOOKS[hook]].__name__}")
+    raise _PhaseError("hook", error, str(error))
+
+
 def _all(spec: Spec) -> tuple[str, ...]:
     return (spec.name, *spec.aliases)
 
@@ -208,7 +232,10 @@ def _check(kind: str, spec: Spec) -> None:
     if not isinstance(spec, KINDS[kind]):
         raise RegistryError(f"a {kind} hook returned a {type(spec).__name__}, not a {KINDS[kind].__name__}")
     if spec.api != API:
-        raise RegistryError(f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}")
+        behind = "ecgzoo" if isinstance(spec.api, int) and spec.api > API else "the plugin"
+        raise RegistryError(
+            f"{kind} {spec.name} is written for api {spec.api!r}; this ecgzoo has api {API}: update {behind}"
+        )
     for field_name in ("aliases", "tasks", "leads", "starts"):
         value = getattr(spec, field_name, ())
         if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
@@ -226,3 +253,16 @@ def _check(kind: str, spec: Spec) -> None:
         raise RegistryError(f"{kind} {spec.name}: factory {spec.factory!r} is not 'package.module:callable'")
     if (spec.deprecated_by is None) != (spec.removed_in is None):
         raise RegistryError(f"{kind} {spec.name}: set deprecated_by and removed_in together, or neither")
+    if spec.removed_in is not None:
+        # imported only where it is needed, because listing names must be fast
+        from packaging.version import InvalidVersion, Version
+
+        try:
+            Version(spec.removed_in)
+        except (InvalidVersion, TypeError) as error:
+            raise RegistryError(
+                f"{kind} {spec.name}: removed_in is {spec.removed_in!r}; expected a version of the distribution, "
+                "such as '2.0'"
+            ) from error
+        if not isinstance(spec.deprecated_by, str):
+            raise RegistryError(f"{kind} {spec.name}: deprecated_by is {spec.deprecated_by!r}; expected a name")

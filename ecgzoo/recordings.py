@@ -1,11 +1,15 @@
 """read_record: read a recording in any registered format, recognized by its content."""
 
 import os
+import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from ecgzoo import registry
-from ecgzoo.errors import RegistryError, SignalError
+from ecgzoo.errors import EcgZooWarning, RegistryError, SignalError
 from ecgzoo.files import open_regular
 from ecgzoo.signal import LEADS_12, Record, resolve_leads
 from ecgzoo.signal.readers.contract import Reader
@@ -22,7 +26,9 @@ def read_record(
 ) -> Record:
     """Read a recording, in millivolts, by the first registered reader that knows its format.
 
-    Built-in readers are asked first, and readers that accept any text last (`ReaderSpec.generic`).
+    Built-in readers are asked first, and readers that accept any text last (`ReaderSpec.generic`). A plugin's reader
+    that fails when it is asked whether it knows a file is passed over with a warning, or with
+    ``ECGZOO_STRICT_PLUGINS=1`` stops the work.
 
     Args:
         path: the file, or a WFDB record with or without its suffix.
@@ -33,7 +39,7 @@ def read_record(
 
     Raises:
         SignalError: no reader knows the format, or the file cannot be read.
-        RegistryError: a reader's factory fails.
+        RegistryError: a plugin's reader or its factory fails, or gives something else than a `Record`.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise SignalError(_how_to_make_a_record(path))
@@ -44,9 +50,9 @@ def read_record(
             head = file.read(HEAD_BYTES)
     except OSError as error:  # a WFDB record without its suffix may still be there
         head, problem = b"", error.strerror
-    reader = _reader_of(head, path)
-    if reader is not None:
-        return reader.read(path, None if leads is None else resolve_leads(leads), units, rate_hz)
+    known = _reader_of(head, path)
+    if known is not None:
+        return _read(*known, path, None if leads is None else resolve_leads(leads), units, rate_hz)
     if os.path.isdir(path):
         raise SignalError(f"{path}: is a folder; pass the path of a recording in it")
     if not os.path.exists(path):
@@ -71,17 +77,51 @@ def is_recording(path: Path, *, alone: bool = False) -> bool:
     return _reader_of(head, Path(os.devnull) if alone else path.with_suffix("")) is not None
 
 
-def _reader_of(head: bytes, path: Path) -> Reader | None:
+def _read(
+    found: registry.Registered,
+    reader: Reader,
+    path: Path,
+    leads: tuple[str, ...] | None,
+    units: str | None,
+    rate_hz: float | None,
+) -> Record:
+    """What `reader` reads; an error of a plugin's reader names it."""
+    # ours are not blamed: that redirects stdout, which is not safe for a caller who reads in threads
+    with nullcontext() if found.built_in else registry.blamed(found):
+        record: Any = reader.read(path, leads, units, rate_hz)
+    if not isinstance(record, Record):
+        raise RegistryError(
+            f"{found} returned a {type(record).__name__} for {path}, expected a Record; "
+            f"update {found.distribution} or report this to its authors"
+        )
+    return record
+
+
+def _reader_of(head: bytes, path: Path) -> tuple[registry.Registered, Reader] | None:
     """The first reader that knows `path`, whose content begins with `head`."""
     # one after the other: a plugin's reader is not even imported for a file that ours knows
     for name in registry.once("reader", "in order", lambda: sorted(registry.names("reader"), key=_rank)):
-        reader = registry.build_once("reader", name)
+        found, reader = registry.lookup("reader", name), registry.build_once("reader", name)
         if not isinstance(reader, Reader):
-            found = registry.lookup("reader", name)
             raise RegistryError(f"{found}: its factory made a {type(reader).__name__}, which is not an ecgzoo Reader")
-        if reader.sniff(head, path):
-            return reader
+        if reader.sniff(head, path) if found.built_in else _sniffs(found, reader, head, path):
+            return found, reader
     return None
+
+
+def _sniffs(found: registry.Registered, reader: Reader, head: bytes, path: Path) -> bool:
+    """Whether a plugin's reader knows `path`; if it fails instead, no, since the file may well be another reader's."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return bool(reader.sniff(head, path))
+    except Exception as error:  # third-party code may raise anything
+        failure = registry.failed(found, error)
+        if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+            raise failure from error
+        said = f"{failure} It failed when asked whether it knows {path}; such files are read without it."
+        # once, not for each of a million files
+        registry.once("reader", (found.name, "fails"), lambda: warnings.warn(said, EcgZooWarning, stacklevel=6))
+        return False
 
 
 def _rank(name: str) -> tuple[bool, bool]:

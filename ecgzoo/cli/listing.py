@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(given: Namespace) -> None:
-    """List backbones, losses, transforms, data sets, weights and recipes."""
+    """List backbones, losses, transforms, readers, data sets, weights and recipes."""
     # fold a long name instead of cutting it: people copy it
     table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
     kind = "weights" if given.pretrained else given.kind

@@ -2,8 +2,13 @@
 
 import dataclasses
 import json
+import os
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +59,10 @@ def run(given: Namespace) -> None:
         return
     table = Table(*(Column(title, overflow="fold") for title in ("distribution", "version", "entry", "provides")))
     for plugin in loaded.plugins:
+        available = [(kind, spec.name) for kind, spec in plugin.provides if not spec.unavailable]
         provides = [
-            f"{kind}: {', '.join(spec.name for provided, spec in plugin.provides if provided == kind)}"
-            for kind in dict.fromkeys(kind for kind, _ in plugin.provides)
+            f"{kind}: {', '.join(_shown([name for provided, name in available if provided == kind]))}"
+            for kind in dict.fromkeys(kind for kind, _ in available)
         ]
         source = map(cell, (plugin.distribution, plugin.version, plugin.entry))
         table.add_row(*source, "\n".join(map(cell, provides)) or "nothing")
@@ -67,6 +73,9 @@ def run(given: Namespace) -> None:
     console.print(table)
     for failure in loaded.failures:
         console.print(f"left out: {printable(failure)}", markup=False, soft_wrap=True)
+        if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+            for line in "".join(traceback.format_exception(failure.exception)).splitlines():
+                console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
     for conflict in conflicts:
         keeps = f"{conflict.kept} keeps the bare name" if conflict.kept else "several plugins provide the bare name"
         refused = f"{conflict.refused}::{conflict.name}"
@@ -75,6 +84,13 @@ def run(given: Namespace) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """`names`, with one entry for each family such as ``timm/``, which may have hundreds."""
+    families = Counter(name.rpartition("/")[0] for name in names if "/" in name)
+    members = [f"{family}/* ({count} names)" for family, count in families.items()]
+    return [name for name in names if "/" not in name] + members
 
 
 def check(name: str, root: Path | None, as_json: bool) -> None:
@@ -99,7 +115,8 @@ def check(name: str, root: Path | None, as_json: bool) -> None:
         raise RegistryError(f"no plugin and no registered name is {name!r}. {did_you_mean(name, known)}")
     rows = [("plugin", failure.entry, [str(failure)], list[str]()) for failure in failed]
     for kind, thing in things:
-        findings = check_one(kind, thing, root)
+        with redirect_stdout(sys.stderr):  # what a plugin prints must not get into the JSON
+            findings = check_one(kind, thing, root)
         kept = f"{len(findings.clauses)} check{'s' * (len(findings.clauses) != 1)}"
         notes = [f"{what}: {note}" for what, note in findings.notes.items()]
         rows.append((kind, thing, findings.failures, [kept, *notes]))

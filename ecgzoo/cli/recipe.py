@@ -10,8 +10,8 @@ from accelerate import PartialState
 from rich.console import Console
 
 from ecgzoo.cli.messages import cell, show_our_warnings_in_one_line
-from ecgzoo.errors import EcgZooError
-from ecgzoo.training.options import add_flags
+from ecgzoo.errors import EcgZooError, did_you_mean, printable
+from ecgzoo.training.options import add_flags, options
 from ecgzoo.training.recipe import Recipe
 from ecgzoo.training.report import Report
 
@@ -27,13 +27,20 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
     _on_kill(lambda number, _: sys.exit(_failed(STOPPED, 128 + number)))
     show_our_warnings_in_one_line()
     parser = ArgumentParser(
+        # argparse knows the program only, not the command that runs this
+        prog=f"ecgzoo recipe {sys.argv[2]}" if _by_command(argv) else None,
         usage="%(prog)s [--flag value ...]",
         description=description,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_flags(parser, default)
-    given = parser.parse_args(argv)
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        known = [f"--{name.replace('_', '-')}" for name in options(default)]
+        hint = did_you_mean(flag, known) if flag.startswith("-") else "A value follows a --flag."
+        parser.error(f"unrecognized arguments: {printable(' '.join(unknown))}. {hint}")
     try:
         recipe = Recipe(**vars(given))
         report = main(recipe)
@@ -46,6 +53,11 @@ def run_recipe(main: Callable[[Recipe], Report], default: Recipe, description: s
         console.print(report.table())
         console.print(f"weights, results.json and plots are in {cell(recipe.output)}")
     PartialState().destroy_process_group()
+
+
+def _by_command(argv: Sequence[str]) -> bool:
+    """Whether ``ecgzoo recipe NAME`` was called with the flags `argv`, and no script."""
+    return sys.argv[1:2] == ["recipe"] and len(sys.argv) > 2 and sys.argv[3:] == list(argv)
 
 
 def _on_kill(action: Callable[[int, object], object] | signal.Handlers) -> None:

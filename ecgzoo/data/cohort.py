@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecgzoo.data.shards import Shards
-from ecgzoo.errors import DataError
+from ecgzoo.errors import DataError, printable
 from ecgzoo.signal.leads import LEADS_12, known_lead
 
 MICROVOLTS_PER_MILLIVOLT = 1000.0
@@ -20,6 +20,7 @@ _RECORDS_LOOKED_AT = 50
 _USUAL_SPAN_UV = (50, 20_000)  # of a lead, from its lowest to its highest sample
 LAST_FOLD = 2**15 - 1  # `Cohort.folds` is int16
 _LONGEST_FOLDS = 1000  # characters
+_LISTED = 20  # names in a cohort's repr
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +81,14 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        # without the arrays, which a notebook would show over pages
+        leads, folds, classes = map(_listed, (self.leads, np.unique(self.folds).tolist(), self.classes))
+        return printable(
+            f"Cohort({self.title}: {len(self)} records, leads {leads}, {self.rate_hz:g} Hz, folds {folds}, "
+            f"classes {classes})"
+        )
 
     def signals(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """int16 ``[len(rows), L, T]`` of the records at `rows`, in memory; see `unit_uv` and `lengths`."""
@@ -160,6 +169,10 @@ class Cohort:
                 "have no labels; expected labels to train, validate or evaluate on. Leave the fold out, or train on it "
                 "with --unlabelled-folds."
             )
+
+
+def _listed(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:_LISTED])) + (f" and {more} more" if (more := len(names) - _LISTED) > 0 else "")
 
 
 def made_fold(patient: str) -> int:

@@ -144,7 +144,12 @@ class Loss(nn.Module):
     def __call__(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """Call `forward`; the teacher's view must be given if it is required."""
         self._refuse_without(teacher)
-        value: Tensor = super().__call__(student, teacher, batch)
+        try:
+            value: Tensor = super().__call__(student, teacher, batch)
+        except AttributeError as error:
+            if teacher is not None or error.obj is not None or f"teacher.{error.name}" not in NEEDS:
+                raise
+            raise AttributeError(f"{error}: it does not declare teacher.{error.name} in `requires`") from error
         return value
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:

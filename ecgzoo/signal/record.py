@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgzoo.errors import MissingLeadError, SignalError
+from ecgzoo.errors import MissingLeadError, SignalError, printable
 from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
 from ecgzoo.signal.resample import Resampler, ratio_of
 from ecgzoo.signal.units import require_voltage
@@ -74,6 +74,11 @@ class Record:
             raise SignalError(f"{self.source}: expected {RATE}, got {self.rate_hz}.")
         if np.isinf(self.signal).any():
             raise SignalError(f"{self.source}: holds infinite samples. Mark invalid samples as NaN.")
+
+    def __repr__(self) -> str:
+        # without the samples, which would fill a notebook
+        seconds = self.signal.shape[1] / self.rate_hz
+        return printable(f"Record({self.source}: leads {', '.join(self.leads)}, {self.rate_hz:g} Hz, {seconds:g} s)")
 
     @classmethod
     def from_array(

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from ecgzoo import registry
+from ecgzoo.errors import RegistryError
 from ecgzoo.testing.backbones import check_backbone
 from ecgzoo.testing.datasets import check_dataset
 from ecgzoo.testing.findings import Findings
@@ -24,7 +25,19 @@ def check(kind: str, name: str, root: str | Path | None = None) -> Findings:
     Raises:
         RegistryError: nothing of this kind has this name.
     """
-    found, findings = registry.get(kind, name), Findings(name)
+    found = registry.get(kind, name)
+    findings = _check(kind, name, root, found)
+    if found.spec.deprecated_by:
+        with findings.clause("deprecated_by") as require:
+            try:
+                registry.lookup(kind, found.spec.deprecated_by)
+            except RegistryError as error:
+                require(False, str(error))
+    return findings
+
+
+def _check(kind: str, name: str, root: str | Path | None, found: registry.Registered) -> Findings:
+    findings = Findings(name)
     with findings.clause("factory") as require:
         require(callable(registry.factory(found)), f"{found.spec.factory} cannot be called")
     if findings.failures:

@@ -11,14 +11,17 @@ from ecgzoo.signal import Record
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.testing.findings import Findings
 
+_HEADER = b"rec 1 500 5000\nrec.dat 16 1000/mV 16 0 0 0 0 II\n"
+_HEADS = {"b''": b"", "random bytes": np.random.default_rng(0).bytes(HEAD_BYTES), "a WFDB header": _HEADER}
 _STRANGE = (b"", b"\x00" * 64, b"\xff\xfe" * 512, b"{}", b"<xml/>", b"1,2,3\n" * 100)
 
 
 def assert_reader_conforms(name: str, sample: str | Path, folder: str | Path, **given: object) -> None:
     """Check a registered reader on `sample`, a file of its format.
 
-    It must know its format, give a `Record` of finite leads in millivolts, and give the same twice. For every file that
-    it cannot read, such as half of the sample, it must raise a `SignalError`.
+    It must say of any first bytes whether it knows them, know its format, give a `Record` of finite leads in
+    millivolts, and give the same twice. For every file that it cannot read, such as half of the sample, it must raise a
+    `SignalError`.
 
     Args:
         name: registered name.
@@ -40,6 +43,13 @@ def check_reader(name: str, folder: str | Path, sample: str | Path | None = None
         require(isinstance(reader, Reader), f"it makes a {type(reader).__name__}, which is not an ecgzoo Reader")
     if findings.failures:
         return findings
+    with findings.clause("sniff") as require:
+        for what, head in _HEADS.items():
+            try:
+                reader.sniff(head, Path(folder) / "strange")
+            except Exception as error:
+                said = f"of {what} raises {type(error).__name__}: {error}"
+                require(False, f"{said}; expected True or False, since it is asked of every file")
     broken, suffix = list(_STRANGE), ""
     if sample is None:
         findings.notes["sample"] = "not checked; call assert_reader_conforms on a file of its format"

@@ -334,7 +334,8 @@ def check_requires(requires: Sequence[str]) -> None:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise RecipeError(f"requires {text!r}: {error}; expected it as for pip, such as ecgzoo-tcn>=1") from error
+            reason = str(error).splitlines()[0]  # the others draw where in the text it is
+            raise RecipeError(f"requires {text!r}: {reason}; expected it as for pip, such as ecgzoo-tcn>=1") from error
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from accelerate import Accelerator
+from torch import Tensor
 
 from ecgzoo import registry
 from ecgzoo.data import Cohort
@@ -41,14 +42,11 @@ def rehearse(
     records = TrainingRecords(cohort, rows, every, student.config.window, len(rows), device, auxiliary)
     shown = next(Feed(records, cohort.leads, student, teacher, (), recipe.seed).epoch(0, 0.0))
     for count, change in enumerate(recipe.transform_terms, 1):
-        found, shape = registry.lookup("transform", change.name), shown[0].shape
+        found, given = registry.lookup("transform", change.name), shown[:2]
         with registry.blamed(found):
             shown = next(Feed(records, cohort.leads, student, teacher, transforms[:count], recipe.seed).epoch(0, 0.0))
-        if shown[0].shape != shape or not shown[0].isfinite().all():
-            raise RegistryError(
-                f"{found} gives crops {tuple(shown[0].shape)}, or samples that are not finite; expected finite crops "
-                f"{tuple(shape)}. Report it to the authors of {found.distribution}"
-            )
+        for crops, before in zip(shown[:2], given, strict=True):
+            _check_crops(found, crops, before)
     with registry.blamed(registry.lookup("backbone", student.config.architecture)), accelerator.autocast():
         student.to(device).train().view(shown[0])
     for term in recipe.loss_terms:
@@ -69,3 +67,15 @@ def rehearse(
                 f"{found} gives {value.item()}, or a gradient that is not finite, in a first step on {len(rows)} "
                 f"records; change its arguments, or report it to the authors of {found.distribution}"
             )
+
+
+def _check_crops(found: registry.Registered, crops: Tensor, before: Tensor) -> None:
+    """Check what a transform made of the crops `before`; else a network or a loss would be blamed for it."""
+    report = f"Report it to the authors of {found.distribution}"
+    if crops.shape != before.shape or not crops.isfinite().all():
+        raise RegistryError(
+            f"{found} gives crops {tuple(crops.shape)}, or samples that are not finite; expected finite crops "
+            f"{tuple(before.shape)}. {report}"
+        )
+    if crops.dtype != before.dtype:
+        raise RegistryError(f"{found} gives crops of {crops.dtype}; expected {before.dtype}, as it gets them. {report}")

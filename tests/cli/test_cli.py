@@ -16,6 +16,7 @@ from ecgzoo import Network, Recipe, Run
 from ecgzoo.cli.app import main
 from ecgzoo.cli.predict import UNREADABLE
 from ecgzoo.errors import EcgZooWarning
+from ecgzoo.plugins import KINDS
 
 Command = Callable[..., str]
 
@@ -69,6 +70,27 @@ def test_list_shows_what_there_is_and_from_where(ecgzoo_command: Command) -> Non
     assert "inception1d" not in out
     assert "mkd" in ecgzoo_command("list", "--kind", "loss")
     assert "Unknown kind" in ecgzoo_command("list", "--kind", "los", status=2)
+
+
+def test_list_says_every_kind_that_it_lists(ecgzoo_command: Command) -> None:
+    described = ecgzoo_command("list", "--help").partition("positional")[0].replace("data sets", "datasets")
+    assert all(kind in described for kind in KINDS)
+
+
+def test_plugins_shows_a_family_as_one_entry(ecgzoo_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # no entry is folded
+    out = ecgzoo_command("plugins")
+    assert f"timm/* ({len(ecgzoo.list_models('timm/*'))} names)" in out
+    assert "timm/resnet" not in out
+
+
+def test_a_recipe_names_its_command_and_the_flag_that_was_meant(ecgzoo_command: Command) -> None:
+    assert ecgzoo_command("recipe", "mvkt", "--help").startswith("usage: ecgzoo recipe mvkt [--flag value ...]")
+    for typo in (("--epoch", "3"), ("--epoch=3",)):
+        said = ecgzoo_command("recipe", "mvkt", *typo, status=2)
+        unknown = " ".join(typo)
+        assert f"ecgzoo recipe mvkt: error: unrecognized arguments: {unknown}. Did you mean --epochs" in said
+    assert "unrecognized arguments: 3. A value follows a --flag" in ecgzoo_command("recipe", "mvkt", "3", status=2)
 
 
 def test_info_of_a_backbone_and_of_a_folder(ecgzoo_command: Command, student: Path) -> None:

@@ -185,3 +185,9 @@ def test_a_plugin_that_gives_another_task_is_refused(tiny: str, monkeypatch: pyt
     monkeypatch.setattr(registry, "factory", lambda _: lambda *_: GOOD)
     with pytest.raises(DataError, match="its task is 'superdiagnostic', expected 'diagnostic'"):
         load_cohort(tiny, None, "diagnostic")
+
+
+def test_a_cohort_is_shown_in_one_line() -> None:
+    shown = repr(dataclasses.replace(GOOD, leads=("I", "II"), classes=tuple(f"C{n:02}" for n in range(30))))
+    assert shown.startswith("Cohort(synthetic/superdiagnostic (simulated): 40 records, leads I, II, 100 Hz, folds 1, 2")
+    assert shown.endswith("C18, C19 and 10 more)")

@@ -45,10 +45,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Cal
     site = tmp_path / "site"
     site.mkdir()
     laid: list[str] = []
+    entries: list[str] = []
 
     def lay(distribution: str, source: str, version: str = "1.2", extra: str = "") -> Path:
         laid.append(distribution.replace("-", "_"))
-        monkeypatch.setenv("ECGZOO_PLUGINS", ",".join([*laid, "second"]))
+        entries.extend([laid[-1], *(line.partition(" = ")[0] for line in extra.splitlines())])
+        monkeypatch.setenv("ECGZOO_PLUGINS", ",".join(entries))
         forget_plugins()
         return lay_down(site, distribution, source, version, extra)
 

@@ -1,6 +1,7 @@
 """`ecgzoo plugins --check`: all failures in one table, the counts to paste, exit status 1."""
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -142,3 +143,36 @@ def test_a_plugin_that_was_left_out_fails(install, capsys: pytest.CaptureFixture
         plugins.run(Namespace(check="bat-plugin", root=None, json=False))
     fails("bad-plugin")
     assert "no such library" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_deprecated_name_must_have_a_successor(install, capsys: pytest.CaptureFixture[str]) -> None:
+    source = """
+from ecgzoo import LossSpec, hookimpl
+
+@hookimpl
+def ecgzoo_losses():
+    yield LossSpec(name="old", factory="ecgzoo.losses.bce:BCE", summary="", deprecated_by=NEW, removed_in="9")
+"""
+    install("old-plugin", source.replace("NEW", "'bec'"))
+    with pytest.warns(UserWarning, match="use bec"):
+        fails("old", as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)["checked"]
+    assert row["failures"] == ["old, deprecated_by: No loss is called 'bec'. Did you mean bce?"]
+    sys.modules.pop("old_plugin")
+    install("old-plugin", source.replace("NEW", "'bce'"))
+    with pytest.warns(UserWarning, match="use bce"):
+        plugins.run(Namespace(check="old", root=None, json=False))
+
+
+def test_the_traceback_of_a_failure_is_shown_on_request(
+    install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("bad-plugin", "def library(): raise OSError('no such library')\nlibrary()\n")
+    given = Namespace(check=None, root=None, json=False)
+    plugins.run(given)
+    assert "Traceback" not in capsys.readouterr().out
+    monkeypatch.setenv("ECGZOO_STRICT_PLUGINS", "1")
+    plugins.run(given)
+    out = capsys.readouterr().out
+    assert "Traceback (most recent call last)" in out
+    assert "in library" in out

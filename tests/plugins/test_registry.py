@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 
 import pytest
 
@@ -44,14 +45,39 @@ def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) ->
         ("import sys; sys.exit(1)", "import", "SystemExit: 1"),
         (good("a").replace("ecgzoo_backbones", "ecgzoo_backbone"), "register", "Did you mean ecgzoo_backbones"),
         (good("a").replace("ecgzoo_backbones()", "ecgzoo_backbones(leads)"), "register", "leads"),
-        (good("a").replace("return [", "raise ValueError('no'); return ["), "hook", "ValueError: no"),
-        (good("a").replace("return [", "pass; ["), "hook", "NoneType"),
+        (
+            good("a").replace("return [", "raise ValueError('no'); return ["),
+            "hook",
+            "ecgzoo_backbones raised ValueError: no (ECGZOO_STRICT_PLUGINS=1 ecgzoo plugins shows the traceback)",
+        ),
+        (
+            good("a").replace("return [", "pass; ["),
+            "hook",
+            "ecgzoo_backbones returned None, expected a list of BackboneSpec",
+        ),
+        (
+            good("a").replace("return [", "return ").replace(")]", ")"),
+            "hook",
+            "ecgzoo_backbones returned a BackboneSpec, expected a list of BackboneSpec",
+        ),
         (good("a").replace("BackboneSpec(name", "dict(name"), "spec", "returned a dict, not a BackboneSpec"),
-        (good("a").replace("BackboneSpec(name", "BackboneSpec(api=2, name"), "spec", "written for api 2"),
+        (
+            good("a").replace("BackboneSpec(name", "BackboneSpec(api=2, name"),
+            "spec",
+            "written for api 2; this ecgzoo has api 1: update ecgzoo",
+        ),
+        (good("a").replace("BackboneSpec(name", "BackboneSpec(api=0, name"), "spec", "has api 1: update the plugin"),
         (good("a").replace("xresnet:xresnet", "xresnet.xresnet"), "spec", "package.module:callable"),
         (good("a").replace("a_alias", "A b"), "spec", "lower-case"),
         (good("a").replace("a_alias", "a"), "spec", "twice"),
         (good("a").replace("aliases", "deprecated_by='b', aliases"), "spec", "together"),
+        (
+            good("a").replace("aliases", "deprecated_by='b', removed_in='two', aliases"),
+            "spec",
+            "removed_in is 'two'; expected a version of the distribution, such as '2.0'",
+        ),
+        (good("a").replace("aliases", "deprecated_by='b', removed_in=2, aliases"), "spec", "removed_in is 2; expected"),
+        (good("a").replace("aliases", "deprecated_by=3, removed_in='2', aliases"), "spec", "deprecated_by is 3; exp"),
     ],
 )
 def test_a_broken_plugin_is_left_out_named_and_warned_of_once(
@@ -83,14 +109,26 @@ def test_a_distribution_that_names_a_thing_in_two_entry_points_keeps_the_first(i
     assert [failure.phase for failure in load_plugins().failures] == ["spec"]
 
 
-def test_ecgzoo_plugins_limits_what_is_loaded(install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ecgzoo_plugins_limits_what_is_loaded(
+    install, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callable[[], None]
+) -> None:
     install("one-plugin", good("onenet"))
     install("two-plugin", good("twonet"))
-    for wanted, expected in (("one_plugin", {"onenet"}), ("", set()), ("one_plugin, two_plugin", {"onenet", "twonet"})):
+    for wanted, expected in (
+        *(("one_plugin", {"onenet"}), ("", set()), ("one_plugin, two_plugin", {"onenet", "twonet"})),
+        *(("One-Plugin", {"onenet"}), ("one-plugin,two_plugin", {"onenet", "twonet"})),  # by distribution
+    ):
         monkeypatch.setenv("ECGZOO_PLUGINS", wanted)
-        load_plugins.cache_clear()
-        registry._table.cache_clear()
-        assert set(registry.names("backbone")) & {"onenet", "twonet"} == expected
+        forget_plugins()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert set(registry.names("backbone")) & {"onenet", "twonet"} == expected
+    monkeypatch.setenv("ECGZOO_PLUGINS", "one-plugin,tow-plugin")
+    forget_plugins()
+    with pytest.warns(
+        EcgZooWarning, match="ECGZOO_PLUGINS names 'tow-plugin', which is no installed plugin. Did you mean two"
+    ):
+        assert set(registry.names("backbone")) & {"onenet", "twonet"} == {"onenet"}
 
 
 def test_a_built_in_keeps_its_name(install) -> None:

@@ -13,7 +13,7 @@ from ecgzoo import create_loss, create_student, create_transform, load_cohort, r
 from ecgzoo.errors import RecipeError, RegistryError, WeightsError
 from ecgzoo.losses.contract import DataInfo, ModelInfo
 from ecgzoo.plugins import KINDS
-from ecgzoo.testing import assert_nothing_overdue
+from ecgzoo.testing import assert_loss_conforms, assert_nothing_overdue
 from ecgzoo.training.recipe import check_requires
 
 HOOKS = """
@@ -215,8 +215,10 @@ def test_requires() -> None:
         check_requires(["no-such-thing>=1"])
     with pytest.raises(RecipeError, match="requires ecgzoo>=99, found 0"):
         check_requires(["ecgzoo>=99"])
-    with pytest.raises(RecipeError, match="expected it as for pip"):
-        check_requires(["ecgzoo at least 1"])
+    for text in ("ecgzoo at least 1", "ecgzoo>=bad"):
+        with pytest.raises(RecipeError, match="expected it as for pip") as caught:
+            check_requires([text])
+        assert r"\n" not in str(caught.value)
 
 
 def test_a_recipe_stops_before_it_starts_without_what_it_requires(tmp_path: Path) -> None:
@@ -270,10 +272,32 @@ def test_a_saved_model_loads_with_any_other_plugin_installed(install, tmp_path: 
     assert create_student("first-net::strange", pretrained=folder).config.leads == ("I",)
 
 
-def test_a_loss_of_unknown_needs_is_refused(install) -> None:
-    source = (
-        "\nfrom ecgzoo.losses.contract import Loss\nclass loss(Loss):\n    requires = frozenset({'student.logit'})\n"
-    )
+@pytest.mark.parametrize(
+    ("requires", "reason"),
+    [
+        (
+            "frozenset({'student.features', 'student.logit', 'labels'})",
+            r" requires student\.logit, which no loss can read\. Did you mean student\.logits",
+        ),
+        ("{'student.logits'}", ": requires is a set; expected a frozenset of some of .*student.logits"),
+    ],
+)
+def test_a_loss_of_unknown_needs_is_refused(install, requires: str, reason: str) -> None:
+    source = f"\nfrom ecgzoo.losses.contract import Loss\nclass loss(Loss):\n    requires = {requires}\n"
     third_party(install, "needy_loss", source)
-    with pytest.raises(RegistryError, match=r"loss odd of needy-loss 1\.2 requires .*student\.logit"):
+    with pytest.raises(RegistryError, match=rf"loss odd of needy-loss 1\.2{reason}"):
         create_loss("odd", None, None, None)  # type: ignore[arg-type] # it looks at none of them
+
+
+def test_a_loss_that_reads_a_teacher_undeclared_is_told_so(install) -> None:
+    source = """
+from ecgzoo.losses.contract import Loss
+class loss(Loss):
+    requires = frozenset({'student.logits'})
+    def forward(self, student, teacher, batch): return (student.logits - teacher.logits).square().mean()
+"""
+    third_party(install, "secret_loss", source)
+    said = "'NoneType' object has no attribute 'logits': it does not declare teacher.logits in `requires`"
+    with pytest.raises(AssertionError) as caught:
+        assert_loss_conforms("odd")
+    assert said in str(caught.value)

@@ -224,3 +224,8 @@ def test_what_is_done_to_a_record_is_added_to_its_notes():
     record = Record(signal, ("I", "II"), 100, "made", ("first",)).interpolate_invalid().select("III", derive=True)
     assert record.notes == ("first", "Lead I: 1 invalid samples interpolated.", "III derived from I and II.")
     assert record.resample(200).notes == record.notes
+
+
+def test_a_record_is_shown_in_one_line():
+    record = Record(np.zeros((2, 2500), np.float32), ("I", "II"), 250, "a/b.hea\x1b")
+    assert repr(record) == r"Record(a/b.hea\x1b: leads I, II, 250 Hz, 10 s)"

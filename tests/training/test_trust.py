@@ -345,12 +345,19 @@ def test_a_transform_that_spoils_the_crops_is_named(tiny: str, tmp_path: Path, m
     spoilt = {
         r"gives crops \(16, 1, 250\), or samples that are not finite": lambda x: x * torch.nan,
         "failed with RuntimeError: The size": lambda x: x[:, :, :100],
+        "gives crops of torch.float64; expected torch.float32": lambda x: x.double(),
     }
     for said, spoil in spoilt.items():
         changed = lambda self, crops, spoil=spoil: spoil(crops.millivolts)  # noqa: E731
         monkeypatch.setattr("ecgzoo.transforms.gain.Gain.changed", changed)
         with pytest.raises(RegistryError, match=rf"transform gain of ecgzoo \S+ {said}"):
             ecgzoo.distill(recipe(tmp_path, transforms=("noise=0.1", "gain=0.3")))
+    with monkeypatch.context() as both:  # where the teacher's crops alone are wrong
+        both.setattr("ecgzoo.transforms.gain.Gain.sees", "both")
+        spoil_others = lambda self, crops: torch.cat([crops.millivolts[:, :1], crops.millivolts[:, 1:] * torch.nan], 1)  # noqa: E731
+        both.setattr("ecgzoo.transforms.gain.Gain.changed", spoil_others)
+        with pytest.raises(RegistryError, match=r"transform gain of ecgzoo \S+ gives crops \(16, 12, 250\), or"):
+            ecgzoo.distill(recipe(tmp_path, transforms=("gain=0.3",), losses=("bce=1", "mkd=1")))
 
 
 @pytest.mark.parametrize(
