@@ -161,7 +161,7 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
         f"Compared with the same recipe without the teacher it gains {_signed(teachers_part)}. This part comes from "
         f"distillation{'' if teachers_part['ci'][0] > 0 else ', but may be chance'}. The rest comes from pretraining "
         "on pairs of leads, longer crops, finer labels and averaged weights. MKD + CLT as published gain "
-        f"{_signed(published)} over labels alone; with two training folds MKD + CLT gain "
+        f"{_signed(published)} over labels alone; with two training folds MKD + CLT over the whole bank gain "
         f"{_signed(fewer['verdicts']['I']['mvkt'])}. The aim of a quarter of the gap is "
         f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes close'}. The "
         f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have a macro AUC of "
@@ -180,7 +180,8 @@ def headline(summary: dict[str, Any], fewer: dict[str, Any]) -> str:
         f"{plus['gap_recovered']:.0%} of the gap to the twelve-lead teacher.** The teacher itself contributes only "
         f"{_signed(teachers_part)}{_unsure(teachers_part)}. The rest comes from pretraining on pairs of leads, finer "
         f"labels, longer crops and averaged weights. The published losses, MKD + CLT, gain {_signed(published)}"
-        f"{_unsure(published)}. With two training folds instead of seven they gain {_signed(scarce)}{_unsure(scarce)}. "
+        f"{_unsure(published)}. With two training folds instead of seven, MKD + CLT over the whole bank gain "
+        f"{_signed(scarce)}{_unsure(scarce)}. "
         "These figures are for the five superclasses of PTB-XL, fold 9, with 95 % intervals over patients and seeds."
     )
     return "\n".join(textwrap.wrap(text, 120, break_on_hyphens=False)) + "\n"

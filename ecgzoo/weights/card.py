@@ -27,7 +27,8 @@ FAILURES = (
 
 def render_card(config: ModelConfig, source: str) -> str:
     """Markdown for the folder's README.md, with metadata for the Hub; its example loads the model from `source`."""
-    data_license = config.training.get("data_license")
+    unknown = "none, the hearts are simulated" if config.training.get("simulated") else "not given"
+    data_license = config.training.get("data_license") or unknown
     leads = _leads(config)
     lines = [
         "---",
