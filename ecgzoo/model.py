@@ -72,19 +72,12 @@ class EcgModel(nn.Module):
         backbone: the network; its ``state_dict`` is what is published.
         config: see `ModelConfig`.
         weights_source: where its weights were loaded from; None if they were not loaded.
-
-    Raises:
-        RegistryError: `backbone` lacks a method that a backbone needs.
     """
 
     backbone: Any  # any nn.Module that follows the backbone contract
 
     def __init__(self, backbone: nn.Module, config: ModelConfig) -> None:
         super().__init__()
-        if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(backbone, name)]:
-            raise RegistryError(
-                f"a {type(backbone).__name__} has no {', '.join(missing)}, which a backbone needs; see docs/plugins.md"
-            )
         self.backbone = backbone
         self.config = config
         self.weights_source: WeightsSource | None = None
@@ -131,7 +124,14 @@ class EcgModel(nn.Module):
 
     @property
     def info(self) -> ModelInfo:
-        """What a loss may know about this model."""
+        """What a loss may know about this model.
+
+        Raises:
+            RegistryError: the backbone lacks a method or an attribute that a backbone needs.
+        """
+        if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(self.backbone, name)]:
+            network = type(self.backbone).__name__
+            raise RegistryError(f"a {network} has no {', '.join(missing)}, which a backbone needs; see docs/plugins.md")
         c = self.config
         sizes = (c.num_classes, self.num_features, self.head_hidden_size)
         return ModelInfo(c.architecture, c.leads, *sizes, classifier=self.get_classifier())
