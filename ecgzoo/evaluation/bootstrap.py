@@ -130,13 +130,13 @@ def paired_difference(
         y_score_a: finite scores of model a, ``[N, C]``.
         y_score_b: finite scores of model b, ``[N, C]``.
         groups: the patient of each record, ``[N]``; None draws single records.
-        metric: see :func:`bootstrap_ci`.
+        metric: see ``bootstrap_ci``.
         num_resamples: how many resamples.
         level: coverage of the interval, between 0 and 1.
         seed: seed of the drawing.
 
     Raises:
-        DataError: see :func:`bootstrap_ci`.
+        DataError: see ``bootstrap_ci``.
     """
     labels, scores_a = check_scores(y_true, y_score_a)
     _, scores_b = check_scores(y_true, y_score_b)
