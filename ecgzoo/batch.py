@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, WriteError, printable
-from ecgzoo.files import read_bytes, write_atomic
+from ecgzoo.files import lock, read_bytes, write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
@@ -24,11 +24,6 @@ from ecgzoo.signal import Record
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.folder import meaning
 from ecgzoo.workers import in_order
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run is stopped, a process
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
@@ -302,9 +297,7 @@ def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str])
 def _lock(file: BinaryIO, path: Path) -> None:
     """Keep other runs out until `file` is closed: they would add the same rows again."""
     try:
-        if fcntl is None:
-            raise OSError("this system has no locks")
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file.fileno())
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return
     except (BlockingIOError, FileNotFoundError):  # or it has just finished

@@ -14,10 +14,16 @@ import secrets
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ecgzoo.errors import WriteError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 JSON_BYTES = 4 << 20
 _FIRST_BYTES = 1 << 16
@@ -26,6 +32,25 @@ STALE_S = 86_400.0
 
 _RUST = re.compile(r"\(os error (\d{1,4})\)")  # how safetensors reports the number of an OSError
 _TEMPORARY = re.compile(r"\..+\.ecgzoo-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,9})-[0-9a-f]{8}")
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open file for this process, until it is unlocked or closed, or the process ends.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: this system or this file system has no locks.
+    """
+    if fcntl is None:
+        raise OSError("this system has no locks")
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def unlock(descriptor: int) -> None:
+    """Unlock an open file; where there are no locks, do nothing."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def open_regular(path: str | Path) -> BinaryIO:

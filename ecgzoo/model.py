@@ -22,10 +22,9 @@ from ecgzoo.prediction import Finding, Prediction
 from ecgzoo.recordings import read_record
 from ecgzoo.signal import Record, resolve_leads
 from ecgzoo.signal.quality import Quality, assess_many
-from ecgzoo.signal.resample import rate_after
+from ecgzoo.signal.resample import LOWEST_SHARE_OF_RATE, rate_after
 from ecgzoo.signal.windows import window_starts
 
-LOWEST_SHARE_OF_RATE = 0.75  # of the model's rate: half of it moved probabilities by .3 (benchmarks/quality.py)
 WINDOWS_AT_ONCE = 512  # bounds the memory of long recordings
 RECORDS_AT_ONCE = 32
 MINUTES_AT_ONCE = 10

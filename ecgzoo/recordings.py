@@ -116,7 +116,7 @@ def _sniffs(found: registry.Registered, reader: Reader, head: bytes, path: Path)
             return bool(reader.sniff(head, path))
     except Exception as error:  # third-party code may raise anything
         failure = registry.failed(found, error)
-        if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+        if registry.strict():
             raise failure from error
         said = f"{failure} It failed when asked whether it knows {path}; such files are read without it."
         # once, not for each of a million files

@@ -253,9 +253,14 @@ def failed(found: Registered, error: Exception) -> RegistryError:
     )
 
 
+def strict() -> bool:
+    """Whether the error of a plugin stops the work."""
+    return os.environ.get("ECGZOO_STRICT_PLUGINS") == "1"
+
+
 def _report_failures() -> None:
     failures = load_plugins().failures
-    if failures and os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+    if failures and strict():
         raise RegistryError(f"{failures[0]} (raised because ECGZOO_STRICT_PLUGINS=1)") from failures[0].exception
     _warn_of_failures()
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
@@ -73,7 +72,7 @@ def run(given: Namespace) -> None:
     console.print(table)
     for failure in loaded.failures:
         console.print(f"left out: {printable(failure)}", markup=False, soft_wrap=True)
-        if os.environ.get("ECGZOO_STRICT_PLUGINS") == "1":
+        if registry.strict():
             for line in "".join(traceback.format_exception(failure.exception)).splitlines():
                 console.print(f"  {printable(line)}", markup=False, highlight=False, soft_wrap=True)
     for conflict in conflicts:

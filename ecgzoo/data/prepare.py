@@ -8,11 +8,11 @@ import numpy as np
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.errors import DataError, SignalError
 from ecgzoo.signal import LEADS_12, Record
+from ecgzoo.signal.resample import LOWEST_SHARE_OF_RATE
 from ecgzoo.signal.windows import duration
 
 COARSEST_UV = 10  # ±327 mV: raw recordings still have the offset of the electrodes, up to 300 mV (IEC 60601-2-25)
 LEAST_SPAN_MV = 0.02  # lead I of every record of PTB-XL spans .18 mV or more
-LEAST_SHARE_OF_RATE = 0.75  # of the cohort's rate, as for a model (`ecgzoo.model`)
 MOST_MISSING = 0.2  # of a lead's samples; a line through more than that is no recording
 _MOST_UNITS = 2**15 - 1
 _MARGIN_S = 2.0  # read behind the part that is kept, for the resampling filter; it reaches 1 s at the slowest rate
@@ -70,9 +70,9 @@ def prepare(record: Record, layout: Layout) -> Prepared:
     """
     if record.leads != layout.leads:
         record = record.select(layout.leads)
-    if record.rate_hz < LEAST_SHARE_OF_RATE * layout.rate_hz:
+    if record.rate_hz < LOWEST_SHARE_OF_RATE * layout.rate_hz:
         raise SignalError(
-            f"{record.source}: expected at least {LEAST_SHARE_OF_RATE * layout.rate_hz:g} Hz for a cohort of "
+            f"{record.source}: expected at least {LOWEST_SHARE_OF_RATE * layout.rate_hz:g} Hz for a cohort of "
             f"{layout.rate_hz:g} Hz, got {record.rate_hz:g} Hz. Check the rate, or import with a lower --store-rate"
         )
     changes = int(record.samples_at(layout.rate_hz) > layout.samples)

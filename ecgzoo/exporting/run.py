@@ -16,7 +16,7 @@ from ecgzoo.exporting.scorer import Scorer
 from ecgzoo.files import write_bytes, write_json
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
-from ecgzoo.weights.folder import changed_since
+from ecgzoo.weights.folder import changed_since, weights_sha256
 
 
 def export(
@@ -78,7 +78,7 @@ def export(
         on = records.from_cohort(data, folds, config)
     else:
         on = records.from_recordings(data, config)
-    if before := changed_since(model):
+    if before := changed_since(model, weights_sha256(model)):
         warnings.warn(
             f"{target}: the weights are not those of {before} any more, but the file has its temperature and "
             "thresholds. Measure them again, or call reset_classifier before training.",

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+LOWEST_SHARE_OF_RATE = 0.75  # of the new rate: half of it moved probabilities by .3 (benchmarks/quality.py)
 FINEST = 10_000  # largest denominator of a ratio of rates
 ZERO_CROSSINGS = 10  # of the filter on each side, as in scipy.signal.resample_poly
 

@@ -7,11 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ecgzoo.errors import EcgZooWarning, RecipeError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from ecgzoo.files import lock, unlock
 
 
 class RunFolder:
@@ -34,9 +30,7 @@ class RunFolder:
                 raise RecipeError(f"{self.path} cannot be written ({error}); choose another --output") from error
             weakref.finalize(self, os.close, self._lock)
         try:
-            if fcntl is None:
-                raise OSError("this system has no locks")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         except BlockingIOError:
             raise RecipeError(f"another run uses {self.path}; wait for it or choose another --output") from None
         except OSError as error:
@@ -46,9 +40,7 @@ class RunFolder:
 
     def unlock(self) -> None:
         """Unlock the folder."""
-        if fcntl is not None:
-            with suppress(OSError):  # no locks on this file system
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        unlock(self._lock)
 
     def check(self, arm: str = ".") -> None:
         """Call this before each write.

@@ -72,7 +72,7 @@ def save_pretrained(model: EcgModel, folder: str | Path, source: str | None = No
             raise WeightsError(f"{name} {problem}; such a model is not saved. Lower the learning rate.")
     content = _as_bytes(state)
     digests = {SHA256: hashlib.sha256(content).hexdigest(), MEANING: meaning(model.config)}
-    if before := changed_since(model):
+    if before := changed_since(model, digests[SHA256]):
         warnings.warn(
             f"{folder}: the weights are not those of {before} any more, but its metrics, temperature and thresholds "
             "are saved with them. Measure them again, or call reset_classifier before training.",
@@ -103,15 +103,16 @@ def weights_sha256(model: EcgModel) -> str:
     return hashlib.sha256(_as_bytes(_stored(model))).hexdigest()
 
 
-def changed_since(model: EcgModel) -> str | None:
+def changed_since(model: EcgModel, sha256: str) -> str | None:
     """Where the weights were loaded from, if they were changed since and the config has metrics; else None.
 
-    Metrics, temperature and thresholds of the config then do not hold for the weights.
+    `sha256` is their hash now (`weights_sha256`). After a change, metrics, temperature and thresholds of the config do
+    not hold for the weights.
     """
     loaded = model.weights_source
     if loaded is None or loaded.sha256 == "" or loaded.adapted or not model.config.metrics:
         return None
-    return loaded.location if unchanged_sha256(model) is None else None
+    return loaded.location if sha256 != loaded.sha256 else None
 
 
 def _stored(model: EcgModel) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class CsvReader(Reader):
         """Columns of leads, in millivolts.
 
         A column of times gives the rate if its header says its unit (``time (s)``, ``time_ms``); else it must fit the
-        given rate. A column that counts the samples is left out, and so is, with a note, one that is no voltage. Empty
+        given rate. A column that counts the samples is left out. One that is no voltage is left out with a note. Empty
         fields and ``nan`` are invalid samples.
 
         Raises:

@@ -121,9 +121,9 @@ def read_wfdb(path: str | Path) -> Record:
     """Read all channels of a WFDB record that are voltages, in millivolts.
 
     Lead names take the spelling of ``LEADS_12``; a channel under another name keeps it. Such a channel is left out,
-    with a note, if it is not a voltage or has another rate than the leads, or without leads than the channels named
-    "ECG…" or "EKG…"; for a *lead* this is an error.
-    Invalid samples become NaN. Lengths and checksums are verified; if all checksums are zero, they count as not given.
+    with a note, if it is not a voltage or has another rate than the leads; for a *lead* this is an error. If there are
+    no leads, the channels named "ECG…" or "EKG…" take their place. Invalid samples become NaN. Lengths and checksums
+    are verified; if all checksums are zero, they count as not given.
 
     Args:
         path: the record, with or without ``.hea``, ``.dat`` or ``.mat``.
