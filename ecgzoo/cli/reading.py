@@ -43,13 +43,16 @@ def read(path: Path, given: Namespace, wanted: Sequence[str] | None = None) -> "
         wanted: leads that ``--derive`` adds if they are missing; all limb leads if not given.
 
     Raises:
-        SignalError: as `read_record`, or no channel has a name that ``--rename`` changes.
+        SignalError: as `read_record`, no channel has a name that ``--rename`` changes, or one is renamed twice.
     """
     from ecgzoo.recordings import read_record
     from ecgzoo.signal import LEAD_SETS
 
     record = read_record(path, leads=given.leads, units=given.units, rate_hz=given.rate)
     if given.rename:
+        channels = [channel for channel, _ in given.rename]
+        if twice := next((name for name in channels if channels.count(name) > 1), None):
+            raise SignalError(f"--rename is given twice for the channel {twice}; give one lead for each channel")
         record = record.rename(dict(given.rename))
     return record.derive(wanted or LEAD_SETS[6]) if given.derive else record
 

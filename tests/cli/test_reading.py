@@ -40,6 +40,10 @@ def test_flags_say_what_a_file_does_not(strip: Path) -> None:
         (["--units", "mV"], "--rate 500"),
         (["--units", "mV", "--rate", "100", "--leads", "I"], "--leads"),
         (["--units", "mV", "--rate", "100", "--rename", "X=I"], "no channel X to rename; it has ECG, III"),
+        (
+            ["--units", "mV", "--rate", "100", "--rename", "ECG=I", "--rename", "ECG=II"],
+            "twice for the channel ECG; give one lead",
+        ),
     ],
 )
 def test_what_is_missing_names_its_flag(strip: Path, arguments: list[str], message: str) -> None:

@@ -391,6 +391,10 @@ def test_an_npz_may_name_its_arrays_otherwise(tmp_path: Path, names: tuple[str, 
         ({"fs": 500.0, "Fs": 250}, "which differ"),
         ({"rate_hz": 500, "units": "mV", "unit": "uV"}, "which differ"),
         ({"rate_hz": 500, "leads": ["I"], "lead": ["II"]}, "which differ"),
+        ({"rate_hz": 500, "time_s": np.arange(9) / 250}, "says 500 Hz, and its array 'time_s' tells 250 Hz; keep the"),
+        ({"rate_hz": 500, "time": np.arange(9) / 250}, "500 Hz is given; give that rate, or name its unit"),
+        ({"time_s": [0, 1, 2, 3, 9, 10, 11, 12, 13]}, "not evenly spaced: 6 s after sample 4"),
+        ({"time": np.arange(9) / 250}, "column 'time' does not say its unit"),
     ],
 )
 def test_an_npz_that_contradicts_itself(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
@@ -400,10 +404,25 @@ def test_an_npz_that_contradicts_itself(tmp_path: Path, arrays: dict[str, object
 
 
 def test_arrays_that_are_not_read_are_noted(tmp_path: Path) -> None:
-    arrays = {"signal": np.ones(9), "time": np.arange(9), "mask": np.ones(9), "fs": 250, "rate_hz": 250.0}
+    arrays = {"signal": np.ones(9), "beats": np.arange(3), "mask": np.ones(9), "fs": 250, "rate_hz": 250.0}
     save(**arrays, leads="I", units="mV")(tmp_path / "strip.npz")
     record = read_record(tmp_path / "strip.npz")
-    assert (record.rate_hz, record.notes) == (250, ("Arrays that were not read: time, mask.",))
+    assert (record.rate_hz, record.notes) == (250, ("Arrays that were not read: beats, mask.",))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"time_s": np.arange(9) / 250},
+        {"time_ms": np.arange(9, dtype=np.uint64) * 4},
+        {"time": np.arange(9) / 250, "fs": 250},
+        {"time": np.arange(9) / 250, "t_ms": 1_700_000_000_000 + np.arange(9) * 4},
+    ],
+)
+def test_an_array_of_times_gives_the_rate_or_fits_it(tmp_path: Path, arrays: dict[str, object]) -> None:
+    save(signal=np.ones(9), **arrays, leads="I", units="mV")(tmp_path / "strip.npz")
+    record = read_record(tmp_path / "strip.npz")
+    assert (record.rate_hz, record.notes) == (250, ())
 
 
 def test_npy_keeps_the_order_of_its_axes(tmp_path: Path) -> None:

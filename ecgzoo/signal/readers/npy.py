@@ -15,6 +15,7 @@ import numpy as np
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.given import names_of, rate_of, scale_of
+from ecgzoo.signal.readers.times import holds_times, rate_of_column, time_and_unit
 from ecgzoo.signal.record import Record
 
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -31,7 +32,8 @@ class NpyReader(Reader):
 
     ``.npz``: such an array as ``signal`` (or the only one), and beside it, as far as they are known, ``rate_hz`` or
     ``fs``, ``units`` or ``unit``, and ``leads`` or ``lead``, in any case; a note names the arrays that were not read:
-    ``np.savez(path, signal=record.signal, leads=record.leads, rate_hz=record.rate_hz, units="mV")``.
+    ``np.savez(path, signal=record.signal, leads=record.leads, rate_hz=record.rate_hz, units="mV")``. An array of times,
+    one for each sample, gives the rate as a column of a text does (``time_s``), or must fit it (``time``).
     """
 
     def sniff(self, head: bytes, path: Path) -> bool:
@@ -43,7 +45,7 @@ class NpyReader(Reader):
 
         Raises:
             SignalError: rate, units or leads are said by neither the file nor the caller, or by both otherwise; the
-                array is not of numbers, of another shape, or cut off.
+                times are uneven or of another rate; the array is not of numbers, of another shape, or cut off.
         """
         content = whole_file(path)
         arrays = _members(path, content) if content.startswith(_ZIP) else {"signal": _array(path, content)}
@@ -53,11 +55,16 @@ class NpyReader(Reader):
         if not others or (name.casefold() != "signal" and len(others) > 1):
             fail(path, f"has arrays {', '.join(list(arrays)[:20])}; name the one that is the recording 'signal'")
         signal = others.pop(name)
-        notes = (f"Arrays that were not read: {', '.join(others)}.",) if others else ()
+        times = _times(others, signal.shape[-1] if signal.ndim else 0)
+        unread = [other for other in others if other not in times]
+        notes = (f"Arrays that were not read: {', '.join(unread)}.",) if unread else ()
         if signal.ndim not in (1, 2) or not signal.size:
             fail(path, f"expected an array [leads, samples] or [samples], got {list(signal.shape)}; save it so")
         known = _said(path, arrays, _RATES)
-        rate = rate_of(path, None if known is None else _number(path, known), rate_hz)
+        said_rate = None if known is None else _number(path, known)
+        for title in times:
+            said_rate = _rate_of_times(path, title, others[title], said_rate, rate_hz)
+        rate = rate_of(path, said_rate, rate_hz)
         labels, unit = _said(path, arrays, _LEADS), _said(path, arrays, _UNITS)
         said = None if labels is None else [str(text) for text in np.atleast_1d(labels)]
         said_unit = None if unit is None else str(unit.item() if unit.size == 1 else unit)
@@ -84,6 +91,23 @@ def _said(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> 
         said = ", ".join(f"{name} {array.ravel()[:12].tolist()}" for name, array in found.items())
         fail(path, f"says {said}, which differ; keep the one that is right")
     return first
+
+
+def _times(arrays: dict[str, np.ndarray], samples: int) -> list[str]:
+    """The names of the arrays that hold a time for each sample; those that say their unit first."""
+    rows = {name: array for name, array in arrays.items() if array.shape == (samples,) and array.dtype.kind in "fiu"}
+    named = {name: time_and_unit(name) or (name, None) for name in rows}
+    found = [name for name, (word, unit) in named.items() if holds_times(word, unit, rows[name])]
+    return sorted(found, key=lambda name: named[name][1] is None)
+
+
+def _rate_of_times(path: Path, title: str, column: np.ndarray, said: float | None, given: float | None) -> float:
+    """The rate that times tell, which must be that of the file."""
+    word, unit = time_and_unit(title) or (title, None)
+    rate = rate_of_column(path, word, (column - column[0]).astype(np.float64), unit, said or given)
+    if said is not None and abs(rate - said) > 0.01 * said:
+        fail(path, f"says {said:g} Hz, and its array {title!r} tells {rate:.6g} Hz; keep the one that is right")
+    return rate
 
 
 def _members(path: Path, content: bytes) -> dict[str, np.ndarray]:
