@@ -358,7 +358,7 @@ class Run:
             "teacher": None if teacher is None else _named(teacher),
             "started_from": None if self._start is None or is_teacher else _named(self._start),
             "optimizer": None if self._optimizer is None else _name(self._optimizer),
-            "recipe": recipe.published(),
+            "recipe": (recipe if teacher is None else dataclasses.replace(recipe, **_as_teacher(teacher))).published(),
         }
         network_there = _network(student)
         if (folder / "config.json").exists():
@@ -528,9 +528,7 @@ def _named(model: EcgModel) -> dict[str, Any]:
 
 def _with_teacher(recipe: Recipe, teacher: EcgModel) -> Recipe:
     """The recipe with the network of the given teacher, refused if the recipe asks for another one."""
-    config = teacher.config
-    there: dict[str, Any] = {"teacher": config.architecture, "teacher_leads": config.leads}
-    there["teacher_arguments"] = dict(config.arguments)
+    there = _as_teacher(teacher)
     for name, value in there.items():
         asked = getattr(recipe, name)
         if asked not in (value, getattr(Recipe(), name)):
@@ -538,6 +536,16 @@ def _with_teacher(recipe: Recipe, teacher: EcgModel) -> Recipe:
                 f"{name} is {asked!r}, but {recipe.teacher_weights} has {value!r}; leave out --{name.replace('_', '-')}"
             )
     return dataclasses.replace(recipe, **there)
+
+
+def _as_teacher(model: EcgModel) -> dict[str, Any]:
+    """The fields of a recipe that ask for this network as the teacher."""
+    config = model.config
+    return {
+        "teacher": config.architecture,
+        "teacher_leads": config.leads,
+        "teacher_arguments": dict(config.arguments),
+    }
 
 
 def _network(model: EcgModel) -> dict[str, Any]:

@@ -227,6 +227,13 @@ def test_the_recipe_of_a_given_teacher_says_what_it_is(tiny: str, tmp_path: Path
             Run(dataclasses.replace(given, **fields))
 
 
+def test_the_card_of_a_student_names_the_network_of_its_own_teacher(tiny: str, tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, teacher="xresnet1d18", losses=("bce=1", "mkd=1")))
+    student = run.student(run.train("mine", Network(NET, ("I", "II"))))
+    kept = student.config.training["recipe"]
+    assert (kept["teacher"], kept["teacher_leads"]) == (NET, ["I", "II"])
+
+
 def test_a_teacher_is_not_pretrained(tiny: str, tmp_path: Path) -> None:
     Run(recipe(tmp_path, epochs=1, pretrain_epochs=1, teacher_leads=("II",))).teacher()
     assert not list((tmp_path / "run").glob("**/pretrained.*"))
