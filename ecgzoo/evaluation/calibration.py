@@ -54,7 +54,7 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
 
 
 def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """The T for which ``σ(logit(p)/T)`` has the least negative log-likelihood, one for all classes.
+    """The T from 0.05 to 20 for which ``σ(logit(p)/T)`` has the least negative log-likelihood, one for all classes.
 
     Args:
         y_true: labels 0 or 1, ``[N, C]``.

@@ -17,10 +17,15 @@ def check_scores(
     """Check labels and scores; return labels as bool and scores as float64, both ``[N, C]``.
 
     Raises:
-        DataError: the arrays are not both ``[N, C]`` with at least one record and one class, a label is not 0 or 1, a
-            score is not finite, or (with `probabilities`) a score is outside 0 to 1.
+        DataError: the arrays are not both numbers ``[N, C]`` with at least one record and one class, a label is not 0
+            or 1, a score is not finite, or (with `probabilities`) a score is outside 0 to 1.
     """
-    labels, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
+    try:
+        labels, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Labels and scores cannot be read as arrays of numbers ({error}); expected [records, classes] for both."
+        ) from error
     if labels.ndim != 2 or labels.shape != scores.shape or labels.size == 0:
         raise DataError(
             f"Found labels of shape {labels.shape} and scores of shape {scores.shape}; "

@@ -82,14 +82,15 @@ def evaluate_scores(
         groups: the patient of each record, ``[N]``, for the interval; None draws single records.
         seed: seed of the bootstrap.
         num_resamples: number of resamples of the bootstrap.
-        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small, or whose interval is
-            undefined because its records are of one patient, for example, is left out.
+        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small, has no positive or
+            has a class with only positives, or whose interval is undefined because its records are of one patient, for
+            example, is left out.
         aggregates: by name, the classes that it combines; an aggregate with only positives or only negatives, or whose
             interval is undefined, is left out.
 
     Raises:
-        DataError: names that do not fit the columns, a score that is not a probability, or no class with positives and
-            negatives; or see
+        DataError: names that do not fit the columns, a subgroup that is not bool ``[N]``, an aggregate of other
+            classes, a score that is not a probability, or no class with positives and negatives; or see
             :func:`ecgzoo.evaluation.bootstrap.bootstrap_ci`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
@@ -98,6 +99,16 @@ def evaluate_scores(
             f"Found {len(classes)} class names, {len(set(classes))} of them distinct, for {labels.shape[1]} columns; "
             "expected one distinct name per column."
         )
+    for name, chosen in (subgroups or {}).items():
+        if np.asarray(chosen).dtype != bool or np.shape(chosen) != (len(labels),):
+            raise DataError(
+                f"Subgroup {name} is {np.asarray(chosen).dtype} of shape {np.shape(chosen)}; expected bool of shape "
+                f"({len(labels)},): which records belong to it. Compare, such as sexes == 1."
+            )
+    for name, of in (aggregates or {}).items():
+        if not of or not set(of) <= set(classes):
+            raise DataError(f"Aggregate {name} of {of!r}; expected some of the classes {', '.join(classes)}.")
+    classes, groups = list(classes), None if groups is None else np.asarray(groups)
     ci, intervals = bootstrap_aucs(labels, scores, groups, num_resamples, seed=seed)
     return Evaluation(
         records=len(labels),

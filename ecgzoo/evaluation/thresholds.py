@@ -80,8 +80,16 @@ def sensitivity_specificity(y_true: np.ndarray, y_score: np.ndarray, threshold: 
         y_true: labels 0 or 1 of one class, ``[N]``; both must occur.
         y_score: any finite scores, higher for more likely, ``[N]``.
         threshold: a record is called positive if its score reaches it.
+
+    Raises:
+        DataError: the class has no positive or no negative, the threshold is NaN; or see
+            :func:`ecgzoo.evaluation.metrics.check_scores`.
     """
     labels, scores = _check_class(y_true, y_score)
+    if labels.all():
+        raise DataError(f"All {len(labels)} records are positive for this class, so it has no specificity.")
+    if np.isnan(threshold):
+        raise DataError("The threshold is NaN, which no score reaches; expected a number.")
     called = scores >= threshold
     return {"sensitivity": float(called[labels].mean()), "specificity": float((~called[~labels]).mean())}
 

@@ -66,7 +66,8 @@ def explain(
 
     Raises:
         EcgZooError: the model has no such class, `steps` is no number above 0, or captum is not installed.
-        SignalError: the recording is unreadable, or no window that is read lies in the stretch.
+        SignalError: the recording is unreadable, or no window that is read lies in the stretch, or it ends before it
+            begins.
         WeightsError: the model was never trained.
 
     Source: Sundararajan, Taly, Yan, arXiv 1703.01365.
@@ -91,6 +92,8 @@ def explain_reading(
         raise EcgZooError('Integrated gradients need captum: pip install "ecgzoo[explain]"') from error
     if reading.prediction is not None and reading.prediction.unreadable:
         raise SignalError(f"{record.source}: unreadable, so nothing is explained: {reading.prediction.unreadable}")
+    if not start_s <= end_s:
+        raise SignalError(f"{record.source}: expected a stretch that begins before it ends, got {start_s} to {end_s} s")
     begin_s = reading.quality.starts_s
     chosen = reading.quality.usable & (begin_s + reading.window_s > start_s)
     chosen &= begin_s < end_s

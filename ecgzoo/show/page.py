@@ -18,7 +18,7 @@ from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
 from ecgzoo.show.explain import explain_reading
 from ecgzoo.show.paper import check_suffix, draw, save
-from ecgzoo.show.reading import Reading, look
+from ecgzoo.show.reading import Reading, look, said_s
 from ecgzoo.signal import Record
 from ecgzoo.weights.folder import unchanged_sha256
 
@@ -101,8 +101,8 @@ def write_report(
 </head>
 <body>
 <h1>{title}</h1>
-<p class="soft">{_text(", ".join(record.leads))} · {record.rate_hz:g} Hz · {reading.seconds:.4g} s, of which
-{reading.start_s:g} to {reading.end_s:.4g} s are shown · 25 mm/s, 10 mm/mV</p>
+<p class="soft">{_text(", ".join(record.leads))} · {record.rate_hz:g} Hz · {said_s(reading.seconds)} s, of which
+{said_s(reading.start_s)} to {said_s(reading.end_s)} s are shown · 25 mm/s, 10 mm/mV</p>
 <p class="warn"><strong>{DISCLAIMER}</strong></p>
 <div class="strip">{strip}</div>
 {said}
@@ -175,7 +175,7 @@ def _quality(reading: Reading) -> Iterator[str]:
     chosen = sorted(int(window) for window in list(order)[:MOST_WINDOWS])
     rows = [
         (
-            f"{quality.starts_s[w]:.4g} to {quality.starts_s[w] + reading.window_s:.4g} s",
+            f"{said_s(quality.starts_s[w])} to {said_s(quality.starts_s[w] + reading.window_s)} s",
             f"{quality.index[w]:.2f}",
             f"left out: {'; '.join(quality.reasons[w])}" if quality.reasons[w] else read,
         )

@@ -17,7 +17,7 @@ from ecgzoo.errors import EcgZooError, printable
 from ecgzoo.files import write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.show.explain import Explanation, explain_reading
-from ecgzoo.show.reading import STRIP_S, Reading, look
+from ecgzoo.show.reading import STRIP_S, Reading, look, said_s
 from ecgzoo.signal import Record
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _piece(
         axes.plot([left] * 2, [zero - 2.5, zero + 2.5], color=INK, linewidth=0.8, zorder=4)
     _say(axes, left + 1, top - 1, piece.lead, 9, "bold", va="top", box=True, most_mm=40)
     if not reading.twelve and (piece.start_s > reading.start_s or reading.start_s > 0):
-        _say(axes, EDGE_MM + 1, bottom + 1, f"{piece.start_s:g} s", 6, colour=GREY, va="bottom", most_mm=13)
+        _say(axes, EDGE_MM + 1, bottom + 1, f"{said_s(piece.start_s)} s", 6, colour=GREY, va="bottom", most_mm=14)
     peak = float(np.fmax.reduce(np.abs(samples - centre), initial=0.0))
     beyond = zero + MM_PER_MV * (samples - centre)
     if np.any(beyond > top) or np.any(beyond < bottom):
@@ -279,6 +279,8 @@ def _attributions(axes: "Axes", found: Explanation, piece: Piece, extent: tuple[
     most = float(np.quantile(np.abs(smooth), 0.995)) or 1.0
     begin, end = (round(at * found.rate_hz) for at in (piece.start_s, piece.end_s))
     row = smooth[found.leads.index(piece.lead), begin:end]
+    if not row.size:  # the piece is shorter than a sample of the model
+        return
     colours = np.empty((1, len(row), 4))
     colours[0, :, :3] = np.where(row[:, None] > 0, FOR, AGAINST)
     colours[0, :, 3] = 0.75 * np.minimum(np.abs(row) / most, 1)
@@ -325,7 +327,10 @@ def _head(axes: "Axes", reading: Reading, top: float) -> None:
     half = SHEET_MM / 2 - EDGE_MM
     _say(axes, EDGE_MM, top - 6, record.source, 10, "bold", most_mm=1.4 * half)
     hidden = [lead for lead in record.leads if lead not in reading.leads]
-    said = [f"{record.rate_hz:g} Hz", f"{reading.start_s:g} to {reading.end_s:.4g} s of {reading.seconds:.4g} s"]
+    said = [
+        f"{record.rate_hz:g} Hz",
+        f"{said_s(reading.start_s)} to {said_s(reading.end_s)} s of {said_s(reading.seconds)} s",
+    ]
     said += [f"not drawn: {', '.join(hidden)}"] if hidden else []
     _say(axes, EDGE_MM, top - 11.5, "  ·  ".join(said), 8, colour=GREY, most_mm=1.2 * half)
     right = SHEET_MM - EDGE_MM

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecgzoo.config import ModelConfig
-from ecgzoo.errors import SignalError
+from ecgzoo.errors import SignalError, WeightsError
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.signal import LEADS_12, Record
@@ -68,19 +68,31 @@ class Reading:
         return spans
 
 
+def said_s(seconds: float) -> str:
+    """`seconds` to the millisecond, also in the last hour of a day: ``82800.5``."""
+    return f"{round(seconds, 3):.10g}"
+
+
 def look(record: Record, model: EcgModel | None = None, start_s: float = 0.0) -> Reading:
     """Judge a recording and, with a `model`, predict; choose what is drawn, from `start_s` on.
 
     Raises:
-        SignalError: the recording ends before `start_s`, or the model cannot read it (see `EcgModel.predict`).
-        WeightsError: the model was never trained.
+        SignalError: it is not a `Record`, it ends before `start_s`, or the model cannot read it (see
+            `EcgModel.predict`).
+        WeightsError: the model is no `EcgModel`, or was never trained.
     """
+    if not isinstance(record, Record):
+        raise SignalError(f"expected a Record, got {record!r:.80}; read it with ecgzoo.read_record")
+    if not isinstance(model, EcgModel | None):
+        raise WeightsError(f"the model is {model!r:.80}, expected an EcgModel; load it with ecgzoo.load_pretrained")
     seconds = record.signal.shape[1] / record.rate_hz
     if not 0 <= start_s < seconds:
         raise SignalError(
-            f"{record.source}: it lasts {seconds:.4g} s; expected a start from 0 to that, got {start_s:g} s"
+            f"{record.source}: it lasts {said_s(seconds)} s; expected a start from 0 to that, got {start_s:g} s"
         )
-    leads = LEADS_12 if set(LEADS_12) <= set(record.leads) else record.leads[:MOST_STRIPS]
+    own = model.config.leads if model else ()
+    drawn = sorted(record.leads, key=lambda lead: lead not in own)[:MOST_STRIPS]  # the model's before others
+    leads = LEADS_12 if set(LEADS_12) <= set(record.leads) else tuple(lead for lead in record.leads if lead in drawn)
     shown_s = STRIP_S if leads == LEADS_12 else min(MOST_SHOWN_S, STRIP_S * max(1, MOST_STRIPS // len(leads)))
     end_s = min(start_s + shown_s, seconds)
     if model is None:

@@ -35,7 +35,8 @@ def load_pretrained(source: str | Path) -> EcgModel:
         from ecgzoo.weights.hub import pull
 
         repository, _, revision = text.removeprefix(HUB).partition("@")
-        return _load(pull(repository, revision or None), "hub", text)
+        folder = pull(repository, revision or None)
+        return _load(folder, "hub", f"{HUB}{repository}@{folder.name}")  # the commit, also where a branch was asked for
     folder = Path(text.removeprefix(FOLDER))
     if text.startswith(FOLDER) or is_folder(folder):
         return _load(folder, "folder", str(folder))

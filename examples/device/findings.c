@@ -245,7 +245,7 @@ int main(int count, char **arguments) {
     Strip strip = read_strip(file, lead, rate, given);
     double seconds = (double)strip.samples / rate;
     if (strip.samples < window)
-        fail("%s: has %.1f s; the model needs %.1f s at least", file, seconds, (double)window / rate);
+        fail("%s: has %g s; the model needs %g s at least", file, seconds, (double)window / rate);
 
     const char *in = "signal", *out = "probabilities";
     int64_t shape[] = {1, 1, strip.samples};

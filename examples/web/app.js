@@ -113,7 +113,7 @@ async function show(recording, answers) {
   if (seconds > LONGEST_S)
     throw new Error(`${recording.name}: is longer than ${LONGEST_S / 60} minutes; cut it into parts`);
   if (Math.ceil(seconds * needed - 1e-9) < samples) {
-    throw new Error(`${recording.name}: has ${seconds.toFixed(1)} s; the model needs ${samples / needed} s at least`);
+    throw new Error(`${recording.name}: has ${+seconds.toFixed(3)} s; the model needs ${samples / needed} s at least`);
   }
   const rows = await score(
     model,

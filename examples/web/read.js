@@ -7,6 +7,9 @@ Object.assign(SECONDS, { us: 1e-6, µs: 1e-6, μs: 1e-6, microseconds: 1e-6, ns:
 const TIMES = /^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:time|times|time[ _]?stamps?|elapsed|epoch)(?:[ _-].*)?)$/i;
 const COUNTS = /^(?:#|n|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+// 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
+const DECIMAL_COMMA = /(?<!\d),|,(?!\d{3}(?!\d))|,\d{3}e|(?<![\d,])0\d*,|\d{4},/i;
+const WHOLE_NUMBER = /(?<![\d,])\d+(?![\d,])/;
 const INVALID = -32768; // a sample of WFDB's format 16 that was not recorded
 
 /** Units in a millivolt, or undefined if the unit is not a voltage. */
@@ -65,6 +68,7 @@ export function csv(text) {
     throw new Error(`line ${first + 1} has ${columns} numbers; line ${first} above it must name as many columns`);
   }
   if (!header && columns > 1) throw new Error(`has ${columns} columns; name them in a line above the numbers`);
+  if (delimiter !== ",") checkCommas(lines.slice(first).join("\n"));
   const samples = Array.from({ length: columns }, () => new Float64Array(lines.length - first));
   for (let row = 0; row < lines.length - first; row++) {
     const fields = fieldsOf(lines[first + row], delimiter);
@@ -103,6 +107,14 @@ function isCount(name, column, line) {
     `column ${name} goes from ${column[at - 1]} to ${column[at]} in line ${line + at}; samples are missing, or it ` +
       "does not count them: remove it",
   );
+}
+
+/** As Python: refuses commas that may separate thousands, and points beside commas. */
+function checkCommas(rows) {
+  if (!rows.includes(",")) return;
+  if ((!DECIMAL_COMMA.test(rows) && WHOLE_NUMBER.test(rows)) || rows.includes(".")) {
+    throw new Error("has commas that may separate thousands, as in 1,234; write one decimal sign and no other");
+  }
 }
 
 const delimiterOf = (line) => ["\t", ";", "|", ","].find((sign) => line.includes(sign)) ?? /\s+/;

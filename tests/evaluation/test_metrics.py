@@ -124,6 +124,12 @@ def test_unusable_input_is_named(metric, labels, scores, found):
         metric(np.asarray(labels), np.asarray(scores))
 
 
+@pytest.mark.parametrize("scores", [[[0.1, 0.2], [0.3]], [["0.1", "?"], ["0.2", "0.3"]]])
+def test_what_is_no_array_of_numbers_is_named(scores):
+    with pytest.raises(DataError, match="cannot be read as arrays of numbers"):
+        macro_auc([[0, 1], [1, 0]], scores)
+
+
 @pytest.mark.parametrize("metric", [fmax, brier_score])
 @pytest.mark.parametrize("scores", [[[-0.5], [1.0]], [[0.0], [1.5]]])
 def test_logits_are_refused_where_probabilities_are_needed(metric, scores):

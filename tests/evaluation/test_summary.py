@@ -47,6 +47,27 @@ def test_names_must_fit_the_columns():
             evaluate_scores(labels, scores, names)
 
 
+def test_a_subgroup_is_bool_for_each_record():
+    labels, scores, _ = predictions()
+    female = np.arange(80) % 4 > 0
+    for given in (female.astype(np.uint8), np.flatnonzero(female), female[:60], female[:, None]):
+        with pytest.raises(DataError, match=r"Subgroup female is .* expected bool of shape \(80,\)"):
+            evaluate_scores(labels, scores, CLASSES, num_resamples=10, subgroups={"female": given})
+    patients = (np.arange(80) // 2).tolist()
+    found = evaluate_scores(labels, scores, CLASSES, patients, 0, 10, {"female": female.tolist()})
+    assert found == evaluate_scores(labels, scores, CLASSES, np.array(patients), 0, 10, {"female": female})
+    assert found.subgroups["female"]["records"] == 60
+
+
+def test_an_aggregate_is_of_some_of_the_classes():
+    labels, scores, _ = predictions()
+    for members in (("CD", "AFIB"), ()):
+        with pytest.raises(DataError, match="Aggregate any of .* expected some of the classes CD, HYP, MI"):
+            evaluate_scores(labels, scores, CLASSES, num_resamples=10, aggregates={"any": members})
+    found = evaluate_scores(labels, scores, np.array(CLASSES), num_resamples=10, aggregates={"any": ("CD", "MI")})
+    assert set(found.aggregates) == {"any"}
+
+
 def test_logits_are_refused():
     labels, scores, _ = predictions()
     with pytest.raises(DataError, match="expected probabilities"):

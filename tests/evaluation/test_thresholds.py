@@ -104,6 +104,13 @@ def test_the_uncertain_zone_holds_the_flag() -> None:
     assert (scores[labels == 0] >= points["upper"]).mean() <= 0.06
 
 
+def test_a_rate_of_nothing_is_an_error() -> None:
+    with pytest.raises(DataError, match="All 3 records are positive for this class, so it has no specificity"):
+        sensitivity_specificity(np.ones(3, int), np.array([0.1, 0.2, 0.3]), 0.2)
+    with pytest.raises(DataError, match="threshold is NaN"):
+        sensitivity_specificity(np.array([0, 1]), np.array([0.1, 0.2]), float("nan"))
+
+
 def test_decision_points_need_both_outcomes() -> None:
     for labels in (np.zeros(3, int), np.ones(3, int)):
         with pytest.raises(DataError, match="no threshold can be chosen"):

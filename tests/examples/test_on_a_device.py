@@ -170,7 +170,7 @@ LEAD = "I (mV)\n" + "0.25\n" * 1000
         (LEAD, "", "does not say its rate"),
         (LEAD, "250", "is of 250 Hz; the model reads 100 Hz: resample it"),
         (LEAD, "fast", "fast is not a rate in Hz"),
-        (LEAD[:2007], "100", "has 4.0 s; the model needs 5.0 s at least"),
+        (LEAD[:2502], "100", "has 4.99 s; the model needs 5 s at least"),
         (LEAD + "0.25" * 99, "100", "line 1002 is too long"),
         (LEAD.replace("mV", "uV"), "100", "its unit is (uV); expected (mV)"),
         (LEAD.replace("I ", "II "), "100", "line 1 names II; the model reads lead I"),
@@ -189,7 +189,7 @@ LEAD = "I (mV)\n" + "0.25\n" * 1000
         ),
         ("time_s,I\n" + "0,0\n" * 1000, "", "its times are those of inf Hz"),
         ("time_s,I\n" + "0\n", "", "line 2 is not a time and a number"),
-        ("", "100", "has 0.0 s"),
+        ("", "100", "has 0 s"),
         ("PK\x03\x04 no text\n", "100", "line 1 names PK"),
     ],
 )
@@ -560,7 +560,7 @@ BAD = {
         "time_s,I (mV)\n" + "".join(f"{n / 100},{'' if n == 250 else 0}\n" for n in range(900)),
         "at 2.50 s",
     ),
-    "short.csv": ("time_s,I (mV)\n" + "".join(f"{n / 100},0\n" for n in range(400)), "has 4.0 s; the model needs 5 s"),
+    "short.csv": ("time_s,I (mV)\n" + "".join(f"{n / 100},0\n" for n in range(499)), "has 4.99 s; the model needs 5 s"),
     "degrees.csv": (
         "time_s,I (C)\n" + "".join(f"{n / 100},0\n" for n in range(900)),
         "is in C, which is not a voltage",

@@ -94,6 +94,17 @@ def test_times_and_counts_that_fit_are_no_channels(header: str, step: int, rate:
     assert read(counted(header, [step * k for k in range(1000)])) == {"rate": rate, "names": ["I"]}
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5])  # 999, 1,000, 1,001; 999.5, 1,000
+def test_commas_that_may_separate_thousands_are_refused(step: float) -> None:
+    text = "sample;I (uV)\n" + "".join(f"{at};{990 + step * at:,g}\n" for at in range(21))
+    assert "may separate thousands, as in 1,234" in read(text)["error"]
+
+
+def test_decimal_commas_are_read() -> None:
+    text = "time (s);I (mV)\n" + "".join(f"{at / 100:.2f};{at % 7 / 8:.3f}\n".replace(".", ",") for at in range(500))
+    assert read(text) == {"rate": 100, "names": ["I"]}
+
+
 def test_what_is_named_like_times_or_counts_and_is_neither() -> None:
     rows = "".join(f"{800 + row % 7},{row % 5},{row % 3},{row / 100}\n" for row in range(500))
     assert read("RR (ms),samples,II,time_s\n" + rows) == {"rate": 100, "names": ["RR", "samples", "II"]}

@@ -104,6 +104,8 @@ def test_what_is_not_read_is_not_explained(heart: ecgzoo.Record, student: ecgzoo
     assert 4000 - window <= used.min() < 4000 <= 4500 < used.max() < 4500 + window
     with pytest.raises(SignalError, match="choose another stretch"):
         ecgzoo.explain(student, long, "MI", start_s=23, end_s=24)
+    with pytest.raises(SignalError, match="begins before it ends, got 45 to 43 s"):
+        ecgzoo.explain(student, long, "MI", start_s=45, end_s=43)
 
 
 def test_errors_say_what_to_do(heart: ecgzoo.Record, student: ecgzoo.EcgModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +116,8 @@ def test_errors_say_what_to_do(heart: ecgzoo.Record, student: ecgzoo.EcgModel, m
     for steps in (0, -1, 1.5):
         with pytest.raises(EcgZooError, match="whole number of steps above 0"):
             ecgzoo.explain(student, heart, "MI", steps=steps)
+    with pytest.raises(SignalError, match=r"expected a Record, got 'x\.edf'; read it with ecgzoo\.read_record"):
+        ecgzoo.explain(student, "x.edf", "MI")  # type: ignore[arg-type]
     flat = replace(heart, signal=np.zeros_like(heart.signal))
     with pytest.raises(SignalError, match="unreadable, so nothing is explained"):
         ecgzoo.explain(student, flat, "MI")

@@ -145,6 +145,15 @@ def test_an_unreadable_recording_and_a_model_without_figures(student: ecgzoo.Ecg
     assert len(page.source) < 300_000
 
 
+def test_windows_late_in_a_day_are_told_apart(student: ecgzoo.EcgModel, tmp_path: Path) -> None:
+    flat = ecgzoo.Record(np.zeros((1, 1_300_000), np.float32), ("I",), 100, "flat")
+    ecgzoo.write_report(flat, student, tmp_path / "x.html", start_s=12_990.5)
+    page = Page(tmp_path / "x.html")
+    assert "13000 s, of which\n12990.5 to 13000 s are shown" in page.text
+    assert "497.5 to 502.5 s" in page.text
+    assert "e+" not in page.text
+
+
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], heart: ecgzoo.Record) -> None:
     import wfdb
 

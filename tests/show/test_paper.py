@@ -12,7 +12,7 @@ import pytest
 
 import ecgzoo
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.errors import EcgZooError, SignalError
+from ecgzoo.errors import EcgZooError, SignalError, WeightsError
 from ecgzoo.show.paper import SHEET_MM
 from ecgzoo.show.reading import look
 
@@ -111,6 +111,35 @@ def test_layout_of_twelve_leads_and_of_few(heart: ecgzoo.Record) -> None:
     assert any("not drawn: resp" in text for text in texts(extra.plot()))
 
 
+def test_times_late_in_a_day_are_told_apart(heart: ecgzoo.Record) -> None:
+    shown = texts(of_lead(heart, 40_000).plot(start_s=39_990.25))
+    assert "100 Hz  ·  39990.25 to 40000 s of 40000 s" in shown
+    assert "39990.25 s" in shown
+    with pytest.raises(SignalError, match="it lasts 40000 s"):
+        of_lead(heart, 40_000).plot(start_s=40_000)
+
+
+def test_of_many_channels_the_lead_that_the_model_reads_is_drawn(
+    heart: ecgzoo.Record, student: ecgzoo.EcgModel
+) -> None:
+    others = tuple(f"channel {number}" for number in range(13))
+    signal = np.vstack([np.repeat(heart.select("II").signal, 13, axis=0), heart.select("I").signal])
+    many = replace(heart, signal=signal, leads=(*others, "I"))
+    assert not [text for text in texts(many.plot()) if text == "I"]
+    shown = texts(many.plot(model=student))
+    assert [text for text in shown if text in many.leads] == [*others[:11], "I"]
+    assert any("not drawn: channel 11, channel 12" in text for text in shown)
+
+
+@pytest.mark.parametrize(("rate_hz", "start_s"), [(100, 9.996), (500, 9.998)])
+def test_a_stretch_shorter_than_a_sample_has_no_shades(
+    heart: ecgzoo.Record, student: ecgzoo.EcgModel, rate_hz: int, start_s: float
+) -> None:
+    pytest.importorskip("captum")
+    figure = heart.select("I").resample(rate_hz).plot(model=student, explain="MI", start_s=start_s)
+    assert not figure.axes[0].images
+
+
 def test_what_a_model_says_stands_below(heart: ecgzoo.Record, student: ecgzoo.EcgModel) -> None:
     prediction, shown = student.predict(heart), texts(heart.plot(model=student))
     for label, probability in zip(prediction.classes, prediction.probabilities, strict=True):
@@ -171,6 +200,8 @@ def test_errors_say_what_to_do(heart: ecgzoo.Record, tmp_path: Path) -> None:
         heart.plot(start_s=10)
     with pytest.raises(EcgZooError, match="give a model too"):
         heart.plot(explain="MI")
+    with pytest.raises(WeightsError, match="'xresnet1d18', expected an EcgModel; load it"):
+        heart.plot(model="xresnet1d18")  # type: ignore[arg-type]
 
 
 def test_no_pyplot(heart: ecgzoo.Record) -> None:
