@@ -31,6 +31,13 @@ def strap(connection: socket.socket, seconds: float) -> None:
                 connection.sendall(HEADER.pack(first, len(microvolts)) + microvolts.tobytes())
 
 
+def shown(predictions: list[ecgzoo.Prediction]) -> list[ecgzoo.Prediction]:
+    """Print `predictions`, and return them."""
+    for prediction in predictions:
+        print(f"{prediction.start_s:5.1f} s to {prediction.end_s:5.1f} s  {prediction}")
+    return predictions
+
+
 def main(seconds: float = 60.0) -> list[ecgzoo.Prediction]:
     """Print a prediction for each window that the strap sent."""
     server = socket.create_server(("127.0.0.1", 0))
@@ -43,13 +50,10 @@ def main(seconds: float = 60.0) -> list[ecgzoo.Prediction]:
             first, count = HEADER.unpack(header)
             millivolts = np.frombuffer(packets.read(4 * count), "<i4").reshape(1, -1) / 1000
             new = stream.gap((first - expected) / RATE_HZ) if first > expected else []
-            new += stream.push(millivolts)
+            found += shown(new + stream.push(millivolts))
             expected = first + count
-            for prediction in new:
-                print(f"{prediction.start_s:5.1f} s to {prediction.end_s:5.1f} s  {prediction}")
-            found += new
     sender.join()
-    return found + stream.close()
+    return found + shown(stream.close())
 
 
 if __name__ == "__main__":

@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 
 import ecgzoo
+from ecgzoo.data.store import to_microvolts
 
 LEADS, CLASSES, RATE_HZ = ("I", "II", "V2"), ("CD", "HYP", "MI", "NORM", "STTC"), 100.0  # classes in alphabetical order
 
 
 def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> ecgzoo.Cohort:
-    """A cohort of records ``[N, leads, T]`` in mV, labels ``[N, C]`` of 0 and 1, and patient numbers ``[N]``.
-
-    All records of a patient are in the same fold, from 1 to 10.
-    """
-    store = np.round(millivolts * 1000).astype(np.int16)  # microvolts
+    """A cohort of records ``[N, leads, T]`` in mV, labels ``[N, C]`` of 0 and 1, and patient numbers ``[N]``."""
+    store = to_microvolts(millivolts)
     _, number = np.unique(patients, return_inverse=True)
     return ecgzoo.Cohort(
         name="my_data",
@@ -31,7 +29,7 @@ def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray
         store=store,
         positions=np.arange(len(store)),
         labels=labels.astype(np.uint8),
-        folds=(number % 10 + 1).astype(np.int16),
+        folds=(number % 10 + 1).astype(np.int16),  # from 1 to 10, all records of a patient in the same
         patients=number.astype(np.int64),
         record_ids=np.arange(len(store)),
         fingerprint=hashlib.sha256(store.tobytes() + labels.tobytes()).hexdigest(),

@@ -79,6 +79,8 @@ class CLT(Loss):
         assert teacher is not None  # checked in the line before
         if critic not in ("nce", "infonce"):
             raise RecipeError(f"clt: critic is {critic!r}; expected 'nce' or 'infonce'")
+        if not all(isinstance(number, int) for number in (dim, max_rows, chunk)):
+            raise RecipeError(f"clt: dim={dim}, max_rows={max_rows}, chunk={chunk}; expected whole numbers")
         if (
             not 0 < temperature < math.inf
             or min(dim, max_rows, chunk) < 1

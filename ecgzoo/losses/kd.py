@@ -18,7 +18,7 @@ class KD(Loss):
     """Kullback–Leibler divergence of the student's softmax from the teacher's, at `temperature`.
 
     Raises:
-        RecipeError: `temperature` is not positive.
+        RecipeError: `temperature` is not positive, or there is only one class, whose softmax is always 1.
     """
 
     requires = frozenset({"student.logits", "teacher.logits"})
@@ -29,6 +29,8 @@ class KD(Loss):
         super().__init__(student, teacher, data)
         if not 0 < temperature < math.inf:
             raise RecipeError(f"kd: temperature is {temperature}; it must be positive")
+        if student.num_classes < 2:
+            raise RecipeError("kd: there is one class, of which a softmax says nothing; expected at least two; use mkd")
         self.temperature = temperature
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:

@@ -25,10 +25,11 @@ class MKD(Loss):
         data: the training records.
         temperature: T of the equation.
         reduction: over classes, ``sum`` as in the equation or ``mean``.
-        class_weights: one factor per class, in the order of the labels; all 1 if not given.
+        class_weights: one factor per class, in the order of the labels, at least 0; all 1 if not given.
 
     Raises:
-        RecipeError: `temperature` is not positive, `reduction` is unknown, or there is not one weight per class.
+        RecipeError: `temperature` is not positive, `reduction` is unknown, there is not one weight per class, or a
+            weight is negative or not finite, or all are 0.
     """
 
     requires = frozenset({"student.logits", "teacher.logits"})
@@ -52,6 +53,8 @@ class MKD(Loss):
         weights = torch.ones(student.num_classes) if class_weights is None else torch.tensor(class_weights)
         if weights.shape != (student.num_classes,):
             raise RecipeError(f"mkd: {weights.numel()} class weights for {student.num_classes} classes")
+        if not (weights.isfinite().all() and weights.min() >= 0 and weights.any()):
+            raise RecipeError(f"mkd: class weights are {weights.tolist()}; expected at least 0, and not all of them 0")
         if reduction == "mean":
             weights = weights / student.num_classes
         self.temperature = temperature

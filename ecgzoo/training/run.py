@@ -215,19 +215,16 @@ class Run:
 
     def _check_unlabelled(self, losses: Losses, distills: bool) -> None:
         recipe = self.recipe
-        if recipe.unlabelled_folds and not distills and not recipe.pretrain_epochs:
+        named = [name for name, (_, loss) in losses.items() if reads_labels(loss)]
+        if recipe.unlabelled_folds and not recipe.pretrain_epochs and (not distills or len(named) == len(losses)):
+            why = "every loss of this recipe reads labels" if distills else "no loss of this recipe requires a teacher"
+            raise RecipeError(f"{why}, so unlabelled_folds have no effect; add the loss mkd, or leave them out")
+        if not len(self.train_rows) and (named or recipe.compare or recipe.teacher_weights is None):
             raise RecipeError(
-                "no loss of this recipe requires a teacher, so unlabelled_folds have no effect; add the loss mkd, or "
-                "leave them out"
+                "train_folds is empty, and labels are required by "
+                + (named[0] if named else "the student to compare with" if recipe.compare else "the teacher")
+                + "; name folds with labels, or give --teacher-weights, --no-compare and --losses mkd=1"
             )
-        if not len(self.train_rows):
-            named = [name for name, (_, loss) in losses.items() if reads_labels(loss)]
-            if named or recipe.compare or recipe.teacher_weights is None:
-                raise RecipeError(
-                    "train_folds is empty, and labels are required by "
-                    + (named[0] if named else "the student to compare with" if recipe.compare else "the teacher")
-                    + "; name folds with labels, or give --teacher-weights, --no-compare and --losses mkd=1"
-                )
 
     def _new_model(self, network: Network) -> EcgModel:
         """A network with random weights, configured for this run's data."""

@@ -36,6 +36,14 @@ def test_own_data(few: ecgzoo.Cohort, tmp_path: Path) -> None:
     assert set(cohort.folds) == set(range(1, 11))
 
 
+@pytest.mark.parametrize(("sample_mv", "found"), [(40.0, "got 40 mV"), (np.nan, "repair NaN")])
+def test_own_data_refuses_what_int16_cannot_hold(few: ecgzoo.Cohort, sample_mv: float, found: str) -> None:
+    millivolts = few.signals()[:, :3] / 1000
+    millivolts[7, 1, 20] = sample_mv
+    with pytest.raises(ecgzoo.DataError, match=found):
+        runpy.run_path(str(EXAMPLES / "own_data.py"))["make_cohort"](millivolts, few.labels, few.patients)
+
+
 def test_own_pair(few: ecgzoo.Cohort, tmp_path: Path) -> None:
     script = runpy.run_path(str(EXAMPLES / "own_pair.py"))
     recipe = dataclasses.replace(

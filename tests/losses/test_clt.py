@@ -325,11 +325,14 @@ def test_banks_z_and_visits_are_in_the_state_and_labels_are_not() -> None:
         {"dim": 0},
         {"max_rows": 0},
         {"chunk": 0},
+        {"dim": 1e2},
+        {"max_rows": 2e4},
+        {"chunk": 4e3},
         {"tau": 1},
     ],
 )
 def test_a_wrong_parameter_is_refused(params: dict) -> None:
-    with pytest.raises(RecipeError, match="clt"):
+    with pytest.raises(RecipeError, match=r"clt(:| of ecgzoo \S+ takes no argument 'tau')"):
         make(labels(), **params)
 
 

@@ -106,6 +106,9 @@ def test_bce_is_the_mean_over_records_and_classes() -> None:
         ("mkd", {"temperature": 0}),
         ("mkd", {"reduction": "median"}),
         ("mkd", {"class_weights": (1.0,)}),
+        ("mkd", {"class_weights": (1.0, -1.0, 1.0, 1.0)}),
+        ("mkd", {"class_weights": (1.0, math.nan, 1.0, 1.0)}),
+        ("mkd", {"class_weights": (0, 0, 0, 0)}),
         ("mkd", {"temprature": 1}),
         ("mkd", {"temperature": math.inf}),
         ("kd", {"temperature": -1}),
@@ -116,6 +119,11 @@ def test_bce_is_the_mean_over_records_and_classes() -> None:
 def test_a_wrong_parameter_is_refused_by_name(name: str, params: dict) -> None:
     with pytest.raises(RecipeError, match=name):
         make(name, **params)
+
+
+def test_kd_of_one_class_which_would_always_be_zero_is_refused() -> None:
+    with pytest.raises(RecipeError, match="kd: there is one class"):
+        create_loss("kd", info(1), info(1), DataInfo(("A",), torch.zeros(3, 1)))
 
 
 def test_a_loss_that_reads_a_teacher_needs_one() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from ecgzoo import (
     Batch,
     DataInfo,
     Distiller,
+    Recipe,
     RecipeError,
+    Run,
     View,
     create_loss,
     create_student,
@@ -94,6 +97,13 @@ def test_a_distiller_in_bfloat16_gives_the_loss_of_the_rounded_views(name: str) 
     assert value.item() == pytest.approx(loss(*(view.full_precision() for view in views), batch).item(), rel=1e-5)
     value.backward()
     assert all(part.grad.isfinite().all() for part in student.parameters() if part.grad is not None)
+
+
+def test_records_without_labels_that_no_loss_can_use_are_refused(tmp_path: Path) -> None:
+    fields = {"train_folds": "1", "unlabelled_folds": "2", "compare": False, "output": tmp_path, "batch_size": 16}
+    recipe = Recipe(losses=("bce=1", "dkd=1"), teacher_weights="xresnet1d18.ptbxl_super_12", **fields)
+    with pytest.raises(RecipeError, match="every loss of this recipe reads labels, so unlabelled_folds have no effect"):
+        Run(recipe)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ import torch
 from ecgzoo import create_loss
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import Batch, DataInfo, Loss
+from ecgzoo.training.distiller import reads_labels
 
 
 def sigmoid(x: float) -> float:
@@ -192,6 +193,11 @@ def test_logit_std_passes_on_memory_and_extras(make, draw, monkeypatch: pytest.M
     loss.after_backward()
     assert loss.extras.keys() == {"spread"}
     assert loss.inner.updates == 1
+
+
+@pytest.mark.parametrize(("of", "reads"), [("kd", False), ("mkd", False), ("dist", False), ("dkd", True)])
+def test_logit_std_reads_labels_only_if_its_loss_does(make, of: str, reads: bool) -> None:
+    assert reads_labels(make("logit_std", of=of)) == reads
 
 
 def test_logit_std_of_one_class_is_refused(infos) -> None:

@@ -1,5 +1,8 @@
 """The network follows the contract, and its receptive field has the documented size."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,6 +18,14 @@ def test_it_conforms(name: str) -> None:
 
 def test_it_can_be_used_as_a_student() -> None:
     assert create_student("tcn_small", leads="II")(torch.zeros(2, 1, 250)).shape == (2, 5)
+
+
+def test_the_readme_runs() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    made: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL):
+        exec(block, made)
+    assert {module.p for module in made["student"].modules() if isinstance(module, torch.nn.Dropout)} == {0.2}
 
 
 def test_the_receptive_field_is_as_documented() -> None:
