@@ -94,21 +94,10 @@ def evaluate_scores(
             :func:`ecgzoo.evaluation.bootstrap.bootstrap_ci`.
     """
     labels, scores = check_scores(y_true, y_score, probabilities=True)
-    if len(set(classes)) != labels.shape[1] or len(classes) != labels.shape[1]:
-        raise DataError(
-            f"Found {len(classes)} class names, {len(set(classes))} of them distinct, for {labels.shape[1]} columns; "
-            "expected one distinct name per column."
-        )
-    for name, chosen in (subgroups or {}).items():
-        if np.asarray(chosen).dtype != bool or np.shape(chosen) != (len(labels),):
-            raise DataError(
-                f"Subgroup {name} is {np.asarray(chosen).dtype} of shape {np.shape(chosen)}; expected bool of shape "
-                f"({len(labels)},): which records belong to it. Compare, such as sexes == 1."
-            )
-    for name, of in (aggregates or {}).items():
-        if not of or not set(of) <= set(classes):
-            raise DataError(f"Aggregate {name} of {of!r}; expected some of the classes {', '.join(classes)}.")
-    classes, groups = list(classes), None if groups is None else np.asarray(groups)
+    subgroups, aggregates = subgroups or {}, aggregates or {}
+    _check_parts(labels.shape, classes, subgroups, aggregates)
+    classes = list(classes)
+    groups = None if groups is None else np.asarray(groups)
     ci, intervals = bootstrap_aucs(labels, scores, groups, num_resamples, seed=seed)
     return Evaluation(
         records=len(labels),
@@ -126,14 +115,14 @@ def evaluate_scores(
         reliability=_reliability(labels, scores),
         subgroups={
             name: {"records": len(true), "macro_auc": macro_auc(true, score), "ci": interval}
-            for name, chosen in (subgroups or {}).items()
+            for name, chosen in subgroups.items()
             for true, score in [(labels[chosen], scores[chosen])]
             if len(true) >= MIN_SUBGROUP and true.any() and not true.all(axis=0).any()
             if (interval := _interval(true, score, None if groups is None else groups[chosen], num_resamples, seed))
         },
         aggregates={
             name: {"positives": int(true.sum()), "auc": macro_auc(true, score), "ci": interval}
-            for name, of in (aggregates or {}).items()
+            for name, of in aggregates.items()
             for true, score in [[with_aggregates(x, classes, {name: of})[:, -1:] for x in (labels, scores)]]
             if 0 < true.mean() < 1 and (interval := _interval(true, score, groups, num_resamples, seed))
         },
@@ -142,6 +131,30 @@ def evaluate_scores(
             for name, interval in zip(classes, intervals, strict=True)
         },
     )
+
+
+def _check_parts(
+    shape: tuple[int, ...],
+    classes: Sequence[str],
+    subgroups: Mapping[str, np.ndarray],
+    aggregates: Mapping[str, Sequence[str]],
+) -> None:
+    """Refuse names, subgroups and aggregates that do not fit labels of the shape ``(N, C)``."""
+    records, columns = shape
+    if len(set(classes)) != columns or len(classes) != columns:
+        raise DataError(
+            f"Found {len(classes)} class names, {len(set(classes))} of them distinct, for {columns} columns; "
+            "expected one distinct name per column."
+        )
+    for name, chosen in subgroups.items():
+        if np.asarray(chosen).dtype != bool or np.shape(chosen) != (records,):
+            raise DataError(
+                f"Subgroup {name} is {np.asarray(chosen).dtype} of shape {np.shape(chosen)}; expected bool of shape "
+                f"({records},): which records belong to it. Compare, such as sexes == 1."
+            )
+    for name, of in aggregates.items():
+        if not of or not set(of) <= set(classes):
+            raise DataError(f"Aggregate {name} of {of!r}; expected some of the classes {', '.join(classes)}.")
 
 
 def _interval(

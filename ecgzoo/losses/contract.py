@@ -133,7 +133,7 @@ class Loss(nn.Module):
         RecipeError: it requires a teacher, and there is none.
     """
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: frozenset[str] = frozenset()
     soft_labels: ClassVar[bool] = False
 
     def __init__(self, student: ModelInfo, teacher: ModelInfo | None, data: DataInfo) -> None:

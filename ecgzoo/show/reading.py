@@ -88,7 +88,7 @@ def look(record: Record, model: EcgModel | None = None, start_s: float = 0.0) ->
     seconds = record.signal.shape[1] / record.rate_hz
     if not 0 <= start_s < seconds:
         raise SignalError(
-            f"{record.source}: it lasts {said_s(seconds)} s; expected a start from 0 to that, got {start_s:g} s"
+            f"{record.source}: it lasts {said_s(seconds)} s; expected a start from 0 to that, got {said_s(start_s)} s"
         )
     own = model.config.leads if model else ()
     drawn = sorted(record.leads, key=lambda lead: lead not in own)[:MOST_STRIPS]  # the model's before others

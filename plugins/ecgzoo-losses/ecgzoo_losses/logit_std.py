@@ -54,7 +54,7 @@ class LogitStd(Loss):
                 f"logit_std: {of} requires {', '.join(sorted(self.inner.requires))}; "
                 "expected a loss that reads the logits of both sides and at most the labels; choose another with of="
             )
-        self.requires = self.inner.requires  # type: ignore[misc]  # without labels, it works on records that have none
+        self.requires = self.inner.requires  # without labels, it works on records that have none
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
         """The value of `of` on standardized logits ``[B, C]``."""
