@@ -55,7 +55,7 @@ function decoded(content) {
   }
 }
 
-/** Text: a line a sample; the line above the numbers names the columns: `I`, `I (mV)`, `time_s`, `time (ms)`. */
+/** Text: a line a sample; the line above names the columns: `I`, `I (mV)`, `time (ms)`; units may have their own. */
 export function csv(text) {
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   while (lines.length && !lines.at(-1).trim()) lines.pop();
@@ -63,7 +63,7 @@ export function csv(text) {
   if (first < 0) throw new Error("has no line of numbers");
   const delimiter = delimiterOf(lines[first]);
   const columns = fieldsOf(lines[first], delimiter).length;
-  const header = first ? namesIn(lines[first - 1], delimiter, columns) : null;
+  const header = first ? headerOf(lines.slice(0, first), delimiter, columns) : null;
   if (header && header.length !== columns) {
     throw new Error(`line ${first + 1} has ${columns} numbers; line ${first} above it must name as many columns`);
   }
@@ -133,6 +133,13 @@ function fieldsOf(line, delimiter) {
     );
   if (delimiter === "," || fields.some((field) => field.includes("."))) return fields;
   return fields.map((field) => (/^[+-]?\d*,\d+$/.test(field) ? field.replace(",", ".") : field));
+}
+
+/** The line above the numbers; where it is units, with the names above them, as in the exports of PhysioNet. */
+function headerOf(lines, delimiter, columns) {
+  const [above, last] = [lines.at(-2) ?? "", lines.at(-1)].map((line) => namesIn(line, delimiter, columns));
+  const units = last.every((name) => perMillivolt(name) || SECONDS[name.toLowerCase()]) && above.length === last.length;
+  return units && above.some(Boolean) ? above.map((name, at) => `${name} (${last[at]})`) : last;
 }
 
 function namesIn(line, delimiter, columns) {
@@ -220,9 +227,12 @@ export function edf(content) {
   const lengths = column(8).map(Number);
   const starts = lengths.map((_, signal) => lengths.slice(0, signal).reduce((sum, length) => sum + length, 0));
   const perRecord = lengths.reduce((sum, length) => sum + length, 0);
-  if (!(seconds > 0 && records > 0 && count > 0) || content.byteLength < bytes + 2 * records * perRecord) {
-    throw new Error("is shorter than its header says, or its header is damaged");
+  if (!(seconds > 0 && records > 0 && count > 0) || content.byteLength !== bytes + 2 * records * perRecord) {
+    throw new Error("is shorter or longer than its header says, or its header is damaged");
   }
+  const isEcg = (label, unit) => leadOf(label) || (!unit && /^e[ck]g/i.test(label));
+  const odd = labels.findIndex((label, signal) => isEcg(label, units[signal]) && !perMillivolt(units[signal]));
+  if (odd >= 0) throw new Error(`has ${labels[odd]} in the unit "${units[odd]}", which is not a voltage`);
   const kept = labels.map((_, signal) => signal).filter((signal) => perMillivolt(units[signal]));
   if (!kept.length) throw new Error("has no signal whose unit is a voltage");
   const leads = kept.filter((signal) => leadOf(labels[signal]));
@@ -235,7 +245,9 @@ export function edf(content) {
     .filter((signal) => lengths[signal] === lengths[ecg])
     .map((signal) => {
       const gain = (high[signal] - low[signal]) / (highest[signal] - lowest[signal]);
-      if (!gain || !Number.isFinite(gain)) throw new Error(`gives no range for ${labels[signal]}`);
+      if (!gain || !Number.isFinite(gain) || highest[signal] <= lowest[signal]) {
+        throw new Error(`gives no range for ${labels[signal]}`);
+      }
       const samples = Float64Array.from({ length: records * lengths[signal] }, (_, sample) => {
         const record = Math.floor(sample / lengths[signal]);
         const value = view.getInt16(2 * (record * perRecord + starts[signal] + (sample % lengths[signal])), true);

@@ -16,19 +16,21 @@ const { csv, edf } = await import(process.argv[1]);
 try {
   const content = readFileSync(0);
   const { rate, channels } = process.argv[2] === "edf" ? edf(new Uint8Array(content).buffer) : csv(content.toString());
-  console.log(JSON.stringify({ rate, names: channels.map(({ name }) => name) }));
+  const names = channels.map(({ name, unit }) => (process.argv[2] === "units" ? `${name} in ${unit}` : name));
+  console.log(JSON.stringify({ rate, names }));
 } catch (error) {
   console.log(JSON.stringify({ error: error.message }));
 }
 """
 
 
-def read(content: str | bytes) -> dict[str, Any]:
-    """What the page's reader gives for a text, or for the bytes of an EDF file."""
+def read(content: str | bytes, units: bool = False) -> dict[str, Any]:
+    """What the page's reader gives for a text, or for the bytes of an EDF file; names with `units` if asked for."""
     node = shutil.which("node")
     if not node:
         pytest.skip("node is not installed")
-    command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), "csv" if isinstance(content, str) else "edf"]
+    kind = "edf" if isinstance(content, bytes) else "units" if units else "csv"
+    command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), kind]
     said = content.encode() if isinstance(content, str) else content
     done = subprocess.run(command, input=said, capture_output=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -129,3 +131,52 @@ def test_a_voltage_before_the_ecg_does_not_take_its_place(
     ]
     edfio.Edf(signals).write(tmp_path / "strip.edf")
     assert read((tmp_path / "strip.edf").read_bytes()) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "names"),
+    [
+        ("'Elapsed time','MLII','V5'\n'seconds','mV','mV'", "{:.3f},0.1,-0.2", ["MLII in mV", "V5 in mV"]),
+        ("time\tI\ns\tuV", "{:.3f}\t100", ["I in uV"]),
+        ("recorded at rest\ntime (s),I (mV)", "{:.3f},0.1", ["I in mV"]),
+    ],
+)
+def test_units_in_a_line_of_their_own_belong_to_the_names_above_them(header: str, row: str, names: list[str]) -> None:
+    text = "\n".join([header, *(row.format(at / 250) for at in range(500))])
+    assert read(text, units=True) == {"rate": 250, "names": names}
+
+
+def strip(folder: Path, unit: str, label: str = "ECG I") -> bytearray:
+    """An EDF file of ten seconds, with a lead in `unit` and another voltage."""
+    edfio = pytest.importorskip("edfio")
+    time = np.arange(2500) / 250
+    signals = [
+        edfio.EdfSignal(np.sin(7 * time), 250, label=label, physical_dimension=unit),
+        edfio.EdfSignal(np.cos(5 * time), 250, label="EMG", physical_dimension="uV"),
+    ]
+    edfio.Edf(signals).write(folder / "strip.edf")
+    return bytearray((folder / "strip.edf").read_bytes())
+
+
+def test_edf_longer_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    content = strip(tmp_path, "mV")
+    assert read(bytes(content)) == {"rate": 250, "names": ["ECG I", "EMG"]}
+    content[236:244] = b"4       "  # of ten data records
+    assert "is shorter or longer than its header says" in read(bytes(content))["error"]
+
+
+@pytest.mark.parametrize(("label", "unit"), [("ECG I", ""), ("II", "count"), ("ECG", "")])
+def test_an_edf_lead_without_a_voltage_is_refused(tmp_path: Path, label: str, unit: str) -> None:
+    expected = {"error": f'has {label} in the unit "{unit}", which is not a voltage'}
+    assert read(bytes(strip(tmp_path, unit, label))) == expected
+
+
+def test_edf_channels_that_are_no_ecg_are_left_out(tmp_path: Path) -> None:
+    assert read(bytes(strip(tmp_path, "bpm", "ECG HR"))) == {"rate": 250, "names": ["EMG"]}
+
+
+def test_an_edf_lead_whose_digital_range_is_turned_round_is_refused(tmp_path: Path) -> None:
+    content = strip(tmp_path, "mV")
+    lowest = 256 + 2 * (16 + 80 + 8 + 8 + 8)
+    content[lowest : lowest + 8], content[lowest + 16 : lowest + 24] = b"32767   ", b"-32768  "
+    assert read(bytes(content)) == {"error": "gives no range for ECG I"}
