@@ -209,6 +209,18 @@ export function wfdb(text, given, content) {
   return { rate: +rate, channels };
 }
 
+/** As Python: refuses data records that do not follow one another, by the annotation with which each begins. */
+function refuseGaps(text, bytes, length, start, seconds) {
+  let expected;
+  for (let at = bytes + start; at < text.length; at += length) {
+    const onset = /^[+-]\d+(?:\.\d+)?/.exec(text.slice(at, at + 32));
+    if (onset && Math.abs(+onset[0] - expected) > 0.12) {
+      throw new Error(`has a gap: a data record begins at ${+onset[0]} s, expected ${expected} s`);
+    }
+    expected = onset ? +onset[0] + seconds : undefined;
+  }
+}
+
 /** EDF and continuous EDF+. */
 export function edf(content) {
   const text = new TextDecoder("latin1").decode(content);
@@ -230,6 +242,7 @@ export function edf(content) {
   if (!(seconds > 0 && records > 0 && count > 0) || content.byteLength !== bytes + 2 * records * perRecord) {
     throw new Error("is shorter or longer than its header says, or its header is damaged");
   }
+  refuseGaps(text, bytes, 2 * perRecord, 2 * starts[labels.indexOf("EDF Annotations")], seconds);
   const isEcg = (label, unit) => leadOf(label) || (!unit && /^e[ck]g/i.test(label));
   const odd = labels.findIndex((label, signal) => isEcg(label, units[signal]) && !perMillivolt(units[signal]));
   if (odd >= 0) throw new Error(`has ${labels[odd]} in the unit "${units[odd]}", which is not a voltage`);

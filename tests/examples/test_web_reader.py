@@ -180,3 +180,13 @@ def test_an_edf_lead_whose_digital_range_is_turned_round_is_refused(tmp_path: Pa
     lowest = 256 + 2 * (16 + 80 + 8 + 8 + 8)
     content[lowest : lowest + 8], content[lowest + 16 : lowest + 24] = b"32767   ", b"-32768  "
     assert read(bytes(content)) == {"error": "gives no range for ECG I"}
+
+
+def test_edf_with_a_gap_that_its_header_denies_is_refused(tmp_path: Path) -> None:
+    edfio = pytest.importorskip("edfio")
+    signal = edfio.EdfSignal(np.sin(np.arange(1000)), 100, label="I", physical_dimension="mV")
+    note = edfio.EdfAnnotation(0, None, "x")
+    content = edfio.Edf([signal], annotations=[note], data_record_duration=1).to_bytes()
+    assert read(content) == {"rate": 100, "names": ["I"]}
+    gap = content.replace(b"+5\x14", b"+7\x14", 1)
+    assert read(gap) == {"error": "has a gap: a data record begins at 7 s, expected 5 s"}

@@ -271,6 +271,27 @@ def test_edf_with_gaps_is_refused(tmp_path: Path) -> None:
     content = file.to_bytes().replace(b"EDF+C", b"EDF+D", 1)
     assert read_record(write(tmp_path, content)).signal.shape == (1, 1000)  # says D, has no gap
     assert "has gaps" in refused(write(tmp_path, content.replace(b"+5\x14", b"+7\x14", 1)))
+    unknown = edfio.Edf([signal]).to_bytes()
+    assert unknown[192:236].isspace()  # no EDF+, so no annotations either
+    assert "has gaps" in refused(write(tmp_path, unknown[:192] + b"EDF+D" + unknown[197:]))
+
+
+@pytest.mark.parametrize("kind", ["Edf", "Bdf"])
+def test_edf_with_a_gap_that_its_header_denies_is_refused(tmp_path: Path, kind: str) -> None:
+    import edfio
+
+    of_kind = getattr(edfio, f"{kind}Signal")
+    signal = of_kind(np.sin(np.arange(1000)), 100, label="ECG", physical_dimension="mV")
+    notes = [edfio.EdfAnnotation(0, None, "a longer text")]
+    content = getattr(edfio, kind)([signal], annotations=notes, data_record_duration=1).to_bytes()
+    assert read_record(write(tmp_path, content)).signal.shape == (1, 1000)
+    found = refused(write(tmp_path, content.replace(b"+5\x14", b"+7\x14", 1)))
+    assert "data record 6 begins at 7 s, expected 5 s" in found
+    late = content.replace(b"+5\x14\x14\0\0\0\0", b"+5.100\x14\x14", 1)  # by a clock that was read late
+    unsaid = content.replace(b"+5\x14\x14", b"\0\0\0\0", 1)
+    for tolerated in (late, unsaid):
+        assert tolerated != content
+        assert read_record(write(tmp_path, tolerated)).signal.shape == (1, 1000)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ edfio rather than pyedflib: it is typed Python without an extension to build, an
 pyedflib 0.1.42 refuses as "not compliant (Physical Dimension)".
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     Signal: TypeAlias = BdfSignal | EdfSignal
 
 _SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
+_ANNOTATIONS = {b"0       ": b"EDF Annotations", b"\xffBIOSEMI": b"BDF Annotations"}
+_ONSET = re.compile(rb"[+-]\d{1,15}(?:\.\d{1,15})?")
+_MOST_GAP_S = 0.12  # between data records; less is a clock that was read late
 _DAMAGED = "The file is damaged: fetch it again."
 
 
@@ -130,17 +134,43 @@ def _parse(path: Path, content: bytes) -> "Edf | Bdf":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the number of data records, which `_check_size` compared
             read = read_edf if content[:1] == b"0" else read_bdf
+            onsets = _onsets(content)
             if _decoded_here(content):  # all but the samples is in the header and the first data record
                 content = content[: int(content[184:192]) + 3 * sum(_in_record(content, int(content[252:256])))]
             recording = read(content, header_encoding="latin-1")
-            gaps = recording.reserved[3:5] == "+D" and not recording.is_continuous
+            interrupted = recording.reserved[3:5] == "+D"
+            gaps = interrupted and not recording.is_continuous
             for signal in recording.signals:  # parsed when asked for
                 _ = signal.label, signal.physical_dimension, signal.physical_range, signal.digital_range
     except Exception as error:  # edfio lets whatever its parsing stumbles over pass through
         fail(path, f"edfio cannot read it ({type(error).__name__}: {error}). {_DAMAGED}", error)
-    if gaps:
+    if gaps or (interrupted and not len(onsets)):
         fail(path, "has gaps (EDF+D), and a record has none. Split it into its stretches first.")
+    expected = onsets[:-1] + recording.data_record_duration
+    gap = np.flatnonzero(np.abs(onsets[1:] - expected) > _MOST_GAP_S)
+    if len(gap):
+        fail(
+            path,
+            f"has a gap that its header denies: data record {gap[0] + 2} begins at {onsets[gap[0] + 1]:.10g} s, "
+            f"expected {expected[gap[0]]:.10g} s. Split it there.",
+        )
     return recording
+
+
+def _onsets(content: bytes) -> np.ndarray:
+    """Seconds at which each data record begins, by the annotation that says so, or NaN; empty without annotations."""
+    labels, kind = _labels(content), content[:8]
+    if _ANNOTATIONS[kind] not in labels:
+        return np.zeros(0)
+    own = labels.index(_ANNOTATIONS[kind])
+    in_record = [_SAMPLE_BYTES[kind] * samples for samples in _in_record(content, len(labels))]
+    first = int(content[184:192]) + sum(in_record[:own])
+    said = (_ONSET.match(content, at, at + in_record[own]) for at in range(first, len(content), sum(in_record)))
+    return np.array([float(onset[0]) if onset else np.nan for onset in said])
+
+
+def _labels(content: bytes) -> list[bytes]:
+    return [content[256 + 16 * k : 272 + 16 * k].strip() for k in range(int(content[252:256]))]
 
 
 def _name(signal: "Signal") -> str:
@@ -173,9 +203,9 @@ def _digital(content: bytes, recording: "Edf | Bdf", signal: "Signal") -> np.nda
     """Stored samples ``[n]`` of one of the signals of a recording."""
     if not _decoded_here(content):
         return signal.digital
-    count = int(content[252:256])
-    in_record, labels = _in_record(content, count), [content[256 + 16 * k : 272 + 16 * k].strip() for k in range(count)]
-    own = [k for k, label in enumerate(labels) if label != b"BDF Annotations"][recording.signals.index(signal)]
+    labels = _labels(content)
+    in_record = _in_record(content, len(labels))
+    own = [k for k, label in enumerate(labels) if label != _ANNOTATIONS[content[:8]]][recording.signals.index(signal)]
     records = np.frombuffer(content, np.uint8, offset=int(content[184:192])).reshape(-1, 3 * sum(in_record))
     first = 3 * sum(in_record[:own])
     wide = np.zeros((len(records), in_record[own], 4), np.uint8)  # 24 bits become the upper ones of 32
