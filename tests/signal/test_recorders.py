@@ -505,6 +505,16 @@ def test_muse_takes_the_rhythm_and_derives_four_leads(tmp_path: Path, samples: d
     np.testing.assert_allclose(fine.signal, record.signal * 4.88, rtol=1e-5)
 
 
+def test_muse_tells_which_electrode_was_off_and_when_leads_begin(tmp_path: Path, samples: dict[str, bytes]) -> None:
+    head, _, last = samples["MUSE"].decode().rpartition("<LeadSampleSize>")  # of V6
+    off = read_record(write(tmp_path, f"{head}<LeadOff>TRUE</LeadOff><LeadSampleSize>{last}"))
+    assert off.notes[0] == "Lead V6: its electrode was off, by what the recorder says."
+    on = f"{head}<LeadOff>FALSE</LeadOff><LeadOffsetFirstSample>0</LeadOffsetFirstSample><LeadSampleSize>{last}"
+    assert read_record(write(tmp_path, on)).notes == off.notes[1:]
+    later = write(tmp_path, on.replace("FirstSample>0<", "FirstSample>250<"))
+    assert "begin at different times (LeadOffsetFirstSample)" in refused(later)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -59,10 +59,13 @@ class MuseReader(Reader):
         stored = found[0].findall("LeadData")
         if units is not None and all(text_of(lead, "LeadAmplitudeUnits") for lead in stored):
             refuse_stated(path, units, None)
-        if len({text_of(lead, "LeadTimeOffset") or "0" for lead in stored}) > 1:
-            fail(path, "has leads that begin at different times; expected simultaneous ones.")
+        for place in ("LeadTimeOffset", "LeadOffsetFirstSample"):
+            if len({finite(path, place, text_of(lead, place) or "0") for lead in stored}) > 1:
+                fail(path, f"has leads that begin at different times ({place}); expected simultaneous ones.")
         baselines = {text_of(lead, "FirstSampleBaseline") or "0" for lead in stored}
         notes = ["FirstSampleBaseline is not zero, and not added."] if baselines - {"0"} else []
+        off = [text_of(lead, "LeadID") or "unnamed" for lead in stored if text_of(lead, "LeadOff") in ("TRUE", "true")]
+        notes += [f"Lead {name}: its electrode was off, by what the recorder says." for name in off]
         if len(list(root.iter("Waveform"))) > 1:
             notes.append("Median beat left out.")
         record = to_record(path, [_channel(path, lead, units) for lead in stored], rate, leads, notes)
