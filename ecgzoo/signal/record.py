@@ -169,7 +169,7 @@ class Record:
         Args:
             leads: as for `resolve_leads`; the six limb leads if not given.
         """
-        recorded = [name for name in _LIMB_LEADS if name in self.leads][:2]
+        recorded = self._limb_leads()[:2]
         wanted = [name for name in resolve_leads(leads) if name in _LIMB_LEADS and name not in self.leads]
         if len(recorded) < 2 or not wanted:
             return self
@@ -272,17 +272,21 @@ class Record:
         return tuple(name for name, flat in zip(self.leads, low == high, strict=True) if flat)
 
     def einthoven_error_mv(self) -> float:
-        """Largest error, in millivolts, of the identities that give III, aVR, aVL and aVF from I and II.
+        """Largest error, in millivolts, of the identities by which two limb leads give the others that were recorded.
 
         Recorders round each lead separately, so the error of an intact record is up to twice its resolution. The error
         of swapped or corrupt leads is as large as a QRS complex. Invalid samples are ignored.
 
         Raises:
-            SignalError: one of the six limb leads is missing.
+            SignalError: fewer than three of the six limb leads are there.
         """
-        if not set(LEAD_SETS[6]) <= set(self.leads):
-            self.select(6)  # raises
-        breaches = np.stack([self._row(name) - self._derived(name, ("I", "II")) for name in _DERIVED])
+        recorded = self._limb_leads()
+        if len(recorded) < 3:
+            raise SignalError(
+                f"{self.source}: expected three of {', '.join(_LIMB_LEADS)}, got {', '.join(self.leads)}; Einthoven's "
+                "law says nothing of fewer."
+            )
+        breaches = np.stack([self._row(name) - self._derived(name, recorded[:2]) for name in recorded[2:]])
         return float(np.fmax.reduce(np.abs(breaches), axis=None, initial=0.0))
 
     def problems(self, einthoven_tolerance_mv: float = 0.05, largest_mv: float = 20.0) -> list[str]:
@@ -308,14 +312,14 @@ class Record:
         return found
 
     def einthoven_problem(self, tolerance_mv: float = 0.05) -> str | None:
-        """A sentence if the six limb leads break Einthoven's law; None if they do not, or if one of them is missing.
+        """A sentence if the limb leads break Einthoven's law; None if they do not, or if there are fewer than three.
 
         Mislabelled or corrupted leads break it. Electrodes that were swapped on the patient do not.
 
         Args:
             tolerance_mv: error that rounding and noise may cause, in mV.
         """
-        if not all(name in self.leads for name in ("I", "II", *_DERIVED)):
+        if len(self._limb_leads()) < 3:
             return None
         breach = self.einthoven_error_mv()
         return (
@@ -349,6 +353,9 @@ class Record:
         from ecgzoo.show import plot
 
         return plot(self, path, model=model, explain=explain, start_s=start_s)
+
+    def _limb_leads(self) -> list[str]:
+        return [name for name in _LIMB_LEADS if name in self.leads]
 
     def _row(self, name: str) -> np.ndarray:
         row: np.ndarray = self.signal[self.leads.index(name)]

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,9 +159,31 @@ def test_problems_suspect_units(factor):
     assert any("units" in problem for problem in scaled.problems())
 
 
-def test_einthoven_needs_the_limb_leads():
-    with pytest.raises(SignalError, match="no lead"):
-        twelve().select("I,II,V1").einthoven_error_mv()
+def orders(leads):
+    return list(itertools.permutations(leads))
+
+
+@pytest.mark.parametrize("leads", list(itertools.combinations(LEADS_12[:6], 3)))
+def test_three_limb_leads_are_enough_to_see_a_swap(leads):
+    record = twelve().select(leads)
+    assert record.einthoven_error_mv() < 1e-5
+    assert record.problems() == []
+    # what three leads add up to 0 with, from their directions at 60 degrees; other leads may not be told by a sum
+    degrees = {"I": 0, "II": 60, "III": 120, "aVR": -150, "aVL": -30, "aVF": 90}
+    lengths = {name: 1 / np.sqrt(3) if name.startswith("a") else 2 / 3 for name in degrees}
+    along = {name: lengths[name] * np.exp(1j * np.deg2rad(degree)) for name, degree in degrees.items()}
+    sums = {names: np.cross(*np.array([(along[n].real, along[n].imag) for n in names]).T) for names in orders(leads)}
+    for names, weights in sums.items():
+        same = np.allclose(np.cross(weights, sums[leads]), 0)
+        swapped = Record(record.signal, names, 100, "swapped")
+        assert (swapped.einthoven_problem() is None) == same, names
+
+
+def test_einthoven_needs_three_limb_leads():
+    record = twelve().select("I,II,V1")
+    assert record.einthoven_problem() is None
+    with pytest.raises(SignalError, match=r"expected three of I, II, III, aVR, aVL, aVF, got I, II, V1"):
+        record.einthoven_error_mv()
 
 
 @pytest.mark.parametrize(("rate_hz", "new_rate_hz"), [(500, 100), (250, 100), (360, 100), (100, 250), (257, 100)])
