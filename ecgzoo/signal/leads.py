@@ -33,6 +33,8 @@ _ALIASES = {
 @lru_cache(maxsize=1024)  # asked for every channel of every file
 def known_lead(name: str) -> str | None:
     """The canonical spelling of a lead name, or None if it is not one of the twelve leads."""
+    if name.lstrip().startswith("mV"):  # "mV 1" is a channel in millivolts, not the modified lead MV1
+        return None
     return _ALIASES.get("".join(name.casefold().replace("_", " ").split()))
 
 

@@ -19,7 +19,7 @@ def test_modified_leads(name, lead):
     assert canonical_lead(name) == lead
 
 
-@pytest.mark.parametrize("name", ["", "V7", "-aVR", "ECG", "V", "vx", "PLETH", "RESP", "1"])
+@pytest.mark.parametrize("name", ["", "V7", "-aVR", "ECG", "V", "vx", "PLETH", "RESP", "1", "mV1", " mV 2", "mV_3"])
 def test_other_channels_are_no_lead(name):
     assert known_lead(name) is None
     with pytest.raises(SignalError, match="Unknown lead"):
