@@ -4,7 +4,9 @@ const LARGEST = 64e6; // bytes
 const PER_MILLIVOLT = { mv: 1, uv: 1000, µv: 1000, μv: 1000, v: 0.001 };
 const SECONDS = { min: 60, s: 1, sec: 1, seconds: 1, ms: 1e-3, msec: 1e-3, milliseconds: 1e-3 };
 Object.assign(SECONDS, { us: 1e-6, µs: 1e-6, μs: 1e-6, microseconds: 1e-6, ns: 1e-9, nanoseconds: 1e-9 });
-const TIMES = /^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:time|times|time[ _]?stamps?|elapsed|epoch)(?:[ _-].*)?)$/i;
+const TIME_WORDS = "time|times|time[ _]?stamps?|zeit|zeitstempel|temps|tiempo|tempo";
+const TIMES = new RegExp(`^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:${TIME_WORDS}|elapsed|epoch)(?:[ _-].*)?)$`, "i");
+const IS_TIME = new RegExp(TIME_WORDS, "i"); // whether or not its numbers rise
 const COUNTS = /^(?:#|n|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 // 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
@@ -86,7 +88,7 @@ export function csv(text) {
     const said = unit ?? /(?:^|[ _-])([^ _-]+)$/.exec(name)?.[1] ?? "";
     const seconds = SECONDS[said.toLowerCase()];
     // as Python: by its name, or by its unit if it rises, for RR intervals are in ms, too
-    if (voltage || !(TIMES.test(name) || (seconds && (unit || said === name))) || !(/time/i.test(name) || rises(column))) {
+    if (voltage || !(TIMES.test(name) || (seconds && (unit || said === name))) || !(IS_TIME.test(name) || rises(column))) {
       channels.push({ name: name || null, unit: unit ?? null, samples: column });
     } else if (seconds) rate ??= rateOf(column, seconds, first + 1);
     else unsaid ??= name;
@@ -117,7 +119,12 @@ function checkCommas(rows) {
   }
 }
 
-const delimiterOf = (line) => ["\t", ";", "|", ","].find((sign) => line.includes(sign)) ?? /\s+/;
+/** As Python: a comma is a decimal sign where blanks are between columns. */
+function delimiterOf(line) {
+  const found = ["\t", ";", "|", ","].find((sign) => line.trim().includes(sign)) ?? /\s+/;
+  return found === "," && line.split(",").some((field) => /\S\s+\S/.test(field.replace(/"[^"]*"/g, "0"))) ? /\s+/ : found;
+}
+
 const isRow = (fields) =>
   fields.some(Boolean) && fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
 
@@ -142,7 +149,8 @@ function headerOf(lines, delimiter, columns) {
   return units && above.some(Boolean) ? above.map((name, at) => `${name} (${last[at]})`) : last;
 }
 
-function namesIn(line, delimiter, columns) {
+function namesIn(text, delimiter, columns) {
+  const line = text.trim().replace(/^[#%]+ *(?=[^\s,;|])/, ""); // of a comment, not the column #
   if (columns === 1) return [line.trim()];
   return fieldsOf(delimiter instanceof RegExp ? line.replace(/\s+(?=[([])/g, "") : line, delimiter);
 }

@@ -71,6 +71,8 @@ def counted(header: str, counts: list[int]) -> str:
         (counted("timestamp_ms,I (mV)", [10 * k for k in LOST]), "the time in line 402 does not fit"),
         (counted("clock (ms),I (mV)", [10 * k for k in LOST]), "the time in line 402 does not fit"),
         (counted("sample,I (mV)", LOST), "column sample goes from 399 to 700 in line 402; samples are missing"),
+        (counted("# sample,I (mV)", LOST), "column sample goes from 399 to 700 in line 402; samples are missing"),
+        (counted("Zeit,I (mV)", [10 * k for k in LOST]), "column Zeit does not say its unit; name it time (s)"),
         (counted("index,I (mV)", [5, 3, 9, 0]), "column index goes from 5 to 3 in line 3"),
     ],
 )
@@ -90,6 +92,9 @@ def test_times_and_counts_that_do_not_fit_are_refused(text: str, message: str) -
         ("ms,I (mV)", 4, 250),
         ("sample,I (mV)", 1, None),
         ("#,I (mV)", 1, None),
+        ("# t_ms,I (mV)", 4, 250),
+        ("# sample,I (mV)", 1, None),
+        ("Zeit (ms),I (mV)", 4, 250),
     ],
 )
 def test_times_and_counts_that_fit_are_no_channels(header: str, step: int, rate: int | None) -> None:
@@ -105,6 +110,12 @@ def test_commas_that_may_separate_thousands_are_refused(step: float) -> None:
 def test_decimal_commas_are_read() -> None:
     text = "time (s);I (mV)\n" + "".join(f"{at / 100:.2f};{at % 7 / 8:.3f}\n".replace(".", ",") for at in range(500))
     assert read(text) == {"rate": 100, "names": ["I"]}
+
+
+def test_decimal_commas_between_blanks_are_read_from_the_first_row_on() -> None:
+    rows = [f"{at / 100:.2f} {at % 7 / 8:.3f}".replace(".", ",") for at in range(500)]
+    rows[300] = "3,00 nan"  # a row without a comma between two columns
+    assert read("\n".join(["t (s) I (mV)", *rows])) == {"rate": 100, "names": ["I"]}
 
 
 def test_what_is_named_like_times_or_counts_and_is_neither() -> None:
