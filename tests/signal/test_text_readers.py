@@ -211,6 +211,23 @@ def test_headers(tmp_path: Path, text: str, leads: tuple[str, ...], rate_hz: flo
     assert record.signal[0, 0] == first
 
 
+def test_a_unit_between_blanks_is_no_name_of_a_column(tmp_path: Path) -> None:
+    rows = [f"{k}  0.1  {k % 7}  72" for k in range(200)]  # pandas' to_string: no name above the counts
+    (tmp_path / "strip.txt").write_text("\n".join(["     I     II  HR (bpm)", *rows]))
+    with pytest.raises(SignalError, match="does not say which lead each of its 4 channels is"):
+        read_record(tmp_path / "strip.txt", rate_hz=125, units="mV")
+
+
+@pytest.mark.parametrize("header", ["     I     II  Heart rate\n", "I V5 V6 II\n", ""])
+@pytest.mark.parametrize("step", [1, 0.008])
+def test_counts_and_times_that_are_named_like_a_lead_are_refused(tmp_path: Path, header: str, step: float) -> None:
+    rows = "".join(f"{step * k:.3f}  0.1  {k % 7}  72\n" for k in range(200))
+    (tmp_path / "strip.txt").write_text(header + rows)
+    leads = None if header else "I,II,V1,V2"
+    with pytest.raises(SignalError, match="what is named lead I rises with every sample"):
+        read_record(tmp_path / "strip.txt", leads=leads, rate_hz=125, units="mV")
+
+
 def test_times_that_are_rounded_give_the_rate_that_they_are_of(tmp_path: Path) -> None:
     rows = "".join(f"{k / 360:.3f},{k % 7}\n" for k in range(3600))
     (tmp_path / "strip.csv").write_text("time (s),II (mV)\n" + rows)

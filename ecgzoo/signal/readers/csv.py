@@ -6,6 +6,7 @@ commas or blanks; the decimal sign is a point, or a comma where columns are not 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +31,12 @@ from ecgzoo.signal.units import per_millivolt
 _SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _MOST_COLUMNS = 1000
 _LONGEST_NAME = 200
+_NO_HEART = 100  # samples in a row that do not all rise in any lead
 _LOOKED_AT = 50  # rows that the layout is read off
 _COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?")
+_UNIT_ALONE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _COUNTS = {"", "#", "n", "index", "row", "sample", "samples"}
 _COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
 _DATE_AND_NUMBER = re.compile(r"(?:\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)")
@@ -98,6 +101,7 @@ class CsvReader(Reader):
             names = names_of(path, None, leads, layout.columns)
             scale = scale_of(path, None, units)
             rate = rate_of(path, None, rate_hz)
+            _refuse_counts(path, names, list(numbers.T))
             millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
 
@@ -127,6 +131,7 @@ class CsvReader(Reader):
         said = [name for _, name, _ in kept]
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
+        _refuse_counts(path, names, [numbers[:, number] for number, *_ in kept])
         millivolts = to_millivolts([numbers[:, number] for number, *_ in kept], scales)
         return Record(millivolts, names, rate_of(path, said_rate, rate_hz), str(path), tuple(notes))
 
@@ -267,7 +272,9 @@ def _names(line: str, delimiter: str | None, columns: int) -> list[str] | None:
         word = r"[^\s(\[]+(?:\s*[(\[][^)\]]*[)\]])?"
         ways += [[line]] if columns == 1 else [re.split(r"\s{2,}", line), re.findall(word, line)]
         ways += [_split(line, other) for other in ",;\t"]
-    return next((way for way in ways if len(way) == columns and any(way)), None)
+    # a unit alone is no name: I (mV) names one column
+    fit = (way for way in ways if len(way) == columns and not any(_UNIT_ALONE.fullmatch(name) for name in way))
+    return next((way for way in fit if any(way)), None)
 
 
 def _name_and_unit(text: str) -> tuple[str, str | None]:
@@ -311,6 +318,17 @@ def _is_count(path: Path, name: str, unit: str | None, column: np.ndarray) -> bo
 def _counts(column: np.ndarray) -> bool:
     """Whether a column numbers the samples."""
     return bool((np.diff(column) == 1).all())
+
+
+def _refuse_counts(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> None:
+    """Refuse leads that are counts or times: their names are those of the columns beside them."""
+    for name, column in zip(names, columns, strict=True):
+        if known_lead(name) and len(column) >= _NO_HEART and (np.diff(column) > 0).all():
+            fail(
+                path,
+                f"what is named lead {name} rises with every sample, as counts and times do and no lead does; write a "
+                "line above the numbers that names each column, such as 'time (s),I (mV)'",
+            )
 
 
 def _cleaned(path: Path, data: bytes, delimiter: str | None) -> bytes:
