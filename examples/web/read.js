@@ -93,11 +93,14 @@ export function csv(text) {
     } else if (seconds) rate ??= rateOf(column, seconds, first + 1);
     else unsaid ??= name;
   });
+  const counts = channels.find(({ name, samples }) => leadOf(name ?? "") && samples.length >= 100 && allRise(samples));
+  if (counts) throw new Error(`what is named ${counts.name} rises with every sample, as times do; name each column`);
   if (unsaid && !rate) throw new Error(`column ${unsaid} does not say its unit; name it time (s) or time (ms)`);
   if (!channels.length) throw new Error("has a column of times and no other");
   return { rate, channels };
 }
 
+const allRise = (column) => column.every((value, at) => !at || value > column[at - 1]);
 const rises = (column) => column.filter((value, at) => value > column[at - 1]).length > 0.9 * (column.length - 1);
 
 /** Whether a column so named numbers the samples; what is called samples may be the ECG. */

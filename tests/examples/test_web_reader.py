@@ -112,6 +112,13 @@ def test_decimal_commas_are_read() -> None:
     assert read(text) == {"rate": 100, "names": ["I"]}
 
 
+@pytest.mark.parametrize("step", [1, 0.008])
+def test_counts_and_times_that_are_named_like_a_lead_are_refused(step: float) -> None:
+    rows = [f"{step * k:.3f}  0.1  {k % 7}  72" for k in range(200)]
+    found = read("\n".join(["     I     II  Heart rate", *rows]))
+    assert found == {"error": "what is named I rises with every sample, as times do; name each column"}
+
+
 def test_decimal_commas_between_blanks_are_read_from_the_first_row_on() -> None:
     rows = [f"{at / 100:.2f} {at % 7 / 8:.3f}".replace(".", ",") for at in range(500)]
     rows[300] = "3,00 nan"  # a row without a comma between two columns
