@@ -191,7 +191,13 @@ def test_of_several_columns_of_times_the_one_that_says_its_unit_counts(tmp_path:
     assert record.notes == ("Column timestamp left out: the times are those of column time.",)
 
 
-@pytest.mark.parametrize("date", ["2026-07-16T21:34:53.930", "2026-07-16 21:34:53.930", "21:34:53.930"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("2026-07-16T21:34:53.930", "2026-07-16 21:34:53.930", "21:34:53.930", "0:00.004", "1:02:03.5"),
+        *("31.03.2024 01:59:58", "3/31/2024 1:59:58"),
+    ],
+)
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_dates_are_no_times(tmp_path: Path, date: str, mark: str) -> None:
     (tmp_path / "strip.csv").write_text(f"time{mark}I (mV)\n" + f"{date}{mark}0.25\n" * 9)

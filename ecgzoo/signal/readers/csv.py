@@ -39,7 +39,9 @@ _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])
 _UNIT_ALONE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _COUNTS = {"", "#", "n", "index", "row", "sample", "samples"}
 _COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
-_DATE_AND_NUMBER = re.compile(r"(?:\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)")
+_DATE_AND_NUMBER = re.compile(
+    r"(?:\d{4}-\d\d-\d\d|\d{1,2}([./])\d{1,2}\1\d{4}|\d{1,2}:\d\d[:.]\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)"
+)
 
 
 @dataclass(frozen=True)
