@@ -116,6 +116,20 @@ def test_the_command_prints_both(tmp_path, capsys, monkeypatch) -> None:
     assert said["hours"][0]["heart_rate_bpm"] == pytest.approx(60 / 0.83, rel=0.02)
 
 
+def test_the_table_of_hours_is_whole_in_a_narrow_terminal(tmp_path, capsys, monkeypatch) -> None:
+    time = np.arange(6000) / 100 % 0.83
+    waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s
+    beat = np.sum([size * np.exp(-(((time - at) / width) ** 2)) for size, at, width in waves], axis=0)[:, None]
+    wfdb.wrsamp("long", fs=100, units=["mV"], sig_name=["I"], p_signal=beat, write_dir=str(tmp_path), fmt=["16"])
+    words = ["ecgzoo", "predict", str(tmp_path / "long"), "--model", "xresnet1d18.ptbxl_rhythm_i", "--events"]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.argv", words)  # of 13 labels
+    app.main()
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert re.search(r"│ 0 +│ \d\d +│ 0 +│ 72 \(\d\d–\d\d\) +│ SR 100% +│", said)
+
+
 def test_the_command_says_what_is_wrong_with_the_signal(tmp_path, capsys, monkeypatch) -> None:
     time = np.arange(6000) / 100 % 0.83
     waves = ((0.12, 0.15, 0.04), (1.0, 0.3, 0.02), (-0.25, 0.34, 0.02), (0.3, 0.55, 0.06))  # mV, s, s

@@ -105,14 +105,21 @@ def _events(given: Namespace) -> None:
             when = (_clock(event.from_s), _clock(event.to_s))
             table.add_row(cell(event.label), *when, f"{event.peak_probability:.3f}", str(event.windows))
         Console().print(table)
-        classes = found[0].classes
-        shown = ("hour", "read", "left out", "heart rate (lowest–highest)")
-        table = Table(*shown, *(f"{cell(name)} present" for name in classes))
+        shown = (
+            "hour",
+            "read",
+            "left out",
+            "heart rate (lowest–highest)",
+            "share of the windows in which it is present",
+        )
+        table = Table(*shown)
         for hour in hours:
             rates = [hour[name] for name in ("heart_rate_bpm", "heart_rate_lowest", "heart_rate_highest")]
             rate = "—" if None in rates else "{:.0f} ({:.0f}–{:.0f})".format(*rates)
-            shares = ["—" if hour[f"present_{name}"] is None else f"{hour[f'present_{name}']:.0%}" for name in classes]
-            table.add_row(*map(str, (hour["hour"], hour["windows"], hour["windows_left_out"])), rate, *shares)
+            shares = [(name, hour[f"present_{name}"]) for name in found[0].classes]
+            # a column for each class would be cut off at the width of a terminal
+            present = ", ".join(f"{cell(name)} {100 * share:.3g}%" for name, share in shares if share)
+            table.add_row(*map(str, (hour["hour"], hour["windows"], hour["windows_left_out"])), rate, present or "—")
         Console().print(table)
         for what, counts in (("note", notes), ("unreadable", unreadable)):
             for text, count in counts.items():
