@@ -357,7 +357,7 @@ def test_dicom_names_leads_by_code_or_by_meaning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda file, group, channels: setattr(group, "WaveformOriginality", "DERIVED"), "has 0 recordings"),
+        (lambda file, group, channels: setattr(group, "WaveformOriginality", "DERIVED"), "has no recording, only"),
         (
             lambda file, group, channels: setattr(file.WaveformSequence[0], "WaveformOriginality", "ORIGINAL"),
             "has 2 rec",
@@ -366,9 +366,9 @@ def test_dicom_names_leads_by_code_or_by_meaning(tmp_path: Path) -> None:
         (lambda file, group, channels: setattr(group, "NumberOfWaveformChannels", 11), "announces 11 channels"),
         (lambda file, group, channels: setattr(group, "WaveformSampleInterpretation", "MB"), "16 bits MB"),
         (lambda file, group, channels: delattr(group, "SamplingFrequency"), "SamplingFrequency"),
-        (lambda file, group, channels: delattr(channels[0], "ChannelSensitivity"), "ChannelSensitivity"),
+        (lambda file, group, channels: delattr(channels[0], "ChannelSensitivity"), "how many uV a step"),
         (lambda file, group, channels: delattr(channels[0], "ChannelSensitivityUnitsSequence"), "units='uV'"),
-        (lambda file, group, channels: delattr(file, "WaveformSequence"), "WaveformSequence"),
+        (lambda file, group, channels: delattr(file, "WaveformSequence"), "is DICOM without waveforms"),
     ],
 )
 def test_dicom_that_does_not_say(tmp_path: Path, change: Callable[..., object], reason: str) -> None:

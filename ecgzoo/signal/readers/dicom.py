@@ -79,12 +79,15 @@ def _waveforms(path: Path) -> "list[Dataset]":
     syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
     if syntax in (_DEFLATED, _BIG_ENDIAN):  # the first would be inflated without bound
         fail(path, f"has the transfer syntax {syntax}. Convert it to Explicit VR Little Endian first.")
-    return list(dcmread(BytesIO(content), specific_tags=["WaveformSequence"]).WaveformSequence)
+    found = dcmread(BytesIO(content), specific_tags=["WaveformSequence"]).get("WaveformSequence")
+    return list(found or fail(path, "is DICOM without waveforms, such as an image or a report. Export the waveforms."))
 
 
 def _record(path: Path, groups: "list[Dataset]", leads: tuple[str, ...] | None, units: str | None) -> Record:
     counts = [(sum(known_lead(name) is not None for name in _names(group)), len(_names(group))) for group in groups]
     original = [k for k, group in enumerate(groups) if group.WaveformOriginality == "ORIGINAL"]
+    if not original:
+        fail(path, f"has no recording, only {len(groups)} group(s) derived from one. Export the original.")
     best = [k for k in original if counts[k] == max(counts[j] for j in original)]
     if len(best) != 1:
         fail(path, f"has {len(best)} recordings of as many leads; expected one. Split it into files of one recording.")
@@ -107,6 +110,10 @@ def _record(path: Path, groups: "list[Dataset]", leads: tuple[str, ...] | None, 
             notes.append(f"Channel {name} left out: its unit {unit!r} is not a voltage.")
             continue
         unit_mv = millivolts_of(path, unit, f"channel {name}")
+        if "ChannelSensitivity" not in channel:
+            fail(
+                path, f"does not say how many {unit} a step of channel {name} is (Channel Sensitivity). Export it anew."
+            )
         sensitivity = finite(path, f"sensitivity of channel {name}", str(channel.ChannelSensitivity))
         correction = finite(path, "correction factor", str(channel.get("ChannelSensitivityCorrectionFactor", 1)))
         baseline = finite(path, f"baseline of channel {name}", str(channel.get("ChannelBaseline", 0)))
