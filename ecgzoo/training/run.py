@@ -23,7 +23,7 @@ from ecgzoo.evaluation.cohort import SEEN, check_classes, cohort_scores, seen_fo
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
-from ecgzoo.training.batches import check_batches
+from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.distiller import Distiller, Losses, check_model, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
@@ -192,6 +192,10 @@ class Run:
         on_labels = len(self.train_rows) and (recipe.compare or not distills or self._given is None)
         for those in (self.every_row, *([self.train_rows] if on_labels else [])):
             check_batches(self.cohort, those, student.config.window, recipe.batch_size, recipe.accumulate)
+        judged = f"test folds {recipe.test_folds}" if recipe.test_folds else f"validation folds {recipe.val_folds}"
+        check_judged(self.cohort, self.val_rows, student.config.window, f"validation folds {recipe.val_folds}")
+        for model in (student, *([self._given] if self._given else [])):
+            check_judged(self.cohort, self.judged_rows, model.config.window, judged)
         for network in (student, *([teacher] if distills else [])):
             network.lead_positions(self.cohort.leads, self.cohort.title)
         transforms = []
