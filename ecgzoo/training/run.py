@@ -24,6 +24,7 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches, check_judged
+from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import Distiller, Losses, check_model, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
@@ -212,9 +213,21 @@ class Run:
                 self._tied = f"transform {term.name}"
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
-        make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
+        optimizer, schedule = make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
         taught_by = teacher if distills else None
         rehearse(self.accelerator, recipe, student, taught_by, self.cohort, data, transforms, rows)
+        try:  # with the gradients that are left from the rehearsal
+            optimizer.step()
+            schedule.after_step(1)
+            schedule.after_epoch([0.5])
+            check_saveable(optimizer.state_dict())
+        except Exception as error:  # whatever an optimizer or a schedule raises
+            used = f"opt {recipe.opt!r}" if self._optimizer is None else f"optimizer {_name(self._optimizer)}"
+            said = (str(error).splitlines() or [""])[0]
+            raise RecipeError(
+                f"{used} with sched {recipe.sched!r} fails in a first step, or cannot be saved in a checkpoint "
+                f"({type(error).__name__}: {said}); use another optimizer, or other arguments of the schedule"
+            ) from error
         return distills
 
     def _check_unlabelled(self, losses: Losses, distills: bool) -> None:
