@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from torch import nn
 
 import ecgzoo
-from ecgzoo import Distiller, Network, Recipe, Run
+from ecgzoo import Batch, Distiller, Network, Recipe, Run, View
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import RecipeError, WeightsError
+from ecgzoo.losses.bce import BCE
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import make_optimizer
 from ecgzoo.training.state import TrainingState
@@ -113,7 +114,7 @@ def test_groups_get_the_recipes_optimizer_and_what_they_do_not_say() -> None:
         (lambda module: [{"params": [*module.parameters(), nn.Parameter(torch.zeros(1))]}], "has 1 tensors that are"),
         (lambda module: module.parameters(), "expected a torch.optim.Optimizer or parameter groups"),
         (lambda module: [], "expected a torch.optim.Optimizer or parameter groups"),
-        (lambda module: None, "optimizer gave None; expected a torch.optim.Optimizer or parameter groups"),
+        (lambda module: None, r"optimizer gave \[None\]; expected a torch.optim.Optimizer or parameter groups"),
         (lambda module: torch.optim.LBFGS(module.parameters()), "fails in a first step, .*TypeError: .*closure"),
     ],
 )
@@ -149,6 +150,23 @@ def test_an_optimizer_of_timm_whose_state_holds_a_dtype_resumes_exactly(cohort: 
     assert log(tmp_path / "run" / "student") == log(tmp_path / "straight" / "student")
     for name, weights in straight.backbone.state_dict().items():
         assert torch.equal(resumed.backbone.state_dict()[name], weights), name
+
+
+def test_the_log_has_the_mean_of_what_a_loss_notes_in_some_batches(
+    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = BCE.forward
+
+    def noting(self: BCE, student: View, teacher: View, batch: Batch) -> torch.Tensor:
+        self.calls = getattr(self, "calls", 0) + 1
+        self.extras = {"of 2, 5, 8, 11": torch.tensor(float(self.calls))} if self.calls % 3 == 2 else {}
+        return forward(self, student, teacher, batch)
+
+    monkeypatch.setattr(BCE, "forward", noting)
+    Run(recipe(tmp_path, epochs=1, compare=False), cohort=cohort).student()
+    (line,) = log(tmp_path / "run" / "student")
+    assert line["bce/of 2, 5, 8, 11"] == 6.5
+    assert line["loss"] == pytest.approx(line["bce"])
 
 
 def test_what_is_frozen_needs_no_group() -> None:
