@@ -511,12 +511,20 @@ def _check_backbone(found: registry.Registered, network: object, num_leads: int,
     """Check the network of a plugin before it is trained; more checks are in ``ecgzoo.testing``.
 
     Raises:
-        RegistryError: it is not a network, lacks a method, or ignores the leads or classes that it was built for.
+        RegistryError: it is not a network, lacks a method, ignores the leads or classes that it was built for, or could
+            not be saved.
     """
+    from safetensors.torch import save
+
     if not isinstance(network, nn.Module):
         raise RegistryError(f"{found}: its factory made a {type(network).__name__}, which is not a torch.nn.Module")
     if missing := [name for name in BACKBONE_ATTRIBUTES if not hasattr(network, name)]:
         raise RegistryError(f"{found}: its network has no {', '.join(missing)}; see docs/plugins.md")
+    try:
+        save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+    except RuntimeError as error:
+        said = " ".join(str(error).split()).partition(". ")[0]
+        raise RegistryError(f"{found}: its network could not be saved ({said}); give each weight one name") from error
     was_training = network.training
     network.eval()
 

@@ -9,6 +9,8 @@ from scipy.special import logit
 from ecgzoo.errors import DataError
 from ecgzoo.evaluation.metrics import check_scores
 
+LOG_TEMPERATURES = (-3.0, 3.0)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReliabilityCurve:
@@ -56,6 +58,9 @@ def reliability_curve(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 1
 def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
     """The T from 0.05 to 20 for which ``σ(logit(p)/T)`` has the least negative log-likelihood, one for all classes.
 
+    It is 1 if the likelihood still grows towards 0.05, as it does where a few records are told apart without a mistake:
+    they say nothing about how sure a prediction may be, and such a T would make nearly every probability 0 or 1.
+
     Args:
         y_true: labels 0 or 1, ``[N, C]``.
         y_score: probabilities from 0 to 1, ``[N, C]``.
@@ -72,7 +77,8 @@ def fit_temperature(y_true: np.ndarray, y_score: np.ndarray) -> float:
         scaled = logits / np.exp(log_temperature)
         return float(np.mean(np.logaddexp(0, scaled) - labels * scaled))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-6}).x))
+    best = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-6}).x
+    return 1.0 if best - LOG_TEMPERATURES[0] < 1e-3 else float(np.exp(best))
 
 
 def expected_calibration_error(y_true: np.ndarray, y_score: np.ndarray, num_bins: int = 15) -> float:

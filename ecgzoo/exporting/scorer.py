@@ -15,7 +15,7 @@ class Scorer(nn.Module):
     """`EcgModel.score` and the aggregates, without branches on values, so that it can be exported.
 
     Windows, normalization, network, sigmoid, aggregation over windows, temperature and aggregates are part of it; batch
-    norms are merged into convolutions. It agrees with `EcgModel.score` to about 1e-6.
+    norms of ecgzoo's blocks are merged into convolutions. It agrees with `EcgModel.score` to about 1e-6.
 
     Attributes:
         config: of the model.

@@ -127,7 +127,7 @@ class Loss(nn.Module):
             teacher.embedding teacher.features labels index auxiliary``. The teacher runs only if some term requires it.
         soft_labels: whether labels may be probabilities. If not, a loss that requires labels is called with only the
             labelled records of a batch.
-        extras: scalars for the log, set by `forward`.
+        extras: scalars for the log, set by `forward`; the log has the mean over the batches in which each was given.
 
     Raises:
         RecipeError: it requires a teacher, and there is none.

@@ -10,7 +10,7 @@ from torch import Tensor
 from ecgzoo.data import Cohort
 from ecgzoo.data.cohort import MICROVOLTS_PER_MILLIVOLT
 from ecgzoo.data.shards import Shards
-from ecgzoo.errors import RecipeError, SignalError
+from ecgzoo.errors import DataError, RecipeError, SignalError
 from ecgzoo.losses.contract import Batch
 from ecgzoo.signal.windows import duration
 
@@ -159,3 +159,29 @@ def check_batches(cohort: Cohort, rows: np.ndarray, window: int, batch_size: int
         if accumulate > 1:
             batches, flags = (f"{accumulate} batches", "--batch-size or --accumulate")
         raise RecipeError(f"{len(rows)} training records do not fill {batches} of {batch_size}; lower {flags}")
+
+
+def check_judged(cohort: Cohort, rows: np.ndarray, window: int, folds: str) -> None:
+    """Check that a model can be judged on the records at `rows`, which `folds` names in errors.
+
+    Raises:
+        SignalError: a record is shorter than the `window` of the model.
+        DataError: no class has both outcomes, or all records are of one patient, so that there is no interval.
+    """
+    samples, rate_hz = int(cohort.samples(rows).min()), cohort.rate_hz
+    if samples < window:
+        raise SignalError(
+            f"{cohort.title}: a record of {duration(samples, rate_hz)} in {folds} is shorter than a window of "
+            f"{duration(window, rate_hz)}; leave it out, or use a shorter window"
+        )
+    labels = cohort.labels[rows]
+    if not (labels.any(axis=0) & ~labels.all(axis=0)).any():
+        raise DataError(
+            f"{cohort.title}: no class has both a positive and a negative record in {folds}, so no AUC is defined. "
+            "Use other folds."
+        )
+    if len(np.unique(cohort.patients[rows])) < 2:
+        raise DataError(
+            f"{cohort.title}: all {len(rows)} records in {folds} are of one patient, and intervals need at least two. "
+            "Use other folds."
+        )

@@ -17,7 +17,11 @@ _KEY = "tree"  # one metadata key: with two or more, the file's hash changes fro
 
 
 def save_state(path: Path, tree: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors, numbers, strings and None."""
+    """Write nested dicts, lists and tuples of tensors, dtypes, numbers, strings and None.
+
+    Raises:
+        TypeError: there is something else in it.
+    """
     tensors: dict[str, torch.Tensor] = {}
     plain = json.dumps(_pack(tree, tensors))
     written = json.dumps({"sha256": _digest(plain, tensors), "tree": plain})
@@ -47,6 +51,15 @@ def load_state(path: Path) -> dict[str, Any]:
     return tree
 
 
+def check_saveable(tree: dict[str, Any]) -> None:
+    """Check that `save_state` can write `tree`, without writing it.
+
+    Raises:
+        TypeError: it cannot.
+    """
+    json.dumps(_pack(tree, {}))
+
+
 def _digest(plain: str, tensors: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256(plain.encode())
     for name, tensor in tensors.items():
@@ -61,8 +74,11 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, dict):  # as pairs: an optimizer's state has numbers as keys, which JSON objects do not allow
         return {"dict": [[key, _pack(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return {"list": [_pack(item, tensors) for item in value]}
+    if isinstance(value, (list, tuple)):  # some optimizers of timm accept only the kind that they made
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_pack(item, tensors) for item in value]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a checkpoint holds tensors and plain values, not {type(value).__name__}")
@@ -76,4 +92,14 @@ def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return tensors[content]
     if kind == "dict":
         return {key: _unpack(item, tensors) for key, item in content}
-    return [_unpack(item, tensors) for item in content]
+    if kind == "dtype":
+        return _dtype(content)
+    items = (_unpack(item, tensors) for item in content)
+    return tuple(items) if kind == "tuple" else list(items)
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"{name} is no dtype")
+    return found

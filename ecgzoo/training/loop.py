@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
@@ -168,7 +170,7 @@ def train_epoch(
     schedule: Schedule,
     advance: Callable[[], None],
 ) -> dict[str, Any]:
-    """Train for one epoch; return the means of all terms, for the log.
+    """Train for one epoch; return the means of all terms, for the log, each over the batches in which it was given.
 
     A step takes ``recipe.accumulate`` batches; batches that do not fill a last step are left out of this epoch.
     """
@@ -179,6 +181,7 @@ def train_epoch(
     parameters = list(distiller.parameters())
     started = time.perf_counter()
     sums: dict[str, Tensor] = {}
+    counts: Counter[str] = Counter()
     steps, per_step = len(feed) // recipe.accumulate, recipe.accumulate
     batches = islice(feed.epoch(epoch, epoch / recipe.epochs, process, processes), steps * per_step)
     for number, shown in enumerate(batches, start=1):
@@ -187,7 +190,8 @@ def train_epoch(
             loss, parts = wrapped(*shown)
             accelerator.backward(loss / per_step)
         distiller.after_backward()
-        sums = {name: sums.get(name, 0) + value for name, value in parts.items()}
+        sums |= {name: sums.get(name, 0) + value for name, value in parts.items()}
+        counts.update(parts.keys())
         if not is_last:
             continue
         if recipe.clip_grad:
@@ -199,9 +203,13 @@ def train_epoch(
         schedule.after_step(step)
         state.average(step)
         advance()
-    means = accelerator.reduce(torch.stack(list(sums.values())).float(), "mean") / (steps * per_step)
+    # a loss may give some of its extras in some batches only, and not in the same ones in every process
+    names = list(dict.fromkeys(gather_object(list(sums)))) if processes > 1 else list(sums)
+    there = torch.tensor([counts[name] for name in names], device=accelerator.device)
+    total = torch.stack([torch.as_tensor(sums.get(name, 0.0), device=accelerator.device).float() for name in names])
+    means = accelerator.reduce(total, "sum") / accelerator.reduce(there, "sum")
     rates = [group["lr"] for group in optimizer.param_groups]
-    line = {"epoch": epoch + 1, **dict(zip(sums, means.tolist(), strict=True)), "lr": rates[0]}
+    line = {"epoch": epoch + 1, **dict(zip(names, means.tolist(), strict=True)), "lr": rates[0]}
     if len(set(rates)) > 1:
         line |= {f"lr/{group}": rate for group, rate in enumerate(rates)}
     return {**line, "seconds": time.perf_counter() - started}  # after reading the means, to include the GPU's work

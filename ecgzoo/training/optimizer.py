@@ -58,7 +58,7 @@ def make_optimizer(
     fused: dict[str, Any] = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
     made: Any = module if make is None else make(module)  # type: ignore[arg-type]  # pretraining has no `make`
     if make is not None and not isinstance(made, torch.optim.Optimizer):
-        made = list(made)
+        made = list(made) if isinstance(made, Iterable) else [made]
         if not made or not all(isinstance(group, dict) and "params" in group for group in made):
             raise RecipeError(
                 f"optimizer gave {made!r:.80}; expected a torch.optim.Optimizer or parameter groups, such as "

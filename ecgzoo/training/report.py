@@ -89,9 +89,9 @@ class Report:
             axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({_shown(figures['leads'])})")
             low, high = figures["ci"]
             shown += [low, *heights]
-            axes.errorbar(
-                places[0], heights[0], [[heights[0] - low], [high - heights[0]]], color="black", capsize=3, linewidth=1
-            )
+            # an end of the interval may be the AUC itself, up to rounding; matplotlib refuses a negative length
+            ends = [[max(heights[0] - low, 0.0)], [max(high - heights[0], 0.0)]]
+            axes.errorbar(places[0], heights[0], ends, color="black", capsize=3, linewidth=1)
         axes.set_xticks(range(len(classes)), classes, rotation=0 if len(classes) < 10 else 90)
         axes.set(
             ylabel="AUC",

@@ -23,7 +23,8 @@ from ecgzoo.evaluation.cohort import SEEN, check_classes, cohort_scores, seen_fo
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
-from ecgzoo.training.batches import check_batches
+from ecgzoo.training.batches import check_batches, check_judged
+from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import Distiller, Losses, check_model, create_losses, reads_labels
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
@@ -192,6 +193,10 @@ class Run:
         on_labels = len(self.train_rows) and (recipe.compare or not distills or self._given is None)
         for those in (self.every_row, *([self.train_rows] if on_labels else [])):
             check_batches(self.cohort, those, student.config.window, recipe.batch_size, recipe.accumulate)
+        judged = f"test folds {recipe.test_folds}" if recipe.test_folds else f"validation folds {recipe.val_folds}"
+        check_judged(self.cohort, self.val_rows, student.config.window, f"validation folds {recipe.val_folds}")
+        for model in (student, *([self._given] if self._given else [])):
+            check_judged(self.cohort, self.judged_rows, model.config.window, judged)
         for network in (student, *([teacher] if distills else [])):
             network.lead_positions(self.cohort.leads, self.cohort.title)
         transforms = []
@@ -208,9 +213,21 @@ class Run:
                 self._tied = f"transform {term.name}"
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
-        make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
+        optimizer, schedule = make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
         taught_by = teacher if distills else None
         rehearse(self.accelerator, recipe, student, taught_by, self.cohort, data, transforms, rows)
+        try:  # with the gradients that are left from the rehearsal
+            optimizer.step()
+            schedule.after_step(1)
+            schedule.after_epoch([0.5])
+            check_saveable(optimizer.state_dict())
+        except Exception as error:  # whatever an optimizer or a schedule raises
+            used = f"opt {recipe.opt!r}" if self._optimizer is None else f"optimizer {_name(self._optimizer)}"
+            said = (str(error).splitlines() or [""])[0]
+            raise RecipeError(
+                f"{used} with sched {recipe.sched!r} fails in a first step, or cannot be saved in a checkpoint "
+                f"({type(error).__name__}: {said}); use another optimizer, or other arguments of the schedule"
+            ) from error
         return distills
 
     def _check_unlabelled(self, losses: Losses, distills: bool) -> None:

@@ -90,6 +90,15 @@ def test_temperature_is_the_best_of_a_grid() -> None:
     assert all(loss(found) <= loss(found * factor) for factor in (0.7, 0.9, 0.99, 1.01, 1.1, 1.4))
 
 
+def test_records_that_are_told_apart_without_a_mistake_choose_no_temperature() -> None:
+    labels = np.array([[1], [1], [0], [0], [0]], np.uint8)
+    scores = np.array([[0.9], [0.7], [0.2], [0.3], [0.1]])
+    assert fit_temperature(labels, scores) == 1
+    assert fit_temperature(labels, scores - 0.05) == 1
+    one_mistake = np.array([[0.9], [0.45], [0.2], [0.3], [0.1]])
+    assert 0.06 < fit_temperature(labels, one_mistake) < 1
+
+
 def test_certain_probabilities_count_as_nearly_certain() -> None:
     labels, scores = predictions(4)
     scores[:4, 0], scores[4:8, 0] = 1.0, 0.0  # some of them wrong

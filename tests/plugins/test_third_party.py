@@ -83,6 +83,12 @@ def third_party(install, module: str, source: str) -> None:
         ("\ndef backbone(width): ...", "failed with TypeError: .*1 positional argument"),
         (NET.format(leads=12, classes="num_classes", x="x"), "expected input.* to have 12 channels"),
         (NET.format(leads=1, classes="num_classes", x="x.mean(1, keepdim=True)"), "built for 1 leads.*takes 2 as well"),
+        (
+            NET.format(leads="num_leads", classes="num_classes", x="x").replace(
+                "    def forward(", "        self.again = self.classifier.weight\n    def forward(", 1
+            ),
+            r"could not be saved \(Some tensors share memory.*give each weight one name",
+        ),
         (NET.format(leads="num_leads", classes="7", x="x"), r"built for 5 classes, its network gives logits \[1, 7\]"),
     ],
 )

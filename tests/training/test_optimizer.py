@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from torch import nn
 
 import ecgzoo
-from ecgzoo import Distiller, Network, Recipe, Run
+from ecgzoo import Batch, Distiller, Network, Recipe, Run, View
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import RecipeError, WeightsError
+from ecgzoo.losses.bce import BCE
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import make_optimizer
 from ecgzoo.training.state import TrainingState
@@ -113,6 +114,8 @@ def test_groups_get_the_recipes_optimizer_and_what_they_do_not_say() -> None:
         (lambda module: [{"params": [*module.parameters(), nn.Parameter(torch.zeros(1))]}], "has 1 tensors that are"),
         (lambda module: module.parameters(), "expected a torch.optim.Optimizer or parameter groups"),
         (lambda module: [], "expected a torch.optim.Optimizer or parameter groups"),
+        (lambda module: None, r"optimizer gave \[None\]; expected a torch.optim.Optimizer or parameter groups"),
+        (lambda module: torch.optim.LBFGS(module.parameters()), "fails in a first step, .*TypeError: .*closure"),
     ],
 )
 def test_an_optimizer_that_is_not_of_the_trained_parameters_is_refused(
@@ -122,6 +125,48 @@ def test_an_optimizer_that_is_not_of_the_trained_parameters_is_refused(
     with pytest.raises(RecipeError, match=reason):
         Run(wanted, optimizer=make)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"opt": "adahessian"}, "opt 'adahessian' with sched 'onecycle' fails in a first step"),
+        ({"sched": "multistep", "sched_arguments": ("decay_milestones=a",)}, "sched 'multistep' fails in a first step"),
+    ],
+)
+def test_an_optimizer_or_schedule_that_fails_in_a_step_is_refused_before_training(
+    tiny: str, tmp_path: Path, fields: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        Run(recipe(tmp_path, data=tiny, **fields))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_optimizer_of_timm_whose_state_holds_a_dtype_resumes_exactly(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
+    fields = {"opt": "adafactorbv", "sched": "constant", "lr": 1e-3, "compare": False}
+    Run(recipe(tmp_path, **fields, epochs=1), cohort=cohort).student()
+    resumed = Run(recipe(tmp_path, **fields, resume=True), cohort=cohort).student()
+    straight = Run(recipe(tmp_path, **fields, output=tmp_path / "straight"), cohort=cohort).student()
+    assert log(tmp_path / "run" / "student") == log(tmp_path / "straight" / "student")
+    for name, weights in straight.backbone.state_dict().items():
+        assert torch.equal(resumed.backbone.state_dict()[name], weights), name
+
+
+def test_the_log_has_the_mean_of_what_a_loss_notes_in_some_batches(
+    cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = BCE.forward
+
+    def noting(self: BCE, student: View, teacher: View, batch: Batch) -> torch.Tensor:
+        self.calls = getattr(self, "calls", 0) + 1
+        self.extras = {"of 2, 5, 8, 11": torch.tensor(float(self.calls))} if self.calls % 3 == 2 else {}
+        return forward(self, student, teacher, batch)
+
+    monkeypatch.setattr(BCE, "forward", noting)
+    Run(recipe(tmp_path, epochs=1, compare=False), cohort=cohort).student()
+    (line,) = log(tmp_path / "run" / "student")
+    assert line["bce/of 2, 5, 8, 11"] == 6.5
+    assert line["loss"] == pytest.approx(line["bce"])
 
 
 def test_what_is_frozen_needs_no_group() -> None:

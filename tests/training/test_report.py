@@ -28,6 +28,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         ({"baseline": arm(0.8, 0.7, 0.6), "student": arm(0.8, 0.7, 0.3)}, 0.0),
         ({"student": arm(0.52, 0.45, 0.6)}, 0.0),  # of the interval
         ({"student": arm(0.8, 0.7, None)}, 0.5),  # a class without an AUC has no bar
+        ({"student": arm(0.8, 0.8 + 2**-53, 0.6)}, 0.5),  # an end of the interval is the AUC itself, up to rounding
     ],
 )
 def test_the_axis_of_aucs_starts_at_0_if_one_is_below_a_half(

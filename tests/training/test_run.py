@@ -389,6 +389,47 @@ def test_a_class_without_positives_is_refused(tiny: str, tmp_path: Path, monkeyp
         Run(recipe(tmp_path))
 
 
+def changed(cohort: ecgzoo.Cohort, what: str, fold: int) -> ecgzoo.Cohort:
+    rows = cohort.rows([fold])
+    if what == "no positives":
+        labels = cohort.labels.copy()
+        labels[rows] = 0
+        return dataclasses.replace(cohort, labels=labels)
+    if what == "one patient":
+        patients = cohort.patients.copy()
+        patients[rows] = patients.max() + 1
+        return dataclasses.replace(cohort, patients=patients)
+    lengths, store = np.full(len(cohort), cohort.store.shape[2]), np.array(cohort.store)
+    lengths[rows[0]], store[cohort.positions[rows[0]], :, 200:] = 200, 0
+    return dataclasses.replace(cohort, lengths=lengths, store=store)
+
+
+@pytest.mark.parametrize(("fold", "named"), [(9, "validation folds 9"), (10, "test folds 10")])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("no positives", "no class has both a positive and a negative record in {}"),
+        ("one patient", "records in {} are of one patient"),
+        ("short", "a record of 2 s .* in {} is shorter than a window of 2.5 s"),
+    ],
+)
+def test_folds_on_which_no_model_can_be_judged_are_refused_before_training(
+    tmp_path: Path, what: str, said: str, fold: int, named: str
+) -> None:
+    cohort = changed(load_synthetic(num_records=400), what, fold)
+    with pytest.raises(EcgZooError, match=said.format(named)):
+        Run(recipe(tmp_path, losses=("bce=1",)), cohort=cohort)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_given_teacher_is_judged_too(tiny: str, tmp_path: Path) -> None:
+    teacher = ecgzoo.load_pretrained("xresnet1d18.ptbxl_super_12")
+    teacher.config = dataclasses.replace(teacher.config, window_s=11.0, metrics={}, thresholds={})
+    ecgzoo.save_pretrained(teacher, tmp_path / "teacher")
+    with pytest.raises(SignalError, match=r"in test folds 10 is shorter than a window of 11 s"):
+        Run(recipe(tmp_path, teacher="xresnet1d18", teacher_weights=tmp_path / "teacher"))
+
+
 def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="lower --lr"):
         Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", Network(NET, ("I",)))

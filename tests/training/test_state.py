@@ -20,6 +20,7 @@ def test_a_tree_of_tensors_and_values_comes_back(tmp_path) -> None:
         "tensors": [shared, shared[1:], torch.tensor([True, False]), torch.zeros(0)],
         "none": None,
         "flags": [True, 1, 2.5, "text"],
+        "kinds": (1, [torch.bfloat16, ("a",)]),
     }
     save_state(tmp_path / "state", tree)
     back = load_state(tmp_path / "state")
@@ -28,6 +29,7 @@ def test_a_tree_of_tensors_and_values_comes_back(tmp_path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(tree["tensors"], back["tensors"], strict=True))
     assert back["none"] is None
     assert back["flags"] == tree["flags"]
+    assert back["kinds"] == tree["kinds"]
 
 
 def test_an_optimisers_state_goes_on_as_before(tmp_path) -> None:

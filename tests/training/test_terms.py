@@ -1,8 +1,12 @@
 """Terms and arguments are read back from what they are written as."""
 
-import pytest
+from typing import Any
 
-from ecgzoo import LossTerm
+import numpy as np
+import pytest
+import torch
+
+from ecgzoo import LossTerm, Recipe
 from ecgzoo.errors import RecipeError
 from ecgzoo.training.terms import TransformTerm, literal, parse_arguments, parse_term
 
@@ -52,3 +56,21 @@ def test_arguments_are_a_mapping_or_texts() -> None:
 def test_what_is_no_json_is_text() -> None:
     assert [literal(text) for text in ("1", "1.5", "null", "relu", "[1")] == [1, 1.5, None, "relu", "[1"]
     assert literal("[" * 100_000) == "[" * 100_000
+
+
+@pytest.mark.parametrize("value", [np.array([1.0, 2.0]), torch.tensor([1.0, 2.0]), np.float32(0.5), np.int64(3)])
+def test_values_that_no_recipe_can_save_are_refused(value: Any) -> None:
+    for fields in (
+        {"losses": (LossTerm("mkd", 1, {"class_weights": value}),)},
+        {"losses": ({"name": "mkd", "weight": 1, "arguments": {"class_weights": value}},)},
+        {"student_arguments": {"drop_rate": value}},
+    ):
+        with pytest.raises(RecipeError, match=r"of an array, give its \.tolist\(\)"):
+            Recipe(**fields)
+    assert Recipe(losses=(LossTerm("mkd", 1, {"class_weights": np.ones(5).tolist()}),)).to_dict()
+
+
+def test_an_argument_is_given_once() -> None:
+    for fields in ({"losses": ("mkd=1,temperature=2,temperature=4",)}, {"student_arguments": ["a=1", "a=1"]}):
+        with pytest.raises(RecipeError, match=r"argument (temperature|a) is given twice"):
+            Recipe(**fields)
