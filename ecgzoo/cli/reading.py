@@ -68,9 +68,10 @@ def said(error: EcgZooError) -> str:
     """What a command prints of an error: one line, whose remedies are the command's flags, not Python's."""
     if not isinstance(error, MissingLeadError) or not error.missing:
         return str(error)
-    from ecgzoo.signal import LEAD_SETS, known_lead
+    from ecgzoo.signal import LEAD_SETS
+    from ecgzoo.signal.leads import channel_to_rename
 
-    channel = next((name for name in error.channels if known_lead(name) is None), None)
+    channel = channel_to_rename(error.channels)
     remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
     remedies += ["--leads with a name for each channel, in order, if they have other names"]
     if set(error.missing) <= set(LEAD_SETS[6]) and len(set(error.channels) & set(LEAD_SETS[6])) > 1:

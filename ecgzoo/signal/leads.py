@@ -1,5 +1,6 @@
 """Lead names: the twelve leads, common subsets, and the spellings that files use."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -48,6 +49,12 @@ def canonical_lead(name: str) -> str:
     if lead is None:
         raise SignalError(f"Unknown lead {name!r}. {did_you_mean(name, LEADS_12)}")
     return lead
+
+
+def channel_to_rename(names: Sequence[str]) -> str | None:
+    """The channel that a message proposes to call a lead: one that is none, if possible called ECG; None if all are."""
+    others = [name for name in names if known_lead(name) is None]
+    return min(others, key=lambda name: not re.search("e[ck]g", name, re.IGNORECASE), default=None)
 
 
 def resolve_leads(leads: int | str | Sequence[str]) -> tuple[str, ...]:

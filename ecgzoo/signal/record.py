@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgzoo.errors import MissingLeadError, SignalError, printable
-from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, known_lead, resolve_leads
+from ecgzoo.signal.leads import LEAD_SETS, canonical_lead, channel_to_rename, known_lead, resolve_leads
 from ecgzoo.signal.resample import Resampler, ratio_of
 from ecgzoo.signal.units import require_voltage
 
@@ -204,7 +204,7 @@ class Record:
                 "Choose among those"
                 + ("" if derive else ", or derive=True for limb leads that follow from two others")
                 + ". If a channel is that lead under another name, say so: "
-                f"record.rename({{{_channel(self.leads)!r}: {missing[0]!r}}}).",
+                f"record.rename({{{channel_to_rename(self.leads) or self.leads[0]!r}: {missing[0]!r}}}).",
                 missing,
                 self.leads,
             )
@@ -429,8 +429,3 @@ def _weights(name: str, recorded: tuple[str, ...]) -> list[float]:
         np.array([_LIMB_LEADS[lead] for lead in recorded]).T, _LIMB_LEADS[name]
     ).tolist()
     return weights
-
-
-def _channel(names: Sequence[str]) -> str:
-    """The channel that an example renames: the first that is no lead, if there is one."""
-    return next((name for name in names if known_lead(name) is None), names[0])

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from ecgzoo.errors import SignalError
 from ecgzoo.signal import LEAD_SETS, LEADS_12, canonical_lead, known_lead, resolve_leads
+from ecgzoo.signal.leads import channel_to_rename
 
 
 @given(lead=st.sampled_from(LEADS_12), data=st.data())
@@ -60,3 +61,10 @@ def test_resolve_leads_refuses(leads, message):
 def test_what_is_no_name_and_no_number_is_refused(leads):
     with pytest.raises(SignalError, match="Expected lead names or their number"):
         resolve_leads(leads)
+
+
+@pytest.mark.parametrize(
+    ("names", "proposed"), [(("squarewave", "my ECG"), "my ECG"), (("Resp", "PPG"), "Resp"), (("II", "V1"), None)]
+)
+def test_the_channel_called_ecg_is_proposed(names: tuple[str, ...], proposed: str | None) -> None:
+    assert channel_to_rename(names) == proposed
