@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 from ecgzoo import registry
 from ecgzoo.plugins import load_plugins
 
-LONGEST = ("test_wheels.py", "test_trust.py", "test_run.py", "test_cli.py", "test_distributed.py", "test_recipes.py")
+LONGEST = ("test_wheels.py", "test_run.py", "test_docs.py", "test_export.py", "test_trust.py", "test_distributed.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +34,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     cache = tmp_path_factory.getbasetemp() / "ecgzoo-cache"
     monkeypatch.setenv("ECGZOO_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_imports() -> None:
+    """Modules are no garbage: without them, each of accelerate's collections, one per training, takes no time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +72,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Callab
     (meta / "entry_points.txt").write_text("[ecgzoo]\ntiny = tiny_cohort\n")
     (site / "tiny_cohort.py").write_text(
         """
+from copy import deepcopy
+from functools import cache
+
 from ecgzoo.hookspecs import hookimpl
 from ecgzoo.specs import DatasetSpec
 
@@ -75,6 +86,11 @@ def ecgzoo_datasets():
 
 
 def load(root, task):
+    return deepcopy(simulated(root, task))
+
+
+@cache
+def simulated(root, task):
     from ecgzoo.data.synthetic import load_synthetic
 
     return load_synthetic(root, task, num_records=480)

@@ -11,6 +11,7 @@ import ecgzoo
 from ecgzoo.aggregates import with_aggregates
 from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES
 from ecgzoo.data import check_cohort
+from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, WeightsError
 from ecgzoo.evaluation import evaluate_scores
 from ecgzoo.evaluation.calibrate import calibrate
@@ -132,7 +133,7 @@ def test_an_aggregate_of_what_is_not_there_is_refused(aggregates: dict[str, tupl
 
 @pytest.mark.parametrize("aggregates", [{"CD": ("MI",)}, {"X": ()}, {"X": ("Z",)}])
 def test_a_cohorts_aggregate_too(aggregates: dict[str, tuple[str, ...]]) -> None:
-    cohort = dataclasses.replace(ecgzoo.load_cohort("synthetic"), aggregates=aggregates)
+    cohort = dataclasses.replace(load_synthetic(num_records=60), aggregates=aggregates)
     with pytest.raises(DataError, match="aggregate"):
         check_cohort(cohort)
 

@@ -9,7 +9,8 @@ that one prints. Words after a fence's language say what else holds:
 ``network=hub``, ``network=physionet``      run against a server on loopback
 
 In place of what a page names stand: for PTB-XL the simulated cohort where something is trained, elsewhere ptbxl-small;
-for 4,000 simulated records 240; for 15 epochs one; for ``runs/real`` one run that all pages share.
+for 4,000 simulated records 240; for 15 epochs one; for the default networks xresnet1d_tiny; for ``runs/real`` one run
+that all pages share.
 """
 
 import hashlib
@@ -192,7 +193,9 @@ def like_a_user(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as changed:
         changed.chdir(folder)
         changed.setitem(load_synthetic.__kwdefaults__, "num_records", 240)
-        changed.setitem(ecgzoo.Recipe.__init__.__kwdefaults__, "epochs", 1)
+        small = {"epochs": 1, "teacher": "xresnet1d_tiny", "student": "xresnet1d_tiny"}
+        for name, value in small.items():
+            changed.setitem(ecgzoo.Recipe.__init__.__kwdefaults__, name, value)
         changed.setattr(warnings, "formatwarning", warnings.formatwarning)
         try:
             yield

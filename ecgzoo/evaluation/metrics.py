@@ -63,8 +63,9 @@ def per_class_auc(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
     """
     labels, scores = check_scores(y_true, y_score)
     auc = np.full(labels.shape[1], np.nan)
-    for column in _columns_with_both_outcomes(labels):
-        auc[column] = roc_auc_score(labels[:, column], scores[:, column])
+    columns = _columns_with_both_outcomes(labels)
+    if columns.size:
+        auc[columns] = roc_auc_score(labels[:, columns], scores[:, columns], average=None)
     return auc
 
 

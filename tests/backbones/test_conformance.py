@@ -12,16 +12,25 @@ from ecgzoo.errors import RegistryError
 from ecgzoo.specs import BackboneSpec
 from ecgzoo.testing.backbones import assert_backbone_conforms, assert_factory_conforms
 
-DEEP = {"50": pytest.mark.slow, "101": pytest.mark.long}  # tracing their many layers takes most of the time
+# tracing many layers takes most of the time, and these have the blocks of others: 34 those of 18, 101 those of 50, and
+# MVKT's 50 those of xresnet1d50, at the widths and with the head of mvkt_xresnet1d18
+DEEP = ("34", "101", "mvkt_xresnet1d50")
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    return [mark for end, mark in DEEP.items() if name.endswith(end)]
+    return [pytest.mark.long] * name.endswith(DEEP) + [pytest.mark.slow] * name.endswith("50")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in registry.names("backbone")])
 def test_registered_backbone_conforms(name: str) -> None:
     assert_backbone_conforms(name)
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("backbone") if name.endswith(DEEP)])
+def test_a_deep_backbone_has_the_parameters_of_its_spec(name: str) -> None:
+    found = registry.get("backbone", name)
+    for leads, classes, count in found.spec.parameters:
+        assert sum(weight.numel() for weight in registry.factory(found)(leads, classes).parameters()) == count
 
 
 def test_unknown_name_is_refused() -> None:

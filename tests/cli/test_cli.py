@@ -40,12 +40,18 @@ def ecgzoo_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     return call
 
 
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trained") / "run"
+
+
 @pytest.fixture
-def student(tiny: str, tmp_path: Path) -> Path:
-    """A student trained for one epoch."""
-    run = Run(Recipe(data="tiny", epochs=1, output=str(tmp_path / "run")))
-    run.report({"baseline": run.train("baseline", Network("xresnet1d18", ("I",)))})
-    return tmp_path / "run" / "baseline"
+def student(tiny: str, output: Path) -> Path:
+    """A student trained for one epoch, once."""
+    if not output.exists():
+        run = Run(Recipe(data="tiny", epochs=1, output=str(output)))
+        run.report({"baseline": run.train("baseline", Network("xresnet1d18", ("I",)))})
+    return output / "baseline"
 
 
 @pytest.fixture

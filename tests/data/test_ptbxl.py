@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -83,15 +84,19 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def root(tmp_path, cache):
-    folder = tmp_path / "ptbxl"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
     write_statements(folder)
     write_database(folder)
     for ecg_id, *_ in RECORDS:
         write_record(folder, f"records100/00000/{ecg_id:05d}_lr", limb_consistent(ecg_id))
     return folder
+
+
+@pytest.fixture
+def root(written, tmp_path, cache):
+    return shutil.copytree(written, tmp_path / "ptbxl")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 import wfdb
 
 import ecgzoo
+from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.exporting.metadata import metadata
 from ecgzoo.exporting.onnx import session
 from ecgzoo.exporting.onnx_int8 import OnnxInt8
@@ -60,7 +61,7 @@ def record() -> ecgzoo.Record:
     """Twelve leads of 10 s at 100 Hz."""
     if folder := os.environ.get("ECGZOO_TEST_DATA"):
         return ecgzoo.read_record(Path(folder) / "ptbxl-small" / "records100" / "00000" / "00001_lr")
-    cohort = ecgzoo.load_cohort("synthetic")
+    cohort = load_synthetic(num_records=1)
     return ecgzoo.Record(cohort.signals([0])[0].astype(np.float32) / 1000, cohort.leads, cohort.rate_hz, "simulated")
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 import ecgzoo
+from ecgzoo.data.synthetic import load_synthetic
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "own_loop.py"
 
 
-def test_it_takes_the_engines_steps(tiny: str, tmp_path: Path) -> None:
+def test_it_takes_the_engines_steps(tmp_path: Path) -> None:
     teacher = ecgzoo.create_teacher("xresnet1d18", pretrained="ptbxl_super_12")
-    recipe = ecgzoo.Recipe(data=tiny, epochs=2, precision="fp32", output=tmp_path / "run")
-    run = ecgzoo.Run(recipe)
+    recipe = ecgzoo.Recipe(epochs=2, precision="fp32", output=tmp_path / "run")
+    run = ecgzoo.Run(recipe, load_synthetic(num_records=240))
     run.student(teacher)
     log = (tmp_path / "run" / "student" / "log.jsonl").read_text().splitlines()
 

@@ -155,8 +155,11 @@ def test_a_second_task_and_any_lead(tiny: str, tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields = {"epochs": 3, "compare": False, "ema_decay": 0.9}
-    ecgzoo.distill(recipe(tmp_path, output=str(tmp_path / "whole"), **fields))
+    def train(**fields: object) -> None:
+        run = Run(recipe(tmp_path, epochs=3, ema_decay=0.9, **fields))
+        run.student(run.teacher())
+
+    train(output=str(tmp_path / "whole"))
 
     from ecgzoo.training import state as module
 
@@ -171,8 +174,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tiny: str, tmp_path: Path, monke
     monkeypatch.setattr(module, "save_state", save_then_stop)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            ecgzoo.distill(recipe(tmp_path, resume=True, **fields))
-    ecgzoo.distill(recipe(tmp_path, resume=True, **fields))
+            train(resume=True)
+    train(resume=True)
     for arm in ("teacher", "student"):
         assert log(tmp_path / "run" / arm) == log(tmp_path / "whole" / arm)
         weights = [(tmp_path / run / arm / "model.safetensors").read_bytes() for run in ("run", "whole")]
@@ -287,7 +290,7 @@ def test_the_recipe_reaches_the_network(tiny: str, tmp_path: Path, monkeypatch: 
 
 def test_patience_stops_and_ema_clip_and_decay_matter(tiny: str, tmp_path: Path) -> None:
     def train(name: str, **fields: object) -> list[dict]:
-        run = Run(recipe(tmp_path, output=tmp_path / name, **{"epochs": 2, **fields}))
+        run = Run(recipe(tmp_path, output=tmp_path / name, **{"epochs": 1, **fields}))
         run.train("b", Network(NET, ("I",)))
         return log(tmp_path / name / "b")
 
@@ -493,35 +496,41 @@ def test_shares_of_two_processes_make_one_batch() -> None:
     assert [b.index.tolist() for _, b in records.epoch(0, 0)] != [b.index.tolist() for _, b in records.epoch(0, 1)]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: Path, stop: signal.Signals) -> None:
+def test_a_stopped_process_leaves_whole_files_and_resumes(tiny: str, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "baseline"
-    command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "8", "--resume"]
+    checkpoint = folder / "checkpoint.safetensors"
+    command = [sys.executable, str(RECIPES / "baseline.py"), "--data", "tiny", "--epochs", "20", "--resume"]
     command += ["--student", NET, "--output", str(tmp_path / "run")]
-    # a shell's background job ignores SIGINT, and so would its child
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    try:
-        deadline = time.monotonic() + 120
-        while not (folder / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.2)
-        process.send_signal(stop)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    if stop != signal.SIGKILL:
-        assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
-        assert "--resume continues" in errors
-        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    history = load_state(folder / "checkpoint.safetensors")["history"]
-    assert 1 <= len(history) < 8
+    history: list[dict] = []
+    for stop in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):  # each process continues what the last one left
+        written = checkpoint.stat().st_mtime_ns if history else None
+        # a shell's background job ignores SIGINT, and so would its child
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        try:
+            deadline = time.monotonic() + 300
+            while (checkpoint.stat().st_mtime_ns if checkpoint.exists() else None) == written:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.1)
+            process.send_signal(stop)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        if stop != signal.SIGKILL:
+            assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
+            assert "--resume continues" in errors
+            assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        found = load_state(checkpoint)["history"]
+        assert len(history) < len(found) < 20
+        assert found[: len(history)] == history
+        history = found
     runpy.run_path(command[1])["main"](command[2:])  # in this process, which has imported everything
     assert [line["loss"] for line in log(folder)[: len(history)]] == [line["loss"] for line in history]
-    assert len(log(folder)) == 8
+    assert len(log(folder)) == 20
 
 
 def test_a_cohort_of_ones_own_in_place_of_the_recipes(tmp_path: Path) -> None:
@@ -604,14 +613,12 @@ def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
 
 
 def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
-    options = {"losses": ("bce=1",), "compare": False, "epochs": 1}
-    ecgzoo.distill(recipe(tmp_path, **options, output=tmp_path / "first", test_folds=""))
+    options = {"losses": ("bce=1",), "epochs": 1}
+    start = Run(recipe(tmp_path, **options, output=tmp_path / "first", test_folds="")).student()
     first = tmp_path / "first" / "student"
-    start = ecgzoo.load_pretrained(first)
     again = recipe(tmp_path, **options, student_weights=first, lr=1e-9)
     for task, left_out in (("superdiagnostic", 0), ("diagnostic", 2)):  # other labels: all but the classifier
-        ecgzoo.distill(dataclasses.replace(again, task=task, output=tmp_path / task))
-        found = ecgzoo.load_pretrained(tmp_path / task / "student")
+        found = Run(dataclasses.replace(again, task=task, output=tmp_path / task)).student()
         assert found.config.training["started_from"]["weights_sha256"] == start.weights_source.sha256
         assert found.config.training["started_from"]["train_folds"] == "1-8"
         own = dict(found.backbone.named_parameters())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import ecgzoo
+from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.losses.bank import EXCLUDED, MemoryBank
 from ecgzoo.training.batches import TrainingRecords
@@ -17,14 +18,7 @@ TERMS = ("bce=1", "mkd=1", "clt=0.5")
 
 @pytest.fixture(scope="module")
 def cohort() -> ecgzoo.Cohort:
-    whole = ecgzoo.load_cohort("synthetic")
-    some = slice(None, None, 3)
-    columns = {
-        name: getattr(whole, name)[some]
-        for name in ("positions", "labels", "folds", "patients", "record_ids", "sexes", "ages")
-        if getattr(whole, name) is not None
-    }
-    return dataclasses.replace(whole, **columns)
+    return load_synthetic(num_records=480)
 
 
 def recipe(folder: Path, **fields: object) -> ecgzoo.Recipe:
@@ -164,10 +158,10 @@ def test_folds_without_labels_are_refused_except_as_unlabelled_folds(cohort: ecg
 def test_a_second_task_without_labels_is_refused(
     cohort: ecgzoo.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fine = ecgzoo.load_cohort("synthetic", task="diagnostic")
+    fine = load_synthetic(task="diagnostic", num_records=480)
     labelled = fine.folds != 1
     tasks = {
-        "superdiagnostic": ecgzoo.load_cohort("synthetic"),
+        "superdiagnostic": cohort,
         "diagnostic": dataclasses.replace(fine, labels=fine.labels * labelled[:, None], labelled=labelled),
     }
     monkeypatch.setattr("ecgzoo.training.run.load_cohort", lambda data, root, task: tasks[task])
