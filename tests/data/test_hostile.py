@@ -19,10 +19,10 @@ FILE = "records100/00000/00001_lr"
     "folds", ["1-9999999999", "9" * 5000, "1-99999", "32768", ",".join(["1-32767"] * 10_000), "1\x1b[2J", 7, None]
 )
 def test_folds_are_bounded(folds: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError) as caught:
         parse_folds(folds)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert str(caught.value).isprintable()
     assert parse_folds("1-3,32767") == (1, 2, 3, 32767)
 

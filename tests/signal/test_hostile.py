@@ -25,11 +25,11 @@ def write(folder: Path, header: str, samples: int = 10) -> Path:
 def refused(path: Path | str, megabytes: float = 50) -> str:
     """The one line that reading `path` ends with."""
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with pytest.raises(SignalError) as caught:
             read_record(path)
-        seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+        seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     said = str(caught.value)
@@ -170,9 +170,9 @@ def test_wfdb_is_given_ascii_names_only(tmp_path: Path) -> None:
 
 
 def test_leads_without_end() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for leads in (["I"] * 500_000, "9" * 5000, ["x" * 1_000_000]):
         with pytest.raises(SignalError) as caught:
             resolve_leads(leads)
         assert len(str(caught.value)) < 4000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -51,11 +51,11 @@ def nested(depth: int) -> str:
     ],
 )
 def test_metadata_of_no_checkpoint(tmp_path: Path, tree: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(WeightsError, match="is not a checkpoint of ecgzoo") as caught:
         load_state(tree_file(tmp_path / "checkpoint", tree))
     assert str(caught.value).isprintable()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.timeout(20)

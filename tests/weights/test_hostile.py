@@ -44,10 +44,10 @@ def change_tensors(folder: Path, **changes: torch.Tensor) -> None:
 
 
 def refused(folder: Path | str, kind: type[EcgZooError] = WeightsError) -> str:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(kind) as caught:
         ecgzoo.load_pretrained(folder)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 4000
     return str(caught.value)
