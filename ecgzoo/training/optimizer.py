@@ -87,7 +87,9 @@ def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch:
     name, arguments = recipe.sched, parse_arguments(recipe.sched_arguments)
     rates = [group["lr"] for group in optimizer.param_groups]
     if name == "onecycle":  # not in timm
-        arguments.setdefault("cycle_momentum", any(key in optimizer.defaults for key in ("momentum", "betas")))
+        # an optimizer that was made without momentum stays without it
+        momentum = any(group.get("betas") or group.get("momentum") for group in optimizer.param_groups)
+        arguments.setdefault("cycle_momentum", momentum)
         total = recipe.epochs * steps_per_epoch + 1
         cycle = OneCycleLR(optimizer, max_lr=rates, total_steps=total, **arguments)
 

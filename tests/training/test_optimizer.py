@@ -63,6 +63,17 @@ def groups_of(module: nn.Module) -> list[dict[str, Any]]:
     return [{"params": module[0].parameters(), "lr": 0.1}, {"params": module[1].parameters(), "lr": 0.001}]
 
 
+@pytest.mark.parametrize(("made_with", "cycles"), [(0.0, False), (0.9, True)])
+def test_the_cycle_gives_no_momentum_to_an_optimizer_without(made_with: float, cycles: bool) -> None:
+    def plain(module: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(module.parameters(), lr=0.1, momentum=made_with)
+
+    optimizer, schedule = make_optimizer(two_layers(), Recipe(epochs=4), 5, plain)
+    optimizer.step()
+    schedule.after_step(3)
+    assert (optimizer.param_groups[0]["momentum"] != made_with) == cycles
+
+
 @pytest.mark.parametrize(
     "fields",
     [
