@@ -94,7 +94,9 @@ export function csv(text) {
     else unsaid ??= name;
   });
   const counts = channels.find(({ name, samples }) => leadOf(name ?? "") && samples.length >= 100 && allRise(samples));
-  if (counts) throw new Error(`what is named ${counts.name} rises with every sample, as times do; name each column`);
+  if (counts && channels.length === columns) {
+    throw new Error(`what is named ${counts.name} rises with every sample, as times do; name each column`);
+  }
   if (unsaid && !rate) throw new Error(`column ${unsaid} does not say its unit; name it time (s) or time (ms)`);
   if (!channels.length) throw new Error("has a column of times and no other");
   return { rate, channels };

@@ -119,6 +119,11 @@ def test_counts_and_times_that_are_named_like_a_lead_are_refused(step: float) ->
     assert found == {"error": "what is named I rises with every sample, as times do; name each column"}
 
 
+def test_a_lead_may_rise_beside_times() -> None:
+    rows = "".join(f"{at / 100},{at / 1000}\n" for at in range(200))
+    assert read("time (s),I (mV)\n" + rows) == {"rate": 100, "names": ["I"]}
+
+
 def test_decimal_commas_between_blanks_are_read_from_the_first_row_on() -> None:
     rows = [f"{at / 100:.2f} {at % 7 / 8:.3f}".replace(".", ",") for at in range(500)]
     rows[300] = "3,00 nan"  # a row without a comma between two columns

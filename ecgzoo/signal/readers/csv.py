@@ -107,12 +107,14 @@ class CsvReader(Reader):
             millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
 
+        counted = False
         times: list[tuple[int, str, str | None]] = []
         kept: list[tuple[int, str, str | None]] = []
         for number, text in enumerate(layout.header):
             name, unit = _name_and_unit(text)
             column = numbers[:, number]
             if _is_count(path, name, unit, column):
+                counted = True
                 continue
             if holds_times(name, unit, column):
                 times.append((number, name, unit))
@@ -133,7 +135,8 @@ class CsvReader(Reader):
         said = [name for _, name, _ in kept]
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
-        _refuse_counts(path, names, [numbers[:, number] for number, *_ in kept])
+        if not times and not counted:
+            _refuse_counts(path, names, [numbers[:, number] for number, *_ in kept])
         millivolts = to_millivolts([numbers[:, number] for number, *_ in kept], scales)
         return Record(millivolts, names, rate_of(path, said_rate, rate_hz), str(path), tuple(notes))
 
