@@ -116,10 +116,9 @@ def changed_since(model: EcgModel, sha256: str) -> str | None:
 
 
 def _stored(model: EcgModel) -> dict[str, Tensor]:
+    dtype = getattr(torch, model.config.weights_dtype)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.backbone.state_dict().items()}
-    if model.config.weights_dtype == "float16":
-        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    return state
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _as_bytes(state: dict[str, Tensor]) -> bytes:

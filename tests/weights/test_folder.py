@@ -43,6 +43,16 @@ def test_a_saved_model_comes_back_bit_equal(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_in_another_precision_is_saved_in_that_of_its_config(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = ecgzoo.create_student("xresnet1d_tiny", num_classes=2).to(dtype)
+    loaded = ecgzoo.load_pretrained(ecgzoo.save_pretrained(model, tmp_path))  # it was saved, and then did not load
+    for name, tensor in model.state_dict().items():
+        there = loaded.state_dict()[name]
+        assert there.dtype == (torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        assert torch.equal(there, tensor.to(there.dtype)), name
+
+
 def test_the_same_weights_give_the_same_file(folder: Path, tmp_path: Path) -> None:
     again = ecgzoo.save_pretrained(ecgzoo.load_pretrained(folder), tmp_path / "again")
     for name in ("model.safetensors", "config.json"):
