@@ -148,13 +148,19 @@ class EcgModel(nn.Module):
     def normalized(self, x: Tensor) -> Tensor:
         """The network's input ``[B, leads, T]`` of millivolts `x` ``[B, leads, T]`` (`Normalization`).
 
+        It has the precision of the weights; it is computed in that of `x`, or in single precision if that is lower.
+
         Raises:
             SignalError: `x` has another shape.
         """
+        self._check_shape(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision would leave some of an offset
+        return normalized(x, self.config.normalization, self.config.rate_hz).to(next(self.backbone.parameters()).dtype)
+
+    def _check_shape(self, x: Tensor) -> None:
         leads = self.config.leads
         if x.ndim != 3 or x.shape[1] != len(leads):
             raise SignalError(f"expected millivolts [B, {len(leads)}, T] of {', '.join(leads)}, got {tuple(x.shape)}")
-        return normalized(x, self.config.normalization, self.config.rate_hz)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[B, C]`` of millivolts `x` ``[B, leads, T]``."""
@@ -200,14 +206,18 @@ class EcgModel(nn.Module):
             starts: first samples of the windows to read; all windows if not given.
 
         Raises:
-            SignalError: the records are shorter than a window, or hold samples that are not finite.
+            SignalError: the records have another shape, are shorter than a window, or hold samples that are not finite;
+                or a window of `starts` is not within them.
             WeightsError: the model is in training mode, or a probability is not finite.
         """
         if self.training:
             raise WeightsError("the model is in training mode, which changes its answers and itself; call model.eval()")
-        config, records = self.config, len(signals_mv)
-        if starts is None:
-            starts = window_starts(signals_mv.shape[2], config.window, config.stride, "records", config.rate_hz)
+        self._check_shape(signals_mv)
+        config, records, samples = self.config, len(signals_mv), signals_mv.shape[2]
+        every = window_starts(samples, config.window, config.stride, "records", config.rate_hz)
+        starts = every if starts is None else np.asarray(starts)
+        if not len(starts) or starts.min() < 0 or starts.max() > every[-1]:
+            raise SignalError(f"starts are {starts.tolist()}; expected some from 0 to {every[-1]}, of whole windows")
         at_once = max(1, WINDOWS_AT_ONCE // max(records, 1))
         total = torch.zeros(records, config.num_classes, device=signals_mv.device)
         for some in np.split(starts, range(at_once, len(starts), at_once)):

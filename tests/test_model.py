@@ -246,6 +246,32 @@ def test_training_mode_and_other_shapes_have_no_scores() -> None:
     for shape in ((1000,), (1, 1000), (2, 2, 1000), (2, 1, 1, 1000)):
         with pytest.raises(SignalError, match=r"expected millivolts \[B, 1, T\] of II, got"):
             model.eval()(torch.zeros(shape))
+        with pytest.raises(SignalError, match=r"expected millivolts \[B, 1, T\] of II, got"):
+            model.score(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("starts", [[751], [0, 999], [-250], [-1, 0], []])
+def test_windows_that_are_not_whole_have_no_scores(starts: list[int]) -> None:
+    model, signals = trained(), torch.randn(2, 1, 1000)
+    assert model.score(signals, np.array([0, 750])).shape == (2, 5)
+    with pytest.raises(SignalError, match="expected some from 0 to 750, of whole windows"):
+        model.score(signals, np.array(starts))
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float64, 1e-6)])
+def test_weights_of_another_precision_answer_alike(dtype: torch.dtype, atol: float) -> None:
+    of_model = {"leads": ("II",), "normalization": Normalization(std_mv=0.25, highpass_hz=0.5)}
+    single, other = trained(**of_model), trained(**of_model).to(dtype)
+    there = record(rate_hz=250)
+    there = dataclasses.replace(there, signal=there.signal + np.float32(8))  # an offset that half precision would round
+    expected, found = single.predict(there), other.predict(there)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=atol)
+    assert other.predict_many([there])[0] == found
+    assert len(other.predict(there, per_window=True)) == len(single.predict(there, per_window=True))
+    assert other.view(torch.zeros(1, 1, 250, dtype=torch.int16)).features.dtype == dtype
+    network_input = single.normalized(torch.full((1, 1, 250), 8.0, dtype=dtype))
+    assert network_input.dtype == torch.float32
+    assert network_input.abs().max() < 1e-4
 
 
 def test_wrong_names_and_arguments_are_refused() -> None:

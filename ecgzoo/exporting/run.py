@@ -88,7 +88,7 @@ def export(
     length = samples or config.window
     if not into.any_length:
         on = on.first(length)
-    model = deepcopy(model).cpu().eval()
+    model = deepcopy(model).cpu().float().eval()
     described = metadata(model, None if into.any_length else length)
     content = into.convert(Scorer(model), described, length, on)
     lengths = (config.window, config.window + 1, config.window + config.stride) if into.any_length else ()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -352,6 +353,15 @@ def test_records_without_labels_are_compared_without_an_auc(small: EcgModel) -> 
     some = dataclasses.replace(whole, classes=classes, labels=labels * labelled[:, None], labelled=labelled)
     assert records.from_cohort(some, (3, 4), small.config).labels is None
     assert records.from_cohort(some, (4,), small.config).labels is not None
+
+
+def test_a_model_in_half_precision_is_exported_in_single_precision(small: EcgModel, tmp_path: Path) -> None:
+    half, path = deepcopy(small).half(), tmp_path / "model.pt2"
+    assert ecgzoo.export(half, path, format="torch-export").probability < 1e-5
+    assert half.get_classifier().weight.dtype == torch.float16
+    heart = hearts(small, small.config.window)[0]
+    found = torch.export.load(path).module()(torch.from_numpy(heart.signal[None])).numpy()
+    np.testing.assert_allclose(found, expected(small, heart), rtol=0, atol=2e-3)
 
 
 def test_torch_export_is_of_a_fixed_length_and_carries_its_metadata(small: EcgModel, tmp_path: Path) -> None:
