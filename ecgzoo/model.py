@@ -1,6 +1,6 @@
 """EcgModel: a backbone with everything that is needed to apply it to a recording in millivolts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,14 +301,14 @@ class EcgModel(nn.Module):
         return self._conclude([prepared])[0], prepared.quality
 
     def predict_many(
-        self, records: Sequence[Record | str | Path], *, insist: bool = False
+        self, records: Iterable[Record | str | Path], *, insist: bool = False
     ) -> list[Prediction | EcgZooError]:
         """What `predict` says of each of `records`; an error takes the place of a record that it refuses.
 
         Records of one length go through the network together, which is faster than one by one.
 
         Args:
-            records: as many as fit into memory; paths are read.
+            records: as many as fit into memory, also from a generator; paths are read.
             insist: as for `predict`.
 
         Raises:
@@ -338,7 +338,7 @@ class EcgModel(nn.Module):
                     alike.setdefault((prepared.signal.shape, *prepared.read.tolist()), []).append((at, prepared))
         for places, ready in _in_parts(alike):
             found.update(zip(places, self._each(ready), strict=True))
-        return [found[at] for at in range(len(records))]
+        return [found[at] for at in sorted(found)]
 
     def stream(self, *, rate_hz: float, leads: str | Sequence[str], source: str = "stream") -> Stream:
         """Apply the model to a signal that arrives in pieces: a `Stream`, to `Stream.push` samples to.

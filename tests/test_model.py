@@ -230,6 +230,13 @@ def test_mislabelled_limb_leads_are_reported_though_one_lead_is_used() -> None:
     assert any("Einthoven" in note for note in trained().predict(swapped).notes)
 
 
+def test_many_records_may_come_from_a_generator() -> None:
+    model, records = trained(), [record(seconds=12), record(("V1",)), record(seed=1)]
+    found = model.predict_many(there for there in records)
+    assert [found[0], found[2]] == [model.predict(records[0]), model.predict(records[2])]
+    assert isinstance(found[1], SignalError)
+
+
 def test_predicting_leaves_the_mode_as_it_was() -> None:
     model = trained().train()
     model.predict(record())
