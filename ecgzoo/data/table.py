@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
 
     Labels are a list of names: in CSV ``AFIB;SR``, or as Python and JSON write lists; in Parquet also a list of texts.
     An empty cell means that the record has no labels, ``[]`` that it has none of the classes. Ids that are numbers are
-    the same if they are the same number, such as ``07`` and ``7``.
+    the same if they are the same number, such as ``07`` and ``7``. Ids and labels are the same if Unicode's form NFC of
+    them is: ``ü`` may be one character or, as in names of files on macOS, a ``u`` and its dots.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``.
@@ -159,7 +161,7 @@ def _id(name: str, cell: Any) -> str:
     text = _text(cell)
     if text.casefold() in _MISSING:
         raise ValueError(f"{name} {text!r} stands for a missing value in many programs; write another")
-    return str(int(text)) if _WHOLE.fullmatch(text) else text
+    return str(int(text)) if _WHOLE.fullmatch(text) else unicodedata.normalize("NFC", text)
 
 
 def _labels(cell: Any) -> tuple[str, ...] | None:
@@ -179,7 +181,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 names = None
         else:
-            names = [name for name in text.split(";") if name.strip()]
+            names = [name for name in text.split(";") if name.strip()] or None  # none of the classes is []
             if separator := next((one for one in ",|" if one in text), None):
                 raise ValueError(
                     f"labels {text[:80]!r} have {separator!r} in a name; write {text[:80].replace(separator, ';')}, or "
@@ -187,7 +189,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
                 )
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
-    return tuple(name.strip() for name in names)
+    return tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
 
 
 def _is_there(path: str) -> bool:  # no Path, which would take longer than the question
