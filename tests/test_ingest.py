@@ -190,6 +190,11 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
     "folds by another name": ([{**row, "strat_fold": 1} for row in rows()], "'strat_fold' and no column 'fold'"),
     "folds in capitals": ([{**row, "FOLDS": 1} for row in rows()], "'FOLDS' and no column 'fold'"),
     "a patient that is missing in pandas": (changed(5, patient="nan"), "row 7: patient 'nan' stands for a missing"),
+    "a patient that a spreadsheet rounded": (
+        changed(5, patient="1.23457E+11"),
+        "row 7: patient '1.23457E.11' is a round",
+    ),
+    "an id that pandas rounded": (changed(5, id=1e17), "row 7: id '1e.17' is a rounded number, .*; write all digits"),
     "an id twice, as a number": (changed(5, id="03"), "rows 4 and 7 are of the same record, 3; keep one"),
     "an id twice": (changed(5, id=3), "rows 4 and 7 are of the same record, 3; keep one"),
     "no patient": (changed(5, patient=" "), "row 7: no patient"),

@@ -20,6 +20,7 @@ COLUMNS = ("path", "patient", "fold", "labels", "id")
 WITHOUT_LABELS = 11  # the fold of patients without labels, if a table gives no folds
 _REQUIRED = ("path", "patient")
 _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+_ROUNDED = re.compile(r"-?\d(?:\.\d+)?e\+\d+", re.IGNORECASE)  # 1.23457E+11, as spreadsheets write 123456789012
 _MISSING = {"na", "n/a", "<na>", "nan", "none", "null"}  # what programs write for a missing value, in lower case
 # between 'A' 'B', as numpy writes a list; Python would read one text, AB
 _NO_COMMA = re.compile(r"""[^\[,(\s]['"]\s*['"][^\],)\s]""")
@@ -161,6 +162,8 @@ def _id(name: str, cell: Any) -> str:
     text = _text(cell)
     if text.casefold() in _MISSING:
         raise ValueError(f"{name} {text!r} stands for a missing value in many programs; write another")
+    if _ROUNDED.fullmatch(text):
+        raise ValueError(f"{name} {text!r} is a rounded number, and others may round to it; write all digits, as text")
     return str(int(text)) if _WHOLE.fullmatch(text) else unicodedata.normalize("NFC", text)
 
 
