@@ -2,7 +2,6 @@
 
 import csv
 import io
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, counted, digest_of
 from ecgzoo.data.prepare import Layout, prepare
-from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, place, read_table, whole_number
+from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, composed, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
 from ecgzoo.files import write_text
 from ecgzoo.signal import Record
@@ -188,7 +187,7 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
     """All classes, sorted; labels and flags must not name others than those of a cohort that is there."""
     named = {label: row for row in reversed(job.rows) for label in row.labels or ()}
     there = writer.info.classes if writer.info else None
-    wanted = [unicodedata.normalize("NFC", name) for name in wanted]
+    wanted = [composed(name) for name in wanted]
     if there is not None and wanted and sorted(set(wanted)) != list(there):
         raise DataError(f"{writer.root}: has the classes {', '.join(there)}; leave out --classes, or name the same")
     classes = there or tuple(sorted(set(wanted) or set(named)))

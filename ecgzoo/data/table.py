@@ -139,6 +139,11 @@ def whole_number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") >> 1
 
 
+def composed(text: str) -> str:
+    """Unicode's form NFC of a name, in which texts that look the same because they are the same are equal."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _row(cells: Mapping[str, Any], number: int) -> Row:
     path, patient = _text(cells["path"]), _id("patient", cells["patient"])
     if not path or not patient:
@@ -164,7 +169,7 @@ def _id(name: str, cell: Any) -> str:
         raise ValueError(f"{name} {text!r} stands for a missing value in many programs; write another")
     if _ROUNDED.fullmatch(text):
         raise ValueError(f"{name} {text!r} is a rounded number, and others may round to it; write all digits, as text")
-    return str(int(text)) if _WHOLE.fullmatch(text) else unicodedata.normalize("NFC", text)
+    return str(int(text)) if _WHOLE.fullmatch(text) else composed(text)
 
 
 def _labels(cell: Any) -> tuple[str, ...] | None:
@@ -192,7 +197,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
                 )
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
-    return tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+    return tuple(composed(name.strip()) for name in names)
 
 
 def _is_there(path: str) -> bool:  # no Path, which would take longer than the question
