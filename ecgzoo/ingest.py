@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgzoo.data.folder import DIGEST_BYTES, Read, Writer, check_free, counted, digest_of
 from ecgzoo.data.prepare import Layout, prepare
-from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, place, read_table, whole_number
+from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, composed, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
 from ecgzoo.files import write_text
 from ecgzoo.signal import Record
@@ -187,6 +187,7 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
     """All classes, sorted; labels and flags must not name others than those of a cohort that is there."""
     named = {label: row for row in reversed(job.rows) for label in row.labels or ()}
     there = writer.info.classes if writer.info else None
+    wanted = [composed(name) for name in wanted]
     if there is not None and wanted and sorted(set(wanted)) != list(there):
         raise DataError(f"{writer.root}: has the classes {', '.join(there)}; leave out --classes, or name the same")
     classes = there or tuple(sorted(set(wanted) or set(named)))
@@ -195,11 +196,12 @@ def _classes(job: _Job, writer: Writer, wanted: Sequence[str]) -> tuple[str, ...
             f"{job.table}: row {named[label].number}: {label!r} is none of the classes {', '.join(classes)}; correct "
             f"it, or {'import into another --output' if there else 'name all classes with --classes'}"
         )
-    folded = {name.casefold(): name for name in classes}
-    if twice := [name for name in classes if folded[name.casefold()] != name]:
+    plain = {name: " ".join(name.casefold().split()) for name in classes}
+    folded = {alike: name for name, alike in plain.items()}
+    if twice := next((name for name, alike in plain.items() if folded[alike] != name), None):
         raise DataError(
-            f"{job.table}: the classes {twice[0]} and {folded[twice[0].casefold()]} differ only in capitals; write one "
-            "name"
+            f"{job.table}: the classes {twice!r} and {folded[plain[twice]]!r} differ only in capitals or blanks; write "
+            "one name"
         )
     if not all(classes):
         raise DataError(f"the name of a class is empty in {', '.join(map(repr, classes))}; write --classes A,B,C")

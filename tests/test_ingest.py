@@ -177,7 +177,12 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
         r"row 7: labels 'A,B' have ',' in a name; write A;B, or \['A, B'\]",
     ),
     "labels between bars": (changed(5, labels="A|B"), r"row 7: labels 'A\|B' have '\|' in a name; write A;B"),
-    "classes that differ in capitals": (changed(5, labels="a"), "the classes A and a differ only in capitals"),
+    "labels of semicolons alone": (changed(5, labels=" ; "), "row 7: labels ' ; ' are no list"),
+    "classes that differ in capitals": (changed(5, labels="a"), "the classes 'A' and 'a' differ only in capitals"),
+    "classes that differ in blanks": (
+        changed(5, labels="A  B;A\u00a0B"),
+        r"the classes 'A  B' and 'A\\xa0B' differ only in capitals or blanks",
+    ),
     "a column that is nearly labels": (
         [{**{k: v for k, v in row.items() if k != "labels"}, "Label ": "A"} for row in rows()],
         "has a column 'Label ' and no column 'labels'; write --columns labels=Label , or rename",
@@ -185,6 +190,11 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
     "folds by another name": ([{**row, "strat_fold": 1} for row in rows()], "'strat_fold' and no column 'fold'"),
     "folds in capitals": ([{**row, "FOLDS": 1} for row in rows()], "'FOLDS' and no column 'fold'"),
     "a patient that is missing in pandas": (changed(5, patient="nan"), "row 7: patient 'nan' stands for a missing"),
+    "a patient that a spreadsheet rounded": (
+        changed(5, patient="1.23457E+11"),
+        "row 7: patient '1.23457E.11' is a round",
+    ),
+    "an id that pandas rounded": (changed(5, id=1e17), "row 7: id '1e.17' is a rounded number, .*; write all digits"),
     "an id twice, as a number": (changed(5, id="03"), "rows 4 and 7 are of the same record, 3; keep one"),
     "an id twice": (changed(5, id=3), "rows 4 and 7 are of the same record, 3; keep one"),
     "no patient": (changed(5, patient=" "), "row 7: no patient"),
@@ -204,6 +214,26 @@ def test_a_bad_table_is_one_sentence(kind: str, folder: Path, tmp_path: Path) ->
     with pytest.raises(DataError, match=said) as caught:
         made(folder, write_table(tmp_path / "t.csv", bad), tmp_path / "s")
     assert "\n" not in str(caught.value)
+
+
+def test_texts_that_unicode_calls_the_same_are_one_patient_and_one_class(folder: Path, tmp_path: Path) -> None:
+    # as macOS and other systems write the same name
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    both = [
+        {
+            **row,
+            "patient": f"{(composed, decomposed)[number % 2]} {number // 2}",
+            "labels": (decomposed, composed)[number % 3 > 0],
+        }
+        for number, row in enumerate(rows())
+    ]
+    done = made(folder, write_table(tmp_path / "t.csv", both), tmp_path / "s")
+    assert done.classes == {composed: COUNT}
+    cohort = load_folder(tmp_path / "s")
+    assert [len(set(cohort.folds[at : at + 2])) for at in range(0, COUNT, 2)] == [1] * (COUNT // 2)
+    assert len(set(cohort.patients.tolist())) == COUNT // 2
+    again = made(folder, tmp_path / "t.csv", tmp_path / "s", classes=[decomposed])
+    assert (again.before, again.records) == (COUNT, COUNT)
 
 
 @pytest.mark.parametrize(

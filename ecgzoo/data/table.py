@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ COLUMNS = ("path", "patient", "fold", "labels", "id")
 WITHOUT_LABELS = 11  # the fold of patients without labels, if a table gives no folds
 _REQUIRED = ("path", "patient")
 _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0+)?")
+_ROUNDED = re.compile(r"-?\d(?:\.\d+)?e\+\d+", re.IGNORECASE)  # 1.23457E+11, as spreadsheets write 123456789012
 _MISSING = {"na", "n/a", "<na>", "nan", "none", "null"}  # what programs write for a missing value, in lower case
 # between 'A' 'B', as numpy writes a list; Python would read one text, AB
 _NO_COMMA = re.compile(r"""[^\[,(\s]['"]\s*['"][^\],)\s]""")
@@ -49,7 +51,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> list[Row]:
 
     Labels are a list of names: in CSV ``AFIB;SR``, or as Python and JSON write lists; in Parquet also a list of texts.
     An empty cell means that the record has no labels, ``[]`` that it has none of the classes. Ids that are numbers are
-    the same if they are the same number, such as ``07`` and ``7``.
+    the same if they are the same number, such as ``07`` and ``7``. Ids and labels are the same if Unicode's form NFC of
+    them is: ``ü`` may be one character or, as in names of files on macOS, a ``u`` and its dots.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``.
@@ -136,6 +139,11 @@ def whole_number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") >> 1
 
 
+def composed(text: str) -> str:
+    """Unicode's form NFC of a name, in which texts that look the same because they are the same are equal."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _row(cells: Mapping[str, Any], number: int) -> Row:
     path, patient = _text(cells["path"]), _id("patient", cells["patient"])
     if not path or not patient:
@@ -159,7 +167,9 @@ def _id(name: str, cell: Any) -> str:
     text = _text(cell)
     if text.casefold() in _MISSING:
         raise ValueError(f"{name} {text!r} stands for a missing value in many programs; write another")
-    return str(int(text)) if _WHOLE.fullmatch(text) else text
+    if _ROUNDED.fullmatch(text):
+        raise ValueError(f"{name} {text!r} is a rounded number, and others may round to it; write all digits, as text")
+    return str(int(text)) if _WHOLE.fullmatch(text) else composed(text)
 
 
 def _labels(cell: Any) -> tuple[str, ...] | None:
@@ -179,7 +189,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 names = None
         else:
-            names = [name for name in text.split(";") if name.strip()]
+            names = [name for name in text.split(";") if name.strip()] or None  # none of the classes is []
             if separator := next((one for one in ",|" if one in text), None):
                 raise ValueError(
                     f"labels {text[:80]!r} have {separator!r} in a name; write {text[:80].replace(separator, ';')}, or "
@@ -187,7 +197,7 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
                 )
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(f"labels {str(cell)[:80]!r} are no list; write AFIB;SR or ['AFIB', 'SR']")
-    return tuple(name.strip() for name in names)
+    return tuple(composed(name.strip()) for name in names)
 
 
 def _is_there(path: str) -> bool:  # no Path, which would take longer than the question

@@ -202,7 +202,8 @@ def _patient_numbers(num_records: int, groups: np.ndarray | None) -> np.ndarray:
     """Patients numbered 0, 1, … by first appearance, so that renaming them does not change the resamples."""
     if groups is None:
         return np.arange(num_records)
-    names = np.asarray(groups)
+    # of a list, NumPy would make one kind: NaN among texts would be the text nan, and 1 the text 1
+    names = np.asarray(groups, None if hasattr(groups, "dtype") else object)
     if names.shape != (num_records,):
         raise DataError(f"Found groups of shape {names.shape}; expected one patient per record, [{num_records}].")
     try:

@@ -97,8 +97,8 @@ def evaluate_scores(
     subgroups, aggregates = subgroups or {}, aggregates or {}
     _check_parts(labels.shape, classes, subgroups, aggregates)
     classes = list(classes)
-    groups = None if groups is None else np.asarray(groups)
     ci, intervals = bootstrap_aucs(labels, scores, groups, num_resamples, seed=seed)
+    groups = None if groups is None else np.asarray(groups)
     return Evaluation(
         records=len(labels),
         positives={name: int(count) for name, count in zip(classes, labels.sum(axis=0), strict=True)},

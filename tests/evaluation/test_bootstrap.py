@@ -148,6 +148,8 @@ def test_resamples_without_a_defined_metric_are_left_out_until_they_are_most():
         ({"groups": np.zeros(60)}, "of one patient"),
         ({"groups": np.append(np.arange(58.0), [np.nan, np.nan])}, "2 records have NaN or None as patient"),
         ({"groups": np.array([*"ab" * 28, None, None, np.nan, "c"], object)}, "3 records have NaN or None as patient"),
+        ({"groups": [*"ab" * 28, "c", "d", float("nan"), float("nan")]}, "2 records have NaN or None as patient"),
+        ({"groups": [*range(59), "1"]}, "patients cannot be compared"),
         (
             {"groups": np.array([*range(59), "a"], object)},
             "patients cannot be compared .*all as numbers or all as text",

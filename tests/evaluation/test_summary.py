@@ -34,6 +34,14 @@ def test_evaluation_holds_every_figure_under_its_name():
     assert found.ece == expected_calibration_error(labels, scores)
 
 
+def test_patients_may_be_a_list_and_must_all_be_known():
+    labels, scores, patients = predictions()
+    found = evaluate_scores(labels, scores, CLASSES, [f"p{k}" for k in patients], num_resamples=50)
+    assert found.ci == evaluate_scores(labels, scores, CLASSES, patients, num_resamples=50).ci
+    with pytest.raises(DataError, match="40 records have NaN or None as patient"):
+        evaluate_scores(labels, scores, CLASSES, [*(f"p{k}" for k in range(40)), *[float("nan")] * 40])
+
+
 def test_evaluation_survives_strict_json():
     labels, scores, patients = predictions()
     figures = evaluate_scores(labels, scores, CLASSES, patients, num_resamples=10).to_dict()
