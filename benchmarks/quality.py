@@ -122,7 +122,7 @@ def ptbxl(root: Path, fold: int) -> list[dict[str, Any]]:
         }
         rows.append(row)
         if "volts" in name:
-            guess = f"{name.split()[0]} given as millivolts?"
+            guess = f"{name.split()[0]} given as millivolts"
             named = {f"{w} s": float(np.mean([guess in (q.unreadable or "") for q in found[w]])) for w in WINDOWS_S}
             rows.append({"question": f"lead I, {name}: named", "aim": ">= 0.98", "n": len(x)} | named)
     codes = load_ptbxl(root, "all")

@@ -30,7 +30,11 @@ SHORTEST_S = 2.0  # of a recording; a shorter window is measured on the two seco
 BLOCK_S = 60.0  # beats are compared within a minute, because electrodes and bodies move; this also limits memory
 STRETCHES_AT_ONCE = 1 << 17  # samples that are measured together, so that what is computed stays in the cache
 TYPICAL_MV = 0.66  # height in 5-20 Hz: the median
-_UNITS = {1e6: ("nanovolts", "nV"), 1e3: ("microvolts", "uV"), 1e-3: ("volts", "V")}
+_MISTAKEN = {  # by ratio; the file may state any unit
+    1e6: "nanovolts given as millivolts",
+    1e3: "microvolts given as millivolts, or millivolts as volts",
+    1e-3: "volts given as millivolts, or millivolts as microvolts",
+}
 
 # Whether a lead is inverted: logistic regression without intercept on `Stretches.beat_parts`, fitted on PTB-XL's folds
 # 1 to 7, each beat as it is and inverted. A note is written below _INVERTED, chosen on fold 8: there for 0.8 %
@@ -72,9 +76,8 @@ class Check:
 def _wrong_size(height_mv: float) -> str:
     """How much too large or too small a height is for an ECG, and the unit that would explain it."""
     ratio = max(height_mv, 1e-12) / TYPICAL_MV
-    known = min(_UNITS, key=lambda unit: abs(math.log(ratio / unit)))
-    name, symbol = _UNITS[known]
-    guess = f": {name} given as millivolts? Then write {symbol} into the header, or pass it as units= (--units)"
+    known = min(_MISTAKEN, key=lambda times: abs(math.log(ratio / times)))
+    guess = f": {_MISTAKEN[known]}? Then write the right unit into the header, or pass it as units= (--units)"
     guess = guess if 0.1 < ratio / known < 10 else ""
     times = float(f"{known if guess else ratio:.2g}")
     return f"about {max(times, 1 / times):.7g} times too {'large' if ratio > 1 else 'small'}{guess}"

@@ -507,7 +507,7 @@ def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
 def test_microvolts_said_to_be_millivolts(tmp_path: Path, student: EcgModel) -> None:
     np.savetxt(tmp_path / "strip.csv", 1000 * beats().signal.T)
     said = student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="mV"))
-    assert "about 1000 times too large: microvolts given as millivolts?" in str(said.unreadable)
+    assert "about 1000 times too large: microvolts given as millivolts, or millivolts as volts?" in str(said.unreadable)
     assert "pass it as units= (--units)" in str(said.unreadable)
     assert student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="uV")).probabilities
 
