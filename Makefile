@@ -1,6 +1,6 @@
 # What a fresh machine needs:
 #   make mvkt   the main job on the embedded cohort: teacher, student, table
-#   make test   the whole suite
+#   make test   the tests, without the longest
 #   make docs   the site, in docs/_build
 # VENV=path reuses an environment that has ecgzoo's dependencies.
 
