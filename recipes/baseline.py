@@ -1,6 +1,6 @@
 """A student on labels alone, without a teacher: the baseline that every distilled student must beat.
 
-accelerate launch recipes/baseline.py --data ptbxl --root DIR --student resnet1d18 --student-leads II
+ecgzoo recipe baseline --data ptbxl --root DIR --student resnet1d18 --student-leads II
 """
 
 import sys

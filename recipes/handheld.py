@@ -1,7 +1,7 @@
 """A student for handheld and wearable devices: on labels alone, trained to be robust on devices that it has not seen.
 
-    accelerate launch recipes/handheld.py
-    accelerate launch recipes/handheld.py --data ptbxl --root DIR --task rhythm --output runs/rhythm
+    ecgzoo recipe handheld
+    ecgzoo recipe handheld --data ptbxl --root DIR --task rhythm --output runs/rhythm
 
 Windows are eight seconds, long enough for a rhythm; baseline and amplitude are removed. Training crops come from any
 lead and either polarity, with the noise, frequency band and rate error of handheld devices. Weights are averaged. With

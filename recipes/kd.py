@@ -1,6 +1,6 @@
 """Vanilla distillation (arXiv 1503.02531), the method that MVKT improves on: BCE + KL between softmaxes.
 
-accelerate launch recipes/kd.py --data ptbxl --root DIR --losses bce=1 kd=1,temperature=4
+ecgzoo recipe kd --data ptbxl --root DIR --losses bce=1 kd=1,temperature=4
 """
 
 import sys

@@ -1,7 +1,7 @@
 """MVKT-ECG (arXiv 2301.12178): a teacher with many leads trains a student with few, by BCE + MKD + CLT.
 
-    accelerate launch recipes/mvkt.py                         # the simulated cohort
-    accelerate launch recipes/mvkt.py --data ptbxl --root DIR --output runs/real
+    ecgzoo recipe mvkt                         # the simulated cohort
+    ecgzoo recipe mvkt --data ptbxl --root DIR --output runs/real
 
 Trains the teacher (unless --teacher-weights is given), a student on labels alone for comparison, and then the student.
 Prints a table of macro AUCs on the test folds. Everything is written to --output; --resume continues a stopped run.

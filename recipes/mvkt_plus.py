@@ -1,7 +1,7 @@
 """A better single-lead student than mvkt.py; docs/results.md shows all seeds and the gain from each part.
 
-    accelerate launch recipes/mvkt_plus.py
-    accelerate launch recipes/mvkt_plus.py --data ptbxl --root DIR --aux-task all --output runs/plus
+    ecgzoo recipe mvkt_plus
+    ecgzoo recipe mvkt_plus --data ptbxl --root DIR --aux-task all --output runs/plus
 
 The student is first pretrained on all twelve leads, without labels: it learns which two leads belong to the same heart.
 It is then trained on its own lead with labels, the teacher's predictions (MKD) and the labels of a finer task, on

@@ -1,7 +1,7 @@
 """A teacher alone: many leads, labels only. Give its folder to --teacher-weights.
 
-accelerate launch recipes/teacher.py --data ptbxl --root DIR --output runs/teacher
-accelerate launch recipes/mvkt.py --data ptbxl --root DIR --teacher-weights runs/teacher/teacher
+ecgzoo recipe teacher --data ptbxl --root DIR --output runs/teacher
+ecgzoo recipe mvkt --data ptbxl --root DIR --teacher-weights runs/teacher/teacher
 """
 
 import sys

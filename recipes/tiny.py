@@ -1,7 +1,7 @@
 """A student for microcontrollers: at most 100,000 parameters, 120 kB as ONNX with 8-bit integers.
 
-    accelerate launch recipes/tiny.py
-    accelerate launch recipes/tiny.py --data ptbxl --root DIR --aux-task all --output runs/tiny
+    ecgzoo recipe tiny
+    ecgzoo recipe tiny --data ptbxl --root DIR --aux-task all --output runs/tiny
     ecgzoo export --model runs/tiny/student --format onnx-int8 --data ptbxl --root DIR --calibrate-folds 8 -o tiny.onnx
 
 As mvkt_plus.py, for the backbone xresnet1d_tiny and longer, since a small network is slow to learn what a large one
