@@ -263,6 +263,21 @@ def test_without_network_imagenet_is_one_sentence(monkeypatch: pytest.MonkeyPatc
         ecgzoo.create_model("timm/test_resnet", pretrained="imagenet")
 
 
+def test_offline_imagenet_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    real = timm.create_model
+
+    def made(*names: object, **given: object) -> object:
+        asked.append(given.pop("pretrained", False))
+        return real(*names, **given)
+
+    monkeypatch.setattr(timm, "create_model", made)
+    monkeypatch.setenv("ECGZOO_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="ECGZOO_OFFLINE forbids fetching 'imagenet'; set HF_HUB_OFFLINE=1"):
+        ecgzoo.create_model("timm/test_resnet", pretrained="imagenet")
+    assert True not in asked
+
+
 def test_the_list() -> None:
     assert "timm/resnet18" in ecgzoo.list_models("timm/resnet*")
     assert not any("/" in name for name in ecgzoo.list_models())
