@@ -33,6 +33,7 @@ def commands() -> str:
         ("ecgzoo", []),
         *((f"ecgzoo {name}", [name]) for name in COMMANDS),
         ("ecgzoo data import", ["data", "import"]),
+        ("ecgzoo data export", ["data", "export"]),
     ]
     pages += [("ecgzoo recipe mvkt", [])]
     return "\n\n".join(f"## `{title}`\n\n```text\n{help_of(title, given)}```" for title, given in pages)

@@ -82,6 +82,10 @@ class ModelConfig:
         license: license of the weights, an SPDX identifier.
         intended_use: what the model is for, and what it is not for.
         schema_version: version of this schema; an unknown major version is refused.
+
+    Raises:
+        WeightsError: a field has a value that it cannot have.
+        SignalError: an unknown lead.
     """
 
     architecture: str

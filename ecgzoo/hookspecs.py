@@ -45,7 +45,7 @@ def ecgzoo_datasets() -> Iterable[DatasetSpec]:
 
 @hookspec
 def ecgzoo_weights() -> Iterable[WeightsSpec]:
-    """Folders of published weights, named ``arch.tag``."""
+    """Folders of published weights, named ``backbone.tag``."""
     raise NotImplementedError
 
 

@@ -111,6 +111,7 @@ class Stream:
 
         Raises:
             SignalError: `seconds` is not a number above 0, or the stream is closed.
+            WeightsError: a probability is not finite.
         """
         self._refuse_if_closed()
         seconds = as_number(seconds, "a gap in s", self._source)

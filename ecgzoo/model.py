@@ -275,7 +275,8 @@ class EcgModel(nn.Module):
 
         Raises:
             SignalError: it is not a recording, a lead is missing, or it is shorter than a window.
-            WeightsError: the model was never trained.
+            RegistryError: a plugin's reader fails.
+            WeightsError: the model was never trained, or a probability is not finite.
         """
         self._refuse_untrained()
         if not isinstance(record, Record):

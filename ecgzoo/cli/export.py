@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     parser.add_argument(
-        "--samples", type=int, metavar="N", help="length of a recording, for formats of a fixed length; one window"
+        "--samples", type=int, metavar="N", help="samples that a file of one length takes (default: one window)"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the comparison to this JSON file")
     group = parser.add_argument_group("records to compare on, and to calibrate int8 on (simulated hearts if not given)")

@@ -168,6 +168,9 @@ class Record:
 
         Args:
             leads: as for `resolve_leads`; the six limb leads if not given.
+
+        Raises:
+            SignalError: a lead is unknown.
         """
         recorded = self._limb_leads()[:2]
         wanted = [name for name in resolve_leads(leads) if name in _LIMB_LEADS and name not in self.leads]

@@ -57,7 +57,8 @@ class Run:
         distills: whether a teacher is used, because a loss requires one.
 
     Raises:
-        RecipeError, RegistryError, DataError: what the recipe asks for is not available.
+        RecipeError, RegistryError, DataError, SignalError, WeightsError: what the recipe asks for is not available, or
+            does not fit together.
     """
 
     def __init__(self, recipe: Recipe, cohort: Cohort | None = None, optimizer: MakeOptimizer | None = None) -> None:
