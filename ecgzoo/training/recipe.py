@@ -63,7 +63,7 @@ def _transforms(given: Any) -> tuple[TransformTerm, ...]:
 class Recipe:
     """A teacher with many leads, a student with few, their data, and how the student is trained.
 
-    Each field is described where it is declared; ``python recipes/mvkt.py --help`` prints all descriptions. Losses are
+    Each field is described where it is declared; ``ecgzoo recipe mvkt --help`` prints all descriptions. Losses are
     `LossTerm` and transforms are `TransformTerm`. Both may also be given as mappings of their fields or as text, such
     as ``clt=0.8``. The parsed terms are in `loss_terms` and `transform_terms`.
 

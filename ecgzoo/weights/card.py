@@ -51,7 +51,7 @@ def render_card(config: ModelConfig, source: str) -> str:
             "import ecgzoo",
             "",
             f"model = ecgzoo.load_pretrained({json.dumps(_line(source), ensure_ascii=False)})",
-            'print(model.predict("RECORD"))  # any WFDB record, or an ecgzoo.Record',
+            'print(model.predict("RECORD"))  # a file, or an ecgzoo.Record',
             "```",
             "",
         ]
