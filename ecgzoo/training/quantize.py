@@ -1,4 +1,4 @@
-"""Training for 8-bit integers: convolutions compute as `ecgzoo.exporting.onnx_int8` will (Jacob et al., 1712.05877).
+"""Training for 8-bit integers: convolutions round inputs and weights to 8 bits (Jacob et al., arXiv 1712.05877).
 
     x̂ = s · (clip(round(x / s) + z, 0, 255) − z)     s, z from the smallest and largest x of the batch
     ŵ = s · clip(round(w / s), −127, 127)            s = max |w| / 127 of each output channel
