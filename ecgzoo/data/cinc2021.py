@@ -7,11 +7,18 @@ and unspecified right bundle branch block, premature atrial contractions and sup
 two codes of premature ventricular contractions.
 """
 
+import re
+import warnings
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from ecgzoo.data._challenge import Challenge, load
 from ecgzoo.data.cohort import Cohort
 from ecgzoo.data.prepare import Layout
+from ecgzoo.errors import EcgZooWarning
 
 _DIAGNOSES = {  # class: plain name, SNOMED CT codes that count as it; the first is written into cards
     "AF": ("atrial fibrillation", ("164889003",)),
@@ -42,6 +49,9 @@ _DIAGNOSES = {  # class: plain name, SNOMED CT codes that count as it; the first
     "TInv": ("T wave inversion", ("59931005",)),
 }
 
+# by the letters of the names: PTB-XL has 21,837 recordings of 18,885 patients, PTB 549 of 290, INCART 75 of 32
+_REPEATED = {"HR": "PTB-XL", "S": "PTB", "I": "INCART"}
+
 CINC2021 = Challenge(
     name="cinc2021",
     task="scored",
@@ -58,8 +68,8 @@ def load_cinc2021(root: Path | None, task: str = "scored") -> Cohort:
 
     Codes that the organisers do not score are no labels, and a recording with no other code is left out. The data set
     has no folds and names no patients: folds are made from the names of the recordings, each of which counts as a
-    patient. In its folders ptb-xl and ptb several recordings are of the same patient, who may then be in two folds; use
-    the data set ``ptbxl``, which knows them.
+    patient. Several recordings of ptb-xl, ptb and st_petersburg_incart are of the same patient, who may then be in two
+    folds: there is an `EcgZooWarning` and a note. Use the data set ``ptbxl``, which knows the patients.
 
     Args:
         root: the whole data set or any folder of it; everything below it is read.
@@ -68,4 +78,15 @@ def load_cinc2021(root: Path | None, task: str = "scored") -> Cohort:
     Raises:
         DataError: the folder is not there, holds no records, two have the same name, or a header has text codes.
     """
-    return load(CINC2021, root, task)
+    cohort = load(CINC2021, root, task)
+    letters = (re.match("[A-Z]+", np.base_repr(number, CINC2021.base)) for number in cohort.record_ids.tolist())
+    counts = Counter(_REPEATED[found[0]] for found in letters if found and found[0] in _REPEATED)
+    if not counts:
+        return cohort
+    of_sets = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    note = (
+        f"{cohort.title}: several recordings may be of one patient, whom the files do not name ({of_sets}). A patient "
+        "in two folds makes figures too high: leave these recordings out, and read PTB-XL as the data set ptbxl."
+    )
+    warnings.warn(note, EcgZooWarning, stacklevel=2)
+    return replace(cohort, notes=(*cohort.notes, note))

@@ -1,5 +1,6 @@
 """CPSC 2018, CinC 2021 and LUDB from made-up headers; test_conformance.py reads real ones of the first two."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ecgzoo.data.cohort import made_fold
 from ecgzoo.data.cpsc2018 import CPSC2018, load_cpsc2018
 from ecgzoo.data.ludb import LUDB, load_ludb
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.errors import DataError
+from ecgzoo.errors import DataError, EcgZooWarning
 from ecgzoo.signal.leads import LEADS_12
 from ecgzoo.testing import assert_dataset_conforms
 
@@ -74,6 +75,20 @@ def test_equivalent_codes_are_one_class_and_unscored_ones_none(write: Write) -> 
     assert found == [["RBBB"], ["RBBB"], ["PAC"], ["PVC"]]
     assert cohort.record_ids.tolist() == [int(name, 36) for name in ("E0", "E1", "E2", "E4")]
     assert any("no label of task scored: 1." in note for note in cohort.notes)
+
+
+def test_recordings_of_one_patient_under_several_names_are_warned_of(write: Write) -> None:
+    for name in ("E07500", "JS20000", "Q0001", "A0002"):
+        root = write(name, "59118001")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", EcgZooWarning)
+        load_cinc2021(root)
+    for name in ("HR00001", "HR00002", "S0001", "I0001"):
+        write(name, "59118001")
+    with pytest.warns(EcgZooWarning, match=r"two folds") as said:
+        cohort = load_cinc2021(root)
+    assert "(1 of INCART, 1 of PTB, 2 of PTB-XL)" in str(said[0].message)
+    assert cohort.notes[-1] == str(said[0].message)
 
 
 def test_the_statements_of_ludb(write: Write) -> None:
