@@ -5,7 +5,10 @@ import json
 import runpy
 from pathlib import Path
 
+import pytest
+
 from benchmarks.paper import grid, page, tasks, unlabelled
+from ecgzoo.data.synthetic import load_synthetic
 
 PROJECT = Path(__file__).parents[1]
 
@@ -54,6 +57,17 @@ def test_verdicts_of_other_arms_stay_and_more_seeds_win() -> None:
     expected = {"I": {"mkd": verdict(0), "best": verdict(0, 1)}, "II": {"best": verdict(0, 1)}}
     assert tasks.merged(earlier, now) == {"teacher": {"macro_auc": 0.9}, "verdicts": expected}
     assert tasks.merged(None, now) == now
+
+
+def test_the_curve_goes_on_after_its_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unlabelled, "cohort", lambda root: load_synthetic(num_records=160))
+    monkeypatch.setitem(unlabelled.LABELLED, "7", "1-7")
+    monkeypatch.setitem(unlabelled.ARMS["+ pretraining"], "pretrain_epochs", 1)
+    unlabelled.pretrain_one(0, "", tmp_path)
+    (there,) = (tmp_path / grid.PRETRAINED).glob("*.safetensors")
+    written = there.stat().st_mtime_ns
+    unlabelled.pretrain_one(0, "", tmp_path)
+    assert there.stat().st_mtime_ns == written
 
 
 def test_the_curve_keeps_the_rows_of_other_arms() -> None:

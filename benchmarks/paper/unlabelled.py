@@ -117,9 +117,8 @@ def pretrain_one(seed: int, root: str, output: Path) -> None:
     """The pretraining of a seed, which all numbers of labelled folds share."""
     recipe = recipe_of("+ pretraining", "7", seed, SHORT, output)
     folder = output / PRETRAINED
-    Run(
-        replace(recipe, losses=("bce=1",), output=folder / str(seed), pretrain_folder=folder), cohort(root)
-    ).pretrained()
+    recipe = replace(recipe, losses=("bce=1",), output=folder / str(seed), pretrain_folder=folder, resume=True)
+    Run(recipe, cohort(root)).pretrained()
 
 
 def run_one(
