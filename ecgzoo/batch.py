@@ -326,11 +326,11 @@ class _Lines:
             self.done.add(row["path"])
             self.failed += bool(row["error"])
         if path.suffix == ".csv" and not path.stat().st_size:
-            self._write([",".join(self.columns)])
+            self._write([_csv_line(self.columns)])
 
     def _check_first_line(self) -> None:
         """Refuse a file that another program wrote, before anything of it is cut."""
-        begin = f"{','.join(self.columns)}\n".encode() if self.path.suffix == ".csv" else b'{"path": '
+        begin = f"{_csv_line(self.columns)}\n".encode() if self.path.suffix == ".csv" else b'{"path": '
         self._file.seek(0)
         if not begin.startswith(self._file.read(len(begin))):
             raise _other_table(self.path)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,27 @@ def test_a_header_of_another_model_is_refused(folder: Path, tmp_path: Path, caps
     output.write_text(header[:-9])  # of a run that was killed at once
     assert command(capsys, monkeypatch, folder / "a" / "r00.hea", "--output", output)[0] == 0
     assert len(rows_of(output)) == 1
+
+
+def test_a_class_with_a_comma_in_its_name_is_one_column(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    model = ecgzoo.load_pretrained(MODEL)
+    names = {name: f'{name}, "left"' if name == "HYP" else name for name in model.config.classes}
+    thresholds = {names[name]: points for name, points in model.config.thresholds.items()}
+    model.config = replace(
+        model.config, classes=tuple(names.values()), thresholds=thresholds, class_info={}, metrics={}, training={}
+    )
+    ecgzoo.save_pretrained(model, tmp_path / "model")
+    output = tmp_path / "x.csv"
+    given = ("--model", tmp_path / "model", "--output", output)
+    for record in ("r00.hea", "r01.hea"):  # another run adds its row
+        assert command(capsys, monkeypatch, folder / "a" / record, *given)[0] == 0
+    expected = model.predict(folder / "a" / "r00").to_row()
+    row, other = rows_of(output)
+    assert None not in row
+    assert None not in other.values()
+    for name in names.values():
+        assert float(row[f"p_{name}"]) == pytest.approx(expected[f"p_{name}"], abs=1e-6)
+        assert row[f"finding_{name}"] == expected[f"finding_{name}"]
 
 
 def test_other_flags_or_files_need_another_output(tmp_path: Path, capsys, monkeypatch) -> None:
