@@ -153,6 +153,16 @@ def test_the_program_gives_pythons_findings(
         assert_same(printed(shown), of_page)
 
 
+def test_a_0_above_decimals_is_no_sample_for_the_program(
+    program: Path, exported: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    offset = replace(record, signal=record.signal + 1)  # a sample of 0 would be a step
+    np.savetxt(tmp_path / "strip.csv", offset.signal[0], header="0", comments="")  # as pandas.Series.to_csv
+    done = run(program, exported, tmp_path / "strip.csv", "100")
+    assert done.returncode == 0, done.stderr
+    assert_same(printed(done.stdout), of_python(student, offset))
+
+
 def test_the_program_runs_integers(
     program: Path, integers: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
 ) -> None:
