@@ -215,6 +215,18 @@ def test_a_header_of_another_model_is_refused(folder: Path, tmp_path: Path, caps
     assert len(rows_of(output)) == 1
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_path_in_any_script_is_one_that_can_be_opened(suffix: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    names = ["ü é", "می\u200cخواهم", "क्\u200dष", '日本, "x"']  # Persian and Hindi have joiners, which are no letters
+    for name in names:
+        np.savetxt(tmp_path / f"{name}.txt", heart(1000), header="I (mV)", comments="")
+    output = tmp_path / "tables" / f"x{suffix}"
+    output.parent.mkdir()
+    status, _ = command(capsys, monkeypatch, tmp_path / "*.txt", "--rate", 100, "--output", output)
+    assert status == 0
+    assert {Path(row["path"]) for row in rows_of(output)} == set(tmp_path.glob("*.txt"))
+
+
 def test_a_class_with_a_comma_in_its_name_is_one_column(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     model = ecgzoo.load_pretrained(MODEL)
     names = {name: f'{name}, "left"' if name == "HYP" else name for name in model.config.classes}
