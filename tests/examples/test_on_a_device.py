@@ -483,6 +483,24 @@ def test_what_a_file_does_not_say_is_asked_for(
     assert_same(page.findings(), expected)
 
 
+def test_one_column_is_not_two_leads(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(exported)
+    next(item for item in model.metadata_props if item.key == "leads").value = '["I", "II"]'
+    onnx.save(model, tmp_path / "two.onnx")
+    server = Server(built_page(tmp_path / "two.onnx", tmp_path / "page"))
+    page = opened(server, tmp_path / "profile")
+    np.savetxt(tmp_path / "two.csv", np.zeros((1000, 2)), delimiter=",", header="one (mV),two (mV)", comments="")
+    page.give(tmp_path / "two.csv")
+    assert page.asked() == ["lead I", "lead II", "rate"], page.text("error")
+    page.answer(lead_I="1", lead_II="1", rate="100")
+    said = page.text("error")
+    page.close()
+    server.close()
+    assert said == "two.csv: one column was chosen for two leads; choose another one for each"
+
+
 def test_the_page_reads_a_handhelds_recording(page: Browser, student: ecgzoo.EcgModel, test_data: Path) -> None:
     path = test_data / "af2017" / "A00001"
     expected = of_python(student, ecgzoo.read_record(path).rename({"ECG": "I"}))
