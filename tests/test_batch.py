@@ -311,6 +311,15 @@ def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
             list(batch.find_records([nothing]))
 
 
+def test_the_files_of_a_record_are_one_record_where_a_shell_names_them_all(folder: Path) -> None:
+    named = sorted((folder / "a").iterdir())  # what a shell makes of a/*
+    assert {path.suffix for path in named} == {".dat", ".hea"}
+    assert list(batch.find_records(named)) == sorted((folder / "a").glob("*.hea"))
+    record = folder / "a" / "r00"
+    assert list(batch.find_records([record, f"{record}.hea"])) == [Path(f"{record}.hea")]
+    assert list(batch.find_records([f"{record}.dat"])) == [Path(f"{record}.dat")]
+
+
 def test_a_record_that_a_pattern_matches_several_times_is_one(folder: Path) -> None:
     every = sorted(folder.rglob("*.hea"))
     assert sorted(batch.find_records([str(folder / "**")])) == every
