@@ -49,7 +49,8 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
 
     In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
     file that a registered reader knows by its content, except the files of signals that a header stands for. A warning
-    counts the others, since one may be a recording that is empty or damaged. Links to folders are followed.
+    counts the others, since one may be a recording that is empty or damaged. Links to folders are followed. A file of
+    signals is left out where its header is named, too.
 
     Raises:
         DataError: a folder or a glob holds no record.
@@ -57,9 +58,14 @@ def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     _named_in.cache_clear()  # the files may have changed
     seen: set[Path] = set()
     unknown: list[Path] = []
+    headers = {path for path in map(Path, paths) if path.suffix == ".hea"}
     for given in paths:
         found = False
         for path, named in _meant(given):
+            # a shell makes of folder/* a path for each file of a record
+            if named and path not in headers and path.with_suffix(".hea") in headers and _is_part(path):
+                found = True
+                continue
             if not (named or _is_record(path)):
                 unknown += [] if path.with_suffix(".hea").exists() or _is_named(path) else [path]
                 continue
@@ -104,6 +110,11 @@ def _is_record(path: Path) -> bool:
     if path.suffix in _WFDB_PARTS and path.with_suffix(".hea").exists():
         return False
     return is_recording(path, alone=True) and not _is_named(path)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file beside the header of its name belongs to that record."""
+    return path.suffix in _WFDB_PARTS or _is_named(path)
 
 
 def _is_named(path: Path) -> bool:
@@ -326,11 +337,11 @@ class _Lines:
             self.done.add(row["path"])
             self.failed += bool(row["error"])
         if path.suffix == ".csv" and not path.stat().st_size:
-            self._write([",".join(self.columns)])
+            self._write([_csv_line(self.columns)])
 
     def _check_first_line(self) -> None:
         """Refuse a file that another program wrote, before anything of it is cut."""
-        begin = f"{','.join(self.columns)}\n".encode() if self.path.suffix == ".csv" else b'{"path": '
+        begin = f"{_csv_line(self.columns)}\n".encode() if self.path.suffix == ".csv" else b'{"path": '
         self._file.seek(0)
         if not begin.startswith(self._file.read(len(begin))):
             raise _other_table(self.path)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 # controls, bidi and other formats, surrogates, private and unassigned characters, line and paragraph ends
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # formats, too, but letters of Persian, Hindi and emoji in the names of files need them
 _LONGEST_MESSAGE = 3000
 
 
@@ -18,7 +19,9 @@ def printable(text: object) -> str:
     if said.isascii() and said.isprintable():
         return said
     return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNPRINTABLE else character
+        character
+        if character in _JOINERS or unicodedata.category(character) not in _UNPRINTABLE
+        else character.encode("unicode_escape").decode()
         for character in said
     )
 

@@ -271,7 +271,8 @@ class EcgModel(nn.Module):
             record: the recording (of an array: `Record.from_array`), or where it is.
             insist: read every window, whatever its quality; a note says so.
             per_window: give a list, a `Prediction` for each window in time order, with ``start_s`` and ``end_s``. They
-                are those of `stream`: quality and heart rate are of the ten seconds up to the window's end.
+                are those of `stream`: quality is judged by the ten seconds up to the window's end, the heart rate is
+                of the beats in the window.
 
         Raises:
             SignalError: it is not a recording, a lead is missing, or it is shorter than a window.

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,39 @@ def test_a_header_of_another_model_is_refused(folder: Path, tmp_path: Path, caps
     assert len(rows_of(output)) == 1
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_path_in_any_script_is_one_that_can_be_opened(suffix: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    names = ["ü é", "می\u200cخواهم", "क्\u200dष", '日本, "x"']  # Persian and Hindi have joiners, which are no letters
+    for name in names:
+        np.savetxt(tmp_path / f"{name}.txt", heart(1000), header="I (mV)", comments="")
+    output = tmp_path / "tables" / f"x{suffix}"
+    output.parent.mkdir()
+    status, _ = command(capsys, monkeypatch, tmp_path / "*.txt", "--rate", 100, "--output", output)
+    assert status == 0
+    assert {Path(row["path"]) for row in rows_of(output)} == set(tmp_path.glob("*.txt"))
+
+
+def test_a_class_with_a_comma_in_its_name_is_one_column(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    model = ecgzoo.load_pretrained(MODEL)
+    names = {name: f'{name}, "left"' if name == "HYP" else name for name in model.config.classes}
+    thresholds = {names[name]: points for name, points in model.config.thresholds.items()}
+    model.config = replace(
+        model.config, classes=tuple(names.values()), thresholds=thresholds, class_info={}, metrics={}, training={}
+    )
+    ecgzoo.save_pretrained(model, tmp_path / "model")
+    output = tmp_path / "x.csv"
+    given = ("--model", tmp_path / "model", "--output", output)
+    for record in ("r00.hea", "r01.hea"):  # another run adds its row
+        assert command(capsys, monkeypatch, folder / "a" / record, *given)[0] == 0
+    expected = model.predict(folder / "a" / "r00").to_row()
+    row, other = rows_of(output)
+    assert None not in row
+    assert None not in other.values()
+    for name in names.values():
+        assert float(row[f"p_{name}"]) == pytest.approx(expected[f"p_{name}"], abs=1e-6)
+        assert row[f"finding_{name}"] == expected[f"finding_{name}"]
+
+
 def test_other_flags_or_files_need_another_output(tmp_path: Path, capsys, monkeypatch) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "in").mkdir(parents=True)
@@ -275,6 +309,15 @@ def test_what_a_path_means(folder: Path, tmp_path: Path) -> None:
     for nothing in (tmp_path / "empty", f"{tmp_path}/*.hea"):
         with pytest.raises(DataError, match="no record is there"):
             list(batch.find_records([nothing]))
+
+
+def test_the_files_of_a_record_are_one_record_where_a_shell_names_them_all(folder: Path) -> None:
+    named = sorted((folder / "a").iterdir())  # what a shell makes of a/*
+    assert {path.suffix for path in named} == {".dat", ".hea"}
+    assert list(batch.find_records(named)) == sorted((folder / "a").glob("*.hea"))
+    record = folder / "a" / "r00"
+    assert list(batch.find_records([record, f"{record}.hea"])) == [Path(f"{record}.hea")]
+    assert list(batch.find_records([f"{record}.dat"])) == [Path(f"{record}.dat")]
 
 
 def test_a_record_that_a_pattern_matches_several_times_is_one(folder: Path) -> None:

@@ -128,6 +128,13 @@ def test_the_table_of_hours_is_whole_in_a_narrow_terminal(tmp_path, capsys, monk
     said = capsys.readouterr().out
     assert "…" not in said
     assert re.search(r"│ 0 +│ \d\d +│ 0 +│ 72 \(\d\d–\d\d\) +│ SR 100% +│", said)
+    without = ["AFLT", "BIGU", "PSVT", "SVARR", "SVTAC", "TRIGU"]
+    assert f"no threshold, so never an event: {', '.join(without)}\n" in said
+    monkeypatch.setattr("sys.argv", [*words, "--json"])
+    app.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found["no_thresholds"] == without
+    assert all(found["hours"][0][f"present_{label}"] is None for label in without)
 
 
 def test_the_command_says_what_is_wrong_with_the_signal(tmp_path, capsys, monkeypatch) -> None:

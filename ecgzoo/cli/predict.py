@@ -92,13 +92,15 @@ def _events(given: Namespace) -> None:
             "--events prints the events of one recording; leave out --output, --workers and the other paths"
         )
     record = reader(given)(Path(given.record[0]))
-    found = load_pretrained(given.model).predict(record, insist=given.insist, per_window=True)
+    model = load_pretrained(given.model)
+    found = model.predict(record, insist=given.insist, per_window=True)
+    unsaid = [label for label in model.config.labels if label not in model.config.thresholds]
     events, hours = find_events(found), summarize_hours(found)
     notes = _counted(note for one in found for note in one.notes)
     unreadable = _counted(why for one in found if one.unreadable for why in one.unreadable.split("; "))
     if given.json:
         said = {"source": record.source, "events": list(map(asdict, events)), "hours": hours}
-        print(json.dumps({**said, "notes": notes, "unreadable": unreadable}, indent=2))
+        print(json.dumps({**said, "notes": notes, "unreadable": unreadable, "no_thresholds": unsaid}, indent=2))
     else:
         table = Table("class", "from", "to", "peak probability", "windows", title=cell(record.source))
         for event in events:
@@ -121,6 +123,8 @@ def _events(given: Namespace) -> None:
             present = ", ".join(f"{cell(name)} {100 * share:.3g}%" for name, share in shares if share)
             table.add_row(*map(str, (hour["hour"], hour["windows"], hour["windows_left_out"])), rate, present or "—")
         Console().print(table)
+        if unsaid:
+            print(f"no threshold, so never an event: {printable(', '.join(unsaid))}")
         for what, counts in (("note", notes), ("unreadable", unreadable)):
             for text, count in counts.items():
                 print(f"{what}, {count} of {len(found)} windows: {printable(text)}")

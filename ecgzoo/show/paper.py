@@ -254,7 +254,7 @@ def _piece(
     for begin_s, end_s in (piece.start_s + edge.reshape(-1, 2) / rate).tolist():
         shade(begin_s, end_s, facecolor="none", edgecolor=GREY, hatch="/////", linewidth=0, zorder=2)
     if explanation is not None and piece.lead in explanation.leads:
-        _attributions(axes, explanation, piece, (left, left + width, bottom, top))
+        _attributions(axes, reading, explanation, piece, (left, left + width, bottom, top))
 
     at_s = round(piece.start_s * rate) / rate + np.arange(len(samples)) / rate
     x = left + MM_PER_S * (at_s - piece.start_s)
@@ -271,16 +271,20 @@ def _piece(
         _say(axes, left + 14, top - 1, f"cut: up to {peak:.4g} mV", 7, colour=RED, va="top", box=True, most_mm=60)
 
 
-def _attributions(axes: "Axes", found: Explanation, piece: Piece, extent: tuple[float, float, float, float]) -> None:
+def _attributions(
+    axes: "Axes", reading: Reading, found: Explanation, piece: Piece, extent: tuple[float, float, float, float]
+) -> None:
     """Shades behind a trace, the darker the more a sample speaks for the class or against it."""
     from scipy.ndimage import gaussian_filter1d
 
     smooth = gaussian_filter1d(found.attribution.astype(np.float64), SMOOTHED_S * found.rate_hz, axis=1)
-    most = float(np.quantile(np.abs(smooth), 0.995)) or 1.0
     begin, end = (round(at * found.rate_hz) for at in (piece.start_s, piece.end_s))
     row = smooth[found.leads.index(piece.lead), begin:end]
     if not row.size:  # the piece is shorter than a sample of the model
         return
+    first, last = (round(at * found.rate_hz) for at in (reading.start_s, reading.end_s))
+    drawn = smooth[:, first:last]  # the rest of a long recording was not explained: zeros
+    most = float(np.quantile(np.abs(drawn), 0.995)) or 1.0
     colours = np.empty((1, len(row), 4))
     colours[0, :, :3] = np.where(row[:, None] > 0, FOR, AGAINST)
     colours[0, :, 3] = 0.75 * np.minimum(np.abs(row) / most, 1)

@@ -21,6 +21,7 @@
 
 #define LONGEST_LINE 256
 #define LONGEST_S 600 /* all windows are in memory at once */
+#define LOOKED_AT 50  /* lines, to tell a 0 that is a sample from one that is not */
 #define CONTRACT 1    /* of docs/export.md */
 
 static const OrtApi *ort;
@@ -178,7 +179,7 @@ static int read_header(const char *path, char *line, const char *lead) {
 static Strip read_strip(const char *path, const char *lead, double rate, double given) {
     char buffer[LONGEST_LINE], *line;
     long room = 0, count = 0, empty = 0, odd = 0, most = (long)(LONGEST_S * rate);
-    int times = 0;
+    int times = 0, numbered = 0; /* line 1 is 0 above decimals: pandas' number of a column, as for Python no sample */
     double first = 0, time = 0, value;
     Strip strip = {0};
     FILE *file = fopen(path, "r");
@@ -200,6 +201,8 @@ static Strip read_strip(const char *path, const char *lead, double rate, double 
         if ((times && !comma) || (comma && !number(trimmed(line), &time)) ||
             !number(trimmed(comma ? comma + 1 : line), &value))
             fail("%s: line %ld is not %s", path, count, times ? "a time and a number" : "a number");
+        if (!times && count <= LOOKED_AT)
+            numbered = count == 1 ? !strcmp(line, "0") : numbered && strchr(line, '.') != NULL;
         if (strip.samples == most) fail("%s: is longer than %d s; cut it into parts", path, LONGEST_S);
         if (strip.samples == room) {
             room = room ? 2 * room : 4096;
@@ -211,6 +214,10 @@ static Strip read_strip(const char *path, const char *lead, double rate, double 
     }
     if (ferror(file)) fail("%s: %s", path, strerror(errno));
     fclose(file);
+    if (numbered && strip.samples > 1) {
+        strip.millivolts++;
+        strip.samples--;
+    }
     if (times && strip.samples > 1) {
         double found = (double)(strip.samples - 1) / (time - first);
         if (!(fabs(found - rate) < 0.01 * rate))

@@ -98,6 +98,10 @@ async function show(recording, answers) {
   if (rate < LOWEST_SHARE_OF_RATE * needed) {
     throw new Error(`${recording.name}: ${+rate.toFixed(3)} Hz is too low for a model of ${needed} Hz`);
   }
+  const columns = leads.map((lead) => answers[`lead ${lead}`]).filter(Boolean);
+  if (new Set(columns).size < columns.length) {
+    throw new Error(`${recording.name}: one column was chosen for two leads; choose another one for each`);
+  }
   const millivolts = leads.map((lead) => {
     const chosen = recording.channels[answers[`lead ${lead}`]];
     const channel = chosen ?? recording.channels.find(({ name }) => leadOf(name ?? "") === lead);

@@ -12,6 +12,7 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 // 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
 const DECIMAL_COMMA = /(?<!\d),|,(?!\d{3}(?!\d))|,\d{3}e|(?<![\d,])0\d*,|\d{4},/i;
 const WHOLE_NUMBER = /(?<![\d,])\d+(?![\d,])/;
+const LOOKED_AT = 50; // rows, to tell a 0 that is a sample from one that is not
 const INVALID = -32768; // a sample of WFDB's format 16 that was not recorded
 
 /** Units in a millivolt, or undefined if the unit is not a voltage. */
@@ -61,6 +62,7 @@ function decoded(content) {
 export function csv(text) {
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   while (lines.length && !lines.at(-1).trim()) lines.pop();
+  if (isNumbered(lines)) lines[0] = "";
   const first = lines.findIndex((line) => isRow(fieldsOf(line, delimiterOf(line))));
   if (first < 0) throw new Error("has no line of numbers");
   const delimiter = delimiterOf(lines[first]);
@@ -104,6 +106,12 @@ export function csv(text) {
 
 const allRise = (column) => column.every((value, at) => !at || value > column[at - 1]);
 const rises = (column) => column.filter((value, at) => value > column[at - 1]).length > 0.9 * (column.length - 1);
+
+/** As Python: whether line 1 is a 0 above decimals, which is a column's number as pandas writes it, and no sample. */
+function isNumbered([head, ...rows]) {
+  const some = rows.slice(0, LOOKED_AT - 1).filter((row) => /\d/.test(row));
+  return /^\s*"?0"?\s*$/.test(head) && some.length > 0 && some.every((row) => row.includes(".") && !row.includes(","));
+}
 
 /** Whether a column so named numbers the samples; what is called samples may be the ECG. */
 function isCount(name, column, line) {

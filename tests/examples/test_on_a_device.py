@@ -153,6 +153,16 @@ def test_the_program_gives_pythons_findings(
         assert_same(printed(shown), of_page)
 
 
+def test_a_0_above_decimals_is_no_sample_for_the_program(
+    program: Path, exported: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    offset = replace(record, signal=record.signal + 1)  # a sample of 0 would be a step
+    np.savetxt(tmp_path / "strip.csv", offset.signal[0], header="0", comments="")  # as pandas.Series.to_csv
+    done = run(program, exported, tmp_path / "strip.csv", "100")
+    assert done.returncode == 0, done.stderr
+    assert_same(printed(done.stdout), of_python(student, offset))
+
+
 def test_the_program_runs_integers(
     program: Path, integers: Path, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
 ) -> None:
@@ -471,6 +481,24 @@ def test_what_a_file_does_not_say_is_asked_for(
     assert "fast is not a rate in Hz" in page.text("error")
     page.answer(rate="130")
     assert_same(page.findings(), expected)
+
+
+def test_one_column_is_not_two_leads(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(exported)
+    next(item for item in model.metadata_props if item.key == "leads").value = '["I", "II"]'
+    onnx.save(model, tmp_path / "two.onnx")
+    server = Server(built_page(tmp_path / "two.onnx", tmp_path / "page"))
+    page = opened(server, tmp_path / "profile")
+    np.savetxt(tmp_path / "two.csv", np.zeros((1000, 2)), delimiter=",", header="one (mV),two (mV)", comments="")
+    page.give(tmp_path / "two.csv")
+    assert page.asked() == ["lead I", "lead II", "rate"], page.text("error")
+    page.answer(lead_I="1", lead_II="1", rate="100")
+    said = page.text("error")
+    page.close()
+    server.close()
+    assert said == "two.csv: one column was chosen for two leads; choose another one for each"
 
 
 def test_the_page_reads_a_handhelds_recording(page: Browser, student: ecgzoo.EcgModel, test_data: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ecgzoo
+
 READER = Path(__file__).parents[2] / "examples" / "web" / "read.js"
 SCRIPT = """
 import { readFileSync } from "node:fs";
@@ -16,7 +18,8 @@ const { csv, edf } = await import(process.argv[1]);
 try {
   const content = readFileSync(0);
   const { rate, channels } = process.argv[2] === "edf" ? edf(new Uint8Array(content).buffer) : csv(content.toString());
-  const names = channels.map(({ name, unit }) => (process.argv[2] === "units" ? `${name} in ${unit}` : name));
+  const said = { units: ({ name, unit }) => `${name} in ${unit}`, samples: ({ samples }) => samples.join(" ") };
+  const names = channels.map(said[process.argv[2]] ?? (({ name }) => name));
   console.log(JSON.stringify({ rate, names }));
 } catch (error) {
   console.log(JSON.stringify({ error: error.message }));
@@ -24,12 +27,12 @@ try {
 """
 
 
-def read(content: str | bytes, units: bool = False) -> dict[str, Any]:
-    """What the page's reader gives for a text, or for the bytes of an EDF file; names with `units` if asked for."""
+def read(content: str | bytes, units: bool = False, samples: bool = False) -> dict[str, Any]:
+    """What the page's reader gives for a text, or for the bytes of an EDF file; names with `units`, or `samples`."""
     node = shutil.which("node")
     if not node:
         pytest.skip("node is not installed")
-    kind = "edf" if isinstance(content, bytes) else "units" if units else "csv"
+    kind = "edf" if isinstance(content, bytes) else "units" if units else "samples" if samples else "csv"
     command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), kind]
     said = content.encode() if isinstance(content, str) else content
     done = subprocess.run(command, input=said, capture_output=True, check=True)
@@ -213,3 +216,13 @@ def test_edf_with_a_gap_that_its_header_denies_is_refused(tmp_path: Path) -> Non
     assert read(content) == {"rate": 100, "names": ["I"]}
     gap = content.replace(b"+5\x14", b"+7\x14", 1)
     assert read(gap) == {"error": "has a gap: a data record begins at 7 s, expected 5 s"}
+
+
+@pytest.mark.parametrize(
+    "text", ["0\n1.5\n-0.25\n", '"0"\n1.5\nnan\n', "0\n1.5\n1\n", "0\n0\n1.5\n", "0.0\n1.5\n", "0\n"]
+)
+def test_a_0_above_decimals_is_no_sample_as_in_python(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    expected = ecgzoo.read_record(tmp_path / "x.csv", leads="I", units="mV", rate_hz=100).signal[0]
+    (found,) = read(text, samples=True)["names"]
+    np.testing.assert_array_equal(np.array(found.split(), np.float32), expected)

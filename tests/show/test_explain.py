@@ -139,3 +139,18 @@ def test_the_shades_are_where_the_attributions_are(heart: ecgzoo.Record) -> None
     assert 98 <= np.average(np.arange(len(shade)), weights=shade) <= 112
     assert shade[:90].max() < 0.01
     assert shade[120:].max() < 0.01
+
+
+def test_shades_of_a_stretch_do_not_depend_on_what_follows_it(heart: ecgzoo.Record) -> None:
+    one = heart.select("I")
+    minute = replace(one, signal=np.tile(one.signal, 6))
+    hour = replace(one, signal=np.tile(one.signal, 360))
+    model = ecgzoo.load_pretrained("xresnet1d_tiny.ptbxl_super_i")
+    found, expected = (
+        np.stack(
+            [np.asarray(strip.get_array())[0, :, 3] for strip in long.plot(model=model, explain="MI").axes[0].images]
+        )
+        for long in (hour, minute)
+    )
+    assert expected.max() == 0.75
+    np.testing.assert_allclose(found[:5], expected[:5], atol=0.02)  # the last window goes on behind the minute
