@@ -167,8 +167,9 @@ def parts_of(side: str, requires: frozenset[str]) -> list[str]:
 def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     """The view of `teacher` for crops ``[B, leads, T]``, in windows of the length that it was trained on.
 
-    Logits and embedding are means over the windows; feature maps are concatenated in time. A crop that is not
-    longer than a window is used as it is.
+    Logits and embedding are means over the windows. Feature maps are concatenated in time; where the last window
+    overlaps the one before it, its features are left out, so that the map covers the time of the crop once. A crop that
+    is not longer than a window is used as it is.
     """
     window, samples = teacher.config.window, millivolts.shape[2]
     if samples <= window:
@@ -179,4 +180,6 @@ def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     logits, embedding, features = (
         part.unflatten(0, windows.shape[:2]) for part in (view.logits, view.embedding, view.features)
     )
-    return View(logits.mean(1), embedding.mean(1), features.transpose(1, 2).flatten(2))
+    overlap = (starts[-2] + window - starts[-1]) * features.shape[3] / window
+    before, last = features[:, :-1].transpose(1, 2).flatten(2), features[:, -1, :, round(overlap) :]
+    return View(logits.mean(1), embedding.mean(1), torch.cat([before, last], dim=2))
