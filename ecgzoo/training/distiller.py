@@ -41,7 +41,7 @@ def create_losses(
     }
     if len(losses) < len(parsed):
         raise RecipeError(f"a loss occurs twice in {', '.join(map(str, parsed))}; name each loss once")
-    _check_classes("student", student, data)
+    check_same_classes("student", student, data.classes)
     requires = frozenset(need for _, loss in losses.values() for need in loss.requires)
     if teacher is not None and needs_teacher(requires):
         if teacher.config.rate_hz != student.config.rate_hz:
@@ -50,16 +50,21 @@ def create_losses(
                 "both see the same crops, so use networks of one rate"
             )
         if "teacher.logits" in requires:  # a loss of embeddings may have a teacher of other classes
-            _check_classes("teacher", teacher, data)
+            check_same_classes("teacher", teacher, data.classes)
     return losses
 
 
-def _check_classes(who: str, model: EcgModel, data: DataInfo) -> None:
+def check_same_classes(who: str, model: EcgModel, classes: tuple[str, ...]) -> None:
+    """Refuse a `model`, called `who`, that has not the `classes` of the data; it need not know their names.
+
+    Raises:
+        RecipeError: it has others.
+    """
     config = model.config
-    if (config.classes or data.classes) != data.classes or config.num_classes != len(data.classes):
+    if (config.classes or classes) != classes or config.num_classes != len(classes):
         raise RecipeError(
             f"the classes of the {who} are {', '.join(config.classes) or config.num_classes}, those of the data are "
-            f"{', '.join(data.classes)}. Use a {who} of these classes."
+            f"{', '.join(classes)}. Use a {who} of these classes."
         )
 
 
