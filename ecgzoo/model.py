@@ -178,10 +178,14 @@ class EcgModel(nn.Module):
         return out
 
     def view(self, x: Tensor) -> View:
-        """Logits, embedding and features of millivolts `x` ``[B, leads, T]``, from one pass."""
+        """Logits, embedding and features of millivolts `x` ``[B, leads, T]``, from one pass.
+
+        The features are those of `forward_features` without a transformer's class tokens, which have no place in time.
+        """
         features = self.forward_features(x)
         embedding = self.forward_head(features, pre_logits=True)
-        return View(self.get_classifier()(embedding), embedding, features)
+        in_time = features[:, :, getattr(self.backbone, "num_prefix_tokens", 0) :]
+        return View(self.get_classifier()(embedding), embedding, in_time)
 
     def lead_positions(self, leads: tuple[str, ...], source: str) -> list[int]:
         """Positions of this model's leads among the `leads` of a recording; errors name `source`.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.paper import grid, page, tasks, unlabelled
+from benchmarks.paper import attempts, grid, page, tasks, unlabelled
+from ecgzoo import Recipe
 from ecgzoo.data.synthetic import load_synthetic
 
 PROJECT = Path(__file__).parents[1]
@@ -28,6 +29,33 @@ def test_the_grid_runs_the_recipe_of_its_name() -> None:
     for field in dataclasses.fields(plus):
         if field.name not in others:
             assert getattr(plus, field.name) == getattr(arm, field.name), field.name
+
+
+def test_students_of_the_grid_start_from_its_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ecgzoo.training.run.load_cohort", lambda name, root, task: load_synthetic(task=task, num_records=300)
+    )
+    common = dataclasses.replace(grid.COMMON, data="synthetic", student="xresnet1d_tiny", student_arguments=())
+    fields = {**grid.ARMS["mvkt plus"], "aux_task": "diagnostic", "pretrain_epochs": 1}
+    grid.pretrain_one(common, fields, 0, tmp_path)
+    assert len(list((tmp_path / grid.PRETRAINED).glob("pretrained.*"))) == 1
+    of_grid = json.loads((tmp_path / grid.PRETRAINED / "0" / "recipe.json").read_text())
+    student = dataclasses.replace(common, **fields, precision=of_grid["precision"]).pretraining()
+    assert student == {field: of_grid[field] for field in student}
+
+
+def test_every_run_of_the_paper_names_a_second_task_where_a_loss_reads_it() -> None:
+    def assert_named(recipe: Recipe) -> None:
+        assert any(term.name == "aux" for term in recipe.loss_terms) == (recipe.aux_task is not None), recipe
+
+    for given in (*attempts.TEACHERS.values(), *attempts.ATTEMPTS.values()):
+        fields = {field: value for field, value in given.items() if field != "teacher"}
+        assert_named(dataclasses.replace(grid.COMMON, **{**attempts.BASIS, **fields}))
+    for fields in grid.ARMS.values():
+        assert_named(dataclasses.replace(grid.COMMON, **fields))
+    for task in tasks.TASKS:
+        for arm in tasks.COMPARED:
+            assert_named(dataclasses.replace(tasks.common_of(task, "DIR"), **tasks.fields_of(arm, task)))
 
 
 def test_the_grid_ends_with_the_differences_of_the_page() -> None:
@@ -60,6 +88,8 @@ def test_verdicts_of_other_arms_stay_and_more_seeds_win() -> None:
 
 
 def test_the_curve_goes_on_after_its_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = dataclasses.replace(unlabelled.COMMON, student="xresnet1d_tiny", student_arguments=())
+    monkeypatch.setattr(unlabelled, "COMMON", tiny)
     monkeypatch.setattr(unlabelled, "cohort", lambda root: load_synthetic(num_records=160))
     monkeypatch.setitem(unlabelled.LABELLED, "7", "1-7")
     monkeypatch.setitem(unlabelled.ARMS["+ pretraining"], "pretrain_epochs", 1)

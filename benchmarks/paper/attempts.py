@@ -21,9 +21,14 @@ from ecgzoo.signal import LEADS_12
 
 BASIS: dict[str, Any] = {"losses": ("bce=1", "mkd=1", "aux=0.2"), "aux_task": "all"}
 TEACHERS: dict[str, dict[str, Any]] = {
-    "teacher, averaged weights": {"student_leads": LEADS_12, "losses": ("bce=1",), "ema_decay": 0.998},
+    "teacher, averaged weights": {
+        "student_leads": LEADS_12,
+        "losses": ("bce=1",),
+        "aux_task": None,
+        "ema_decay": 0.998,
+    },
     "teacher, finer labels": {"student_leads": LEADS_12, "losses": ("bce=1", "aux=0.2"), "aux_task": "all"},
-    "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1")},
+    "assistant of I, II, V2": {"student_leads": ("I", "II", "V2"), "losses": ("bce=1", "mkd=1"), "aux_task": None},
     "assistant of I, larger": {**BASIS, "student": "xresnet1d50", "student_arguments": ()},
 }
 ATTEMPTS: dict[str, dict[str, Any]] = {

@@ -167,7 +167,8 @@ def train_teacher(common: Recipe, output: Path) -> EcgModel:
 
 def pretrain_one(common: Recipe, fields: dict[str, Any], seed: int, output: Path) -> None:
     """Pretrain the student from which the arms with these fields start, unless already done."""
-    recipe = replace(common, **{**fields, "losses": ("bce=1",)}, seed=seed, resume=True)
+    alone = {**fields, "losses": ("bce=1",), "aux_task": None}  # pretraining depends on neither
+    recipe = replace(common, **alone, seed=seed, resume=True)
     folder = output / PRETRAINED
     Run(replace(recipe, output=folder / str(seed), pretrain_folder=folder)).pretrained()
 

@@ -100,6 +100,7 @@ class Timm1d(Classified):
     Attributes:
         network: timm's network, converted, without classifier.
         features: the identity; hooks see the last feature map here.
+        num_prefix_tokens: the first steps of the last feature map that are class tokens of a transformer.
     """
 
     def __init__(self, name: str, num_leads: int, num_classes: int, rows: Rows, **arguments: Any) -> None:
@@ -110,6 +111,7 @@ class Timm1d(Classified):
         self.features = nn.Identity()
         self.num_features = int(self.network.num_features)
         self.head_hidden_size = int(self.network.head_hidden_size)
+        self.num_prefix_tokens = int(getattr(self.network, "num_prefix_tokens", 0))
         stages = self.network.feature_info if self.about.get("stages") else ()
         self.feature_info = [{**stage, "module": f"network.{stage['module']}"} for stage in stages]
         if not stages or stages[-1]["num_chs"] != self.num_features:

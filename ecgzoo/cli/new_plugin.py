@@ -73,8 +73,10 @@ def new_plugin(folder: Path, name: str, package: str) -> None:
         "plugin_template": package,
         "template_cosine": f"{package}_cosine",
     }
+    old = re.compile("|".join(renamed))  # in one pass, because a new name may contain an old one
     for file in sorted(path for pattern in WRITTEN for path in TEMPLATE.glob(pattern) if path.is_file()):
-        text, place = file.read_text(encoding="utf-8"), file.relative_to(TEMPLATE).as_posix()
-        for old, new in renamed.items():
-            text, place = text.replace(old, new), place.replace(old, new)
+        text, place = (
+            old.sub(lambda found: renamed[found[0]], given)
+            for given in (file.read_text(encoding="utf-8"), file.relative_to(TEMPLATE).as_posix())
+        )
         write_text(folder / place, text)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CALIBRATED_ON = 200  # records
 FLOAT_CONVOLUTIONS = 2  # at the input
+LARGEST_WEIGHT = 64  # as an integer, in ONNX Runtime's seven bits (``reduce_range``)
 LEAST_PEAK = 1e-3
 PERCENTILE = 99.9997
 NEWTON_STEPS = 5

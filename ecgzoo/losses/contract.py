@@ -17,7 +17,7 @@ class View:
     Attributes:
         logits: ``[B, C]``.
         embedding: ``[B, D]``, the input of the classifier (``forward_head(…, pre_logits=True)``).
-        features: ``[B, num_features, T']``, the last feature map.
+        features: ``[B, num_features, T']``, the last feature map in time, without a transformer's class tokens.
         computed_in: the precision of the network's forward pass, for a loss that uses it for its own large products.
     """
 

@@ -1,4 +1,7 @@
-"""Training batches: random crops of the training records, the same for any number of processes and memory size."""
+"""Training batches: random crops of the training records, the same for any memory size.
+
+They are the same for any number of processes, too, except with records without labels: see `TrainingRecords`.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +37,7 @@ class TrainingRecords:
         auxiliary: labels ``[len(rows), C']`` of a second task.
         labels: ``[len(rows), C]``, instead of the cohort's.
         labelled: how many of the rows have labels; they are the first. None if all have. Every batch has labelled and
-            other records in the same proportion, the labelled ones first.
+            other records in the same proportion, the labelled ones first; how many is a multiple of the processes.
         resident_bytes: largest size of the records that are kept on the device.
 
     Raises:

@@ -41,7 +41,7 @@ def create_losses(
     }
     if len(losses) < len(parsed):
         raise RecipeError(f"a loss occurs twice in {', '.join(map(str, parsed))}; name each loss once")
-    _check_classes("student", student, data)
+    check_same_classes("student", student, data.classes)
     requires = frozenset(need for _, loss in losses.values() for need in loss.requires)
     if teacher is not None and needs_teacher(requires):
         if teacher.config.rate_hz != student.config.rate_hz:
@@ -50,16 +50,21 @@ def create_losses(
                 "both see the same crops, so use networks of one rate"
             )
         if "teacher.logits" in requires:  # a loss of embeddings may have a teacher of other classes
-            _check_classes("teacher", teacher, data)
+            check_same_classes("teacher", teacher, data.classes)
     return losses
 
 
-def _check_classes(who: str, model: EcgModel, data: DataInfo) -> None:
+def check_same_classes(who: str, model: EcgModel, classes: tuple[str, ...]) -> None:
+    """Refuse a `model`, called `who`, that has not the `classes` of the data; it need not know their names.
+
+    Raises:
+        RecipeError: it has others.
+    """
     config = model.config
-    if (config.classes or data.classes) != data.classes or config.num_classes != len(data.classes):
+    if (config.classes or classes) != classes or config.num_classes != len(classes):
         raise RecipeError(
             f"the classes of the {who} are {', '.join(config.classes) or config.num_classes}, those of the data are "
-            f"{', '.join(data.classes)}. Use a {who} of these classes."
+            f"{', '.join(classes)}. Use a {who} of these classes."
         )
 
 
@@ -167,8 +172,9 @@ def parts_of(side: str, requires: frozenset[str]) -> list[str]:
 def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     """The view of `teacher` for crops ``[B, leads, T]``, in windows of the length that it was trained on.
 
-    Logits and embedding are means over the windows; feature maps are concatenated in time. A crop that is not
-    longer than a window is used as it is.
+    Logits and embedding are means over the windows. Feature maps are concatenated in time; where the last window
+    overlaps the one before it, its features are left out, so that the map covers the time of the crop once. A crop that
+    is not longer than a window is used as it is.
     """
     window, samples = teacher.config.window, millivolts.shape[2]
     if samples <= window:
@@ -179,4 +185,6 @@ def windowed_view(teacher: EcgModel, millivolts: Tensor) -> View:
     logits, embedding, features = (
         part.unflatten(0, windows.shape[:2]) for part in (view.logits, view.embedding, view.features)
     )
-    return View(logits.mean(1), embedding.mean(1), features.transpose(1, 2).flatten(2))
+    overlap = (starts[-2] + window - starts[-1]) * features.shape[3] / window
+    before, last = features[:, :-1].transpose(1, 2).flatten(2), features[:, -1, :, round(overlap) :]
+    return View(logits.mean(1), embedding.mean(1), torch.cat([before, last], dim=2))

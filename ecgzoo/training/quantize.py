@@ -1,7 +1,7 @@
-"""Training for 8-bit integers: convolutions round inputs and weights to 8 bits (Jacob et al., arXiv 1712.05877).
+"""Training for 8-bit integers: convolutions compute as `ecgzoo.exporting.onnx_int8` will (Jacob et al., 1712.05877).
 
     x̂ = s · (clip(round(x / s) + z, 0, 255) − z)     s, z from the smallest and largest x of the batch
-    ŵ = s · clip(round(w / s), −127, 127)            s = max |w| / 127 of each output channel
+    ŵ = s · clip(round(w / s), −64, 64)              s = max |w| / 64 of each output channel
 
 The gradient is that of x and w themselves where nothing is clipped. Weights stay in floating point, and so does
 evaluation: what is saved is an ordinary network whose numbers suffer less from rounding. Batch norms, which the export
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgzoo.backbones._blocks import Conv
-from ecgzoo.exporting.onnx_int8 import FLOAT_CONVOLUTIONS
+from ecgzoo.exporting.onnx_int8 import FLOAT_CONVOLUTIONS, LARGEST_WEIGHT
 
 
 def rounded_input(x: Tensor) -> Tensor:
@@ -24,10 +24,10 @@ def rounded_input(x: Tensor) -> Tensor:
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
-    """`weight` ``[out, …]`` in 255 steps for each output channel."""
-    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    """`weight` ``[out, …]`` in 129 steps for each output channel."""
+    scale = weight.detach().flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST_WEIGHT
     zero = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -LARGEST_WEIGHT, LARGEST_WEIGHT)
 
 
 class _Rounded(nn.modules.conv._ConvNd):
@@ -43,6 +43,10 @@ class RoundedConv(_Rounded, Conv):
     """`Conv` for training."""
 
 
+class RoundedConv1d(_Rounded, nn.Conv1d):
+    """``nn.Conv1d`` for training, of plugins."""
+
+
 class RoundedConv2d(_Rounded, nn.Conv2d):
     """``nn.Conv2d`` for training, of timm's networks."""
 
@@ -51,6 +55,6 @@ def round_convolutions(network: nn.Module) -> None:
     """Let the convolutions of `network` that the export makes integers of train as such; the first ones stay."""
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.modules.conv._ConvNd)]
     for layer in convolutions[FLOAT_CONVOLUTIONS:]:
-        rounded = {Conv: RoundedConv, nn.Conv2d: RoundedConv2d}.get(type(layer))
+        rounded = {Conv: RoundedConv, nn.Conv1d: RoundedConv1d, nn.Conv2d: RoundedConv2d}.get(type(layer))
         if rounded:
             layer.__class__ = rounded  # same parameters, another forward

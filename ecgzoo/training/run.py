@@ -25,7 +25,14 @@ from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.checkpoint import check_saveable
-from ecgzoo.training.distiller import Distiller, Losses, check_model, create_losses, reads_labels
+from ecgzoo.training.distiller import (
+    Distiller,
+    Losses,
+    check_model,
+    check_same_classes,
+    create_losses,
+    reads_labels,
+)
 from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, make_optimizer
@@ -395,6 +402,7 @@ class Run:
             set_seed(recipe.seed)  # weights of losses must not depend on where the run was stopped
         rows, labels, labelled, auxiliary = self.train_rows, self.cohort.labels[self.train_rows], None, self.auxiliary
         if teacher is not None and len(self.unlabelled_rows):
+            check_same_classes("teacher", teacher, self.cohort.classes)  # its answers take the place of labels
             answers = score_shared(self.accelerator, teacher, self.cohort, self.unlabelled_rows)
             rows, labels, labelled = self.every_row, np.concatenate([labels, answers.astype(np.float32)]), len(rows)
             if auxiliary is not None:

@@ -207,6 +207,21 @@ def test_moves_to_a_gpu(name: str) -> None:
             assert {view.logits.device, view.embedding.device, view.features.device} == {gpu}
 
 
+@pytest.mark.parametrize("name", ["test_vit", "deit_tiny_distilled_patch16_224"])
+def test_losses_see_a_transformers_steps_in_time_and_no_class_token(name: str) -> None:
+    torch.manual_seed(0)
+    model, steps = ecgzoo.create_model(f"timm/{name}", 1).eval(), 20
+    plain = torch.randn(1, 1, 16 * steps)
+    rest = model.view(plain).features
+    assert rest.shape[2] == steps
+    torch.testing.assert_close(model.view(plain).logits, model(plain))
+    for step in (0, 7, steps - 1):
+        changed = plain.clone()
+        changed[:, :, 16 * step : 16 * (step + 1)] += torch.randn(16)
+        change = (model.view(changed).features - rest).square().sum((0, 1))
+        assert change.argmax() == step
+
+
 def test_a_signal_stays_channels_last() -> None:
     model, seen = ecgzoo.create_student("timm/mobilenetv3_small_050"), []
     for layer in model.modules():

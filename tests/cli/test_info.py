@@ -94,6 +94,13 @@ def test_new_plugin_takes_its_name_from_the_folder(tmp_path: Path, capsys: pytes
         new_plugin.run(Namespace(folder=folder))
 
 
+def test_a_plugin_whose_name_contains_one_of_the_template_is_named_once(tmp_path: Path) -> None:
+    for name, package in (("my-plugin-template", "my_plugin_template"), ("template-cosine", "template_cosine")):
+        new_plugin.run(Namespace(folder=tmp_path / name))
+        assert (tmp_path / name / package / "cosine.py").exists()
+        assert f'factory="{package}.cosine:Cosine"' in (tmp_path / name / package / "plugin.py").read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("a b!", "cannot name"), ("2lead", "cannot name"), ("class", "cannot name"), ("torch", "installed already")],

@@ -135,17 +135,31 @@ def test_a_teacher_that_no_loss_requires_never_runs(
     assert ran == [("I",)]
 
 
-@pytest.mark.parametrize("samples", [200, 250, 500, 610])
+@pytest.mark.parametrize("samples", [200, 250, 251, 500, 610])
 def test_a_teacher_sees_windows_of_its_own_length(samples: int) -> None:
     torch.manual_seed(0)
     teacher = ecgzoo.create_teacher("xresnet1d18", ("I", "II"), 3).eval()
     crops = torch.randn(4, 2, samples)
-    starts = {200: [0], 250: [0], 500: [0, 250], 610: [0, 250, 360]}[samples]
+    starts = {200: [0], 250: [0], 251: [0, 1], 500: [0, 250], 610: [0, 250, 360]}[samples]
     parts = [teacher.view(crops[:, :, start : start + 250]) for start in starts]
     found = windowed_view(teacher, crops)
     torch.testing.assert_close(found.logits, sum(part.logits for part in parts) / len(parts))
     torch.testing.assert_close(found.embedding, sum(part.embedding for part in parts) / len(parts))
+    seen_before = {251: 8, 610: 4}.get(samples, 0)  # of the 8 feature steps of the last window
+    parts[-1] = dataclasses.replace(parts[-1], features=parts[-1].features[:, :, seen_before:])
     torch.testing.assert_close(found.features, torch.cat([part.features for part in parts], dim=2))
+
+
+def test_features_of_a_teacher_with_shorter_windows_are_where_the_signal_is() -> None:
+    torch.manual_seed(0)
+    teacher, flat = ecgzoo.create_teacher("xresnet1d18", ("I",)), torch.zeros(1, 1, 800)
+    rest = windowed_view(teacher, flat).features
+    for at in range(10, 800, 20):
+        beat = flat.clone()
+        beat[:, :, at : at + 5] = 5
+        change = (windowed_view(teacher, beat).features - rest).abs().sum((0, 1))
+        place = (change * (torch.arange(len(change)) + 0.5)).sum() / change.sum() / len(change)
+        assert abs(place - at / 800) < 0.06
 
 
 class Noted(Spy):

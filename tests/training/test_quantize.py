@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 import ecgzoo
+from ecgzoo.exporting import onnx_int8
+from ecgzoo.exporting.onnx import graph
+from ecgzoo.exporting.scorer import Scorer
 from ecgzoo.training.quantize import round_convolutions, rounded_input, rounded_weight
 
 
@@ -22,10 +26,10 @@ def test_an_input_has_256_steps_and_its_zeros_stay() -> None:
     assert (found - x).abs().max() <= scale * 0.51
 
 
-def test_a_weight_has_255_steps_per_channel() -> None:
+def test_a_weight_has_129_steps_per_channel() -> None:
     weight = torch.randn(5, 3, 7) * torch.tensor([1, 10, 0.1, 3, 0]).reshape(5, 1, 1)
     for own, found in zip(weight, rounded_weight(weight), strict=True):
-        scale = float(own.abs().max()) / 127 or 1.0
+        scale = float(own.abs().max()) / 64 or 1.0
         slow = [scale * round(float(value) / scale) for value in own.flatten()]
         np.testing.assert_allclose(found.flatten().numpy(), slow, atol=1e-6)
 
@@ -35,11 +39,37 @@ def test_a_batch_norm_behind_it_changes_no_rounding() -> None:
     torch.testing.assert_close(rounded_weight(weight * scale), rounded_weight(weight) * scale)
 
 
-@pytest.mark.parametrize("name", ["xresnet1d_tiny", "timm/test_resnet"])
+def test_training_rounds_weights_as_the_export_does() -> None:
+    model = graph(Scorer(ecgzoo.create_student("xresnet1d_tiny")))
+    exact = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
+    quantized = onnx_int8._quantized(model, [np.random.default_rng(0).normal(size=(1, 1, 1000)).astype(np.float32)])
+    found = {weight.name: numpy_helper.to_array(weight) for weight in quantized.graph.initializer}
+    weights = [node.input[1] for node in model.graph.node if node.op_type == "Conv"][onnx_int8.FLOAT_CONVOLUTIONS :]
+    assert len(weights) > 5
+    for name in weights:
+        scale = found[f"{name}_scale"].reshape(-1, 1, 1, 1)
+        in_file = torch.from_numpy(found[f"{name}_quantized"] * scale)
+        torch.testing.assert_close(rounded_weight(torch.from_numpy(exact[name].copy())), in_file, rtol=0, atol=1e-6)
+
+
+class Plain(nn.Module):
+    """A network of a plugin, with torch's own convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(layer for width in (1, 8, 8) for layer in (nn.Conv1d(width, 8, 5), nn.BatchNorm1d(8), nn.ReLU()))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("name", ["xresnet1d_tiny", "timm/test_resnet", "plain"])
 def test_only_training_computes_with_rounded_numbers(name: str) -> None:
     torch.manual_seed(0)
-    model, x = ecgzoo.create_student(name), torch.randn(4, 1, 500)
-    network = model.backbone.eval()
+    x = torch.randn(4, 1, 500)
+    network = (Plain() if name == "plain" else ecgzoo.create_student(name).backbone).eval()
     for norm in (layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)):
         nn.init.ones_(norm.weight)  # some begin at 0, and would hide what comes before them
     plain, keys = network(x), list(network.state_dict())

@@ -142,6 +142,16 @@ def test_what_does_not_go_together_is_refused(
         ecgzoo.Run(recipe(tmp_path, **fields), cohort)
 
 
+def test_a_teacher_of_other_classes_gives_no_answers_in_place_of_labels(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
+    teacher = ecgzoo.create_teacher("xresnet1d_tiny")
+    teacher.config = dataclasses.replace(teacher.config, classes=tuple("ABCDE"))
+    run = ecgzoo.Run(recipe(tmp_path / "a", losses=("bce=1", "clt=0.5"), teacher_weights=None), cohort)
+    with pytest.raises(RecipeError, match="the classes of the teacher are A, B, C, D, E, those of the data are CD"):
+        run.student(teacher)
+    run = ecgzoo.Run(recipe(tmp_path / "b", losses=("bce=1", "clt=0.5"), unlabelled_folds=""), cohort)
+    run.student(teacher)  # its embeddings know no classes
+
+
 def test_folds_without_labels_are_refused_except_as_unlabelled_folds(cohort: ecgzoo.Cohort, tmp_path: Path) -> None:
     labelled = ~np.isin(cohort.folds, [2, 3])
     some = dataclasses.replace(cohort, labels=cohort.labels * labelled[:, None], labelled=labelled)

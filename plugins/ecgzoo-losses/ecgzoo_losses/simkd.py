@@ -37,7 +37,8 @@ class SimKD(Loss):
         RecipeError: no teacher, a teacher whose last layer is not linear, or a `fit` that is not positive.
     """
 
-    requires = frozenset({"student.embedding", "student.logits", "teacher.embedding"})
+    # not read, but it says that the teacher's classes are those of the student
+    requires = frozenset({"student.embedding", "student.logits", "teacher.embedding", "teacher.logits"})
     weight: Tensor
     bias: Tensor
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import ecgzoo
 from ecgzoo import create_loss
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import DataInfo, View
@@ -83,3 +84,11 @@ def test_a_teacher_whose_last_layer_is_not_linear_is_refused(infos, classifier: 
     student, teacher = infos[0], replace(infos[1], classifier=classifier)
     with pytest.raises(RecipeError, match="last layer is linear"):
         create_loss("simkd", student, teacher, DataInfo(tuple("ABCD"), torch.zeros(1, 4)))
+
+
+def test_a_teacher_of_other_classes_is_refused() -> None:
+    # it would teach its own: the second term copies its classifier
+    student, teacher = ecgzoo.create_student("xresnet1d_tiny", num_classes=5), ecgzoo.create_teacher("xresnet1d_tiny")
+    teacher.config = replace(teacher.config, classes=("CD", "HYP", "MI", "NORM", "STTC"))
+    with pytest.raises(RecipeError, match="the classes of the teacher are CD, HYP, MI, NORM, STTC"):
+        ecgzoo.create_losses(("simkd=1",), student, teacher, DataInfo(tuple("ABCDE"), torch.eye(5)))
