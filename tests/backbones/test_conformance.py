@@ -13,12 +13,16 @@ from ecgzoo.specs import BackboneSpec
 from ecgzoo.testing.backbones import assert_backbone_conforms, assert_factory_conforms
 
 # tracing many layers takes most of the time, and these have the blocks of others: 34 those of 18, 101 those of 50, and
-# MVKT's 50 those of xresnet1d50, at the widths and with the head of mvkt_xresnet1d18
-DEEP = ("34", "101", "mvkt_xresnet1d50")
+# MVKT's and ResNet's 50 those of xresnet1d50, at the widths and with the head of their own 18
+DEEP = [
+    name
+    for name in registry.names("backbone")
+    if name.endswith(("34", "101")) or name in ("mvkt_xresnet1d50", "resnet1d50")
+]
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.long] * name.endswith(DEEP) + [pytest.mark.slow] * name.endswith("50")
+    return [pytest.mark.long] * (name in DEEP) + [pytest.mark.slow] * name.endswith("50")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in registry.names("backbone")])
@@ -26,7 +30,7 @@ def test_registered_backbone_conforms(name: str) -> None:
     assert_backbone_conforms(name)
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names("backbone") if name.endswith(DEEP)])
+@pytest.mark.parametrize("name", DEEP)
 def test_a_deep_backbone_has_the_parameters_of_its_spec(name: str) -> None:
     found = registry.get("backbone", name)
     for leads, classes, count in found.spec.parameters:
