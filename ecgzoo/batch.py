@@ -105,16 +105,12 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_record(path: Path) -> bool:
-    if path.suffix == ".hea":
-        return True
-    if path.suffix in _WFDB_PARTS and path.with_suffix(".hea").exists():
-        return False
-    return is_recording(path, alone=True) and not _is_named(path)
+    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path, alone=True))
 
 
 def _is_part(path: Path) -> bool:
-    """Whether a file beside the header of its name belongs to that record."""
-    return path.suffix in _WFDB_PARTS or _is_named(path)
+    """Whether a file belongs to the record of a WFDB header: of its own name, or of one that names the file."""
+    return (path.suffix in _WFDB_PARTS and path.with_suffix(".hea").exists()) or _is_named(path)
 
 
 def _is_named(path: Path) -> bool:

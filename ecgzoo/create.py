@@ -159,15 +159,6 @@ def _create(
 
 def _started(model: EcgModel, found: registry.Registered, start: str) -> EcgModel:
     """`model` with the weights that its backbone calls `start`; they know no class of an ECG."""
-    from huggingface_hub import constants
-
-    from ecgzoo.weights.hub import offline
-
-    if offline() and not constants.HF_HUB_OFFLINE:  # which timm obeys, and which is read when a process starts
-        raise WeightsError(
-            f"{found.name}: ECGZOO_OFFLINE forbids fetching {start!r}; set HF_HUB_OFFLINE=1 too, to take it from the "
-            "cache, or unset ECGZOO_OFFLINE"
-        )
     with registry.blamed(found):
         said = model.backbone.start_from(start)
     model.config = replace(model.config, training={"start": said})

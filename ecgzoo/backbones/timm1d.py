@@ -14,12 +14,14 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
+from huggingface_hub import constants
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecgzoo.backbones import TIMM
 from ecgzoo.backbones._base import Classified
 from ecgzoo.errors import RegistryError, WeightsError, no_timm
+from ecgzoo.offline import offline
 
 try:
     import timm
@@ -164,12 +166,17 @@ class Timm1d(Classified):
             Their name in timm, with its version.
 
         Raises:
-            WeightsError: timm has none for this network, or cannot download them.
+            WeightsError: timm has none for this network, may not download them, or cannot.
         """
         config = timm.get_pretrained_cfg(self.name)
         if config is None or not config.has_weights:
             raise WeightsError(f"timm has no weights of {self.name}; use random ones, or another network.")
         tag = f"{self.name}.{config.tag}" if config.tag else self.name
+        if offline() and not constants.HF_HUB_OFFLINE:  # which timm obeys, and which is read when a process starts
+            raise WeightsError(
+                f"ECGZOO_OFFLINE forbids fetching {tag}; set HF_HUB_OFFLINE=1 too, to take it from the cache, or unset "
+                "ECGZOO_OFFLINE."
+            )
         try:
             made = self._made(fresh=False, pretrained=True)
         except Exception as error:  # of the Hub's client, of the network, or of the file

@@ -6,7 +6,7 @@ One pair of axes covers the sheet, in millimetres. A trace is centred on its lea
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -109,6 +109,7 @@ def draw(reading: Reading, explanation: Explanation | None = None, panel: bool =
     from matplotlib.figure import Figure
 
     pieces = list(_pieces(reading))
+    scaled = None if explanation is None else _scaled(reading, explanation)
     centre = {lead: _median(_samples(reading, lead, reading.start_s, reading.end_s)) for lead in reading.leads}
     ranges = [_range(reading, [piece for piece in pieces if piece.row == row], centre) for row in _rows(pieces)]
     heights = [
@@ -137,7 +138,7 @@ def draw(reading: Reading, explanation: Explanation | None = None, panel: bool =
         _pulse(axes, zero, row)
         for piece in pieces:
             if piece.row == row:
-                _piece(axes, reading, explanation, piece, zero, centre[piece.lead], (bottom, top))
+                _piece(axes, reading, scaled, piece, zero, centre[piece.lead], (bottom, top))
         top = bottom
     if panel:
         _head(axes, reading, sheet_mm)
@@ -226,7 +227,7 @@ def _pulse(axes: "Axes", zero: float, row: int) -> None:
 def _piece(
     axes: "Axes",
     reading: Reading,
-    explanation: Explanation | None,
+    scaled: Explanation | None,
     piece: Piece,
     zero: float,
     centre: float,
@@ -253,8 +254,8 @@ def _piece(
     edge = np.flatnonzero(np.diff(np.isnan(samples), prepend=False, append=False))
     for begin_s, end_s in (piece.start_s + edge.reshape(-1, 2) / rate).tolist():
         shade(begin_s, end_s, facecolor="none", edgecolor=GREY, hatch="/////", linewidth=0, zorder=2)
-    if explanation is not None and piece.lead in explanation.leads:
-        _attributions(axes, reading, explanation, piece, (left, left + width, bottom, top))
+    if scaled is not None and piece.lead in scaled.leads:
+        _attributions(axes, scaled, piece, (left, left + width, bottom, top))
 
     at_s = round(piece.start_s * rate) / rate + np.arange(len(samples)) / rate
     x = left + MM_PER_S * (at_s - piece.start_s)
@@ -271,23 +272,26 @@ def _piece(
         _say(axes, left + 14, top - 1, f"cut: up to {peak:.4g} mV", 7, colour=RED, va="top", box=True, most_mm=60)
 
 
-def _attributions(
-    axes: "Axes", reading: Reading, found: Explanation, piece: Piece, extent: tuple[float, float, float, float]
-) -> None:
-    """Shades behind a trace, the darker the more a sample speaks for the class or against it."""
+def _scaled(reading: Reading, found: Explanation) -> Explanation:
+    """The attributions as they are drawn: smoothed, and from -1 to 1."""
     from scipy.ndimage import gaussian_filter1d
 
     smooth = gaussian_filter1d(found.attribution.astype(np.float64), SMOOTHED_S * found.rate_hz, axis=1)
-    begin, end = (round(at * found.rate_hz) for at in (piece.start_s, piece.end_s))
-    row = smooth[found.leads.index(piece.lead), begin:end]
-    if not row.size:  # the piece is shorter than a sample of the model
-        return
     first, last = (round(at * found.rate_hz) for at in (reading.start_s, reading.end_s))
     drawn = smooth[:, first:last]  # the rest of a long recording was not explained: zeros
-    most = float(np.quantile(np.abs(drawn), 0.995)) or 1.0
+    most = float(np.quantile(np.abs(drawn), 0.995)) or 1.0 if drawn.size else 1.0
+    return replace(found, attribution=np.clip(smooth / most, -1, 1))
+
+
+def _attributions(axes: "Axes", scaled: Explanation, piece: Piece, extent: tuple[float, float, float, float]) -> None:
+    """Shades behind a trace, the darker the more a sample speaks for the class or against it."""
+    begin, end = (round(at * scaled.rate_hz) for at in (piece.start_s, piece.end_s))
+    row = scaled.attribution[scaled.leads.index(piece.lead), begin:end]
+    if not row.size:  # the piece is shorter than a sample of the model
+        return
     colours = np.empty((1, len(row), 4))
     colours[0, :, :3] = np.where(row[:, None] > 0, FOR, AGAINST)
-    colours[0, :, 3] = 0.75 * np.minimum(np.abs(row) / most, 1)
+    colours[0, :, 3] = 0.75 * np.abs(row)
     limits = axes.get_xlim(), axes.get_ylim()
     axes.imshow(colours, extent=extent, aspect="auto", interpolation="nearest", zorder=3)
     axes.set(xlim=limits[0], ylim=limits[1])

@@ -24,6 +24,7 @@ from huggingface_hub import constants, errors
 
 from ecgzoo.errors import EcgZooError, WeightsError
 from ecgzoo.files import JSON_BYTES, read_bytes, read_json, write_text
+from ecgzoo.offline import offline
 from ecgzoo.weights.layout import CARD, CONFIG, PICKLES, SHA256, WEIGHTS
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -134,12 +135,6 @@ def push(
         message = f"Weights {_sha256(folder / WEIGHTS)}"
         commit = api.create_commit(repo_id, operations=operations, commit_message=message, revision=revision)
     return f"hf-hub:{repo_id}@{commit.oid}"
-
-
-def offline() -> bool:
-    """Whether ``ECGZOO_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids requests."""
-    asked = (os.environ.get(variable, "") for variable in ("ECGZOO_OFFLINE", "HF_HUB_OFFLINE"))
-    return constants.HF_HUB_OFFLINE or any(value.upper() in constants.ENV_VARS_TRUE_VALUES for value in asked)
 
 
 def _name(repo_id: str, revision: str) -> str:

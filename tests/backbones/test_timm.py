@@ -288,7 +288,9 @@ def test_offline_imagenet_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(timm, "create_model", made)
     monkeypatch.setenv("ECGZOO_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="ECGZOO_OFFLINE forbids fetching 'imagenet'; set HF_HUB_OFFLINE=1"):
+    with pytest.raises(
+        WeightsError, match="ECGZOO_OFFLINE forbids fetching test_resnet.r160_in1k; set HF_HUB_OFFLINE=1"
+    ):
         ecgzoo.create_model("timm/test_resnet", pretrained="imagenet")
     assert True not in asked
 

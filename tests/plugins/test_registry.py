@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import ecgzoo
 from ecgzoo import registry
 from ecgzoo.errors import AmbiguousNameError, EcgZooWarning, RegistryError
 from ecgzoo.plugins import HOOKS, load_plugins
@@ -234,3 +235,27 @@ def test_metadata_without_a_name_is_unknown(install) -> None:
     install("other-plugin", good("othernet"))
     assert {"namelessnet", "othernet"} <= set(registry.names("backbone"))
     assert registry.lookup("backbone", "namelessnet").distribution == "unknown"
+
+
+def test_a_plugins_backbone_starts_from_weights_of_its_own_offline(install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(
+        "starting-plugin",
+        good("startnet").replace(
+            'factory="ecgzoo.backbones.xresnet:xresnet1d18"', 'factory="starting_plugin:make", starts=("ones",)'
+        )
+        + """
+def make(num_leads, num_classes):
+    from ecgzoo.backbones.xresnet import xresnet1d18
+    network = xresnet1d18(num_leads, num_classes)
+    def start_from(start):
+        for parameter in network.parameters():
+            parameter.data.fill_(1)
+        return f"{start} of the plugin"
+    network.start_from = start_from
+    return network
+""",
+    )
+    monkeypatch.setenv("ECGZOO_OFFLINE", "1")  # the plugin fetches nothing
+    model = ecgzoo.create_model("startnet", leads="I", pretrained="ones")
+    assert model.config.training == {"start": "ones of the plugin"}
+    assert all(bool((parameter == 1).all()) for parameter in model.parameters())
