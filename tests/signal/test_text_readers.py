@@ -201,6 +201,18 @@ def test_any_delimiter_and_decimal_sign(
         ("I (mV);II (mV);\n1;2;\n,5;;\n", ("I", "II"), None, 1),
         ("\ufeffI (mV)\n1,0\n-2\n", ("I",), None, 1),
         ('I (mV)\n1,234\n0,5\n"2,345"\n', ("I",), None, np.float32(1.234)),
+        ("\tI (mV)\tII (mV)\n0\t1\t2\n1\t2\t3\n", ("I", "II"), None, 1),  # pandas' to_csv(sep="\t")
+        (
+            "sep=\t\nTimestamp_Unix_CAL\tECG_LA-RA\tII\t\nms\tmV\tuV\t\n0\t1\t2\t\n4\t2\t3\t\n",
+            ("ECG_LA-RA", "II"),
+            250,
+            1,
+        ),
+        ("time,MLII,ABP,RESP\nseconds,uV,mmHg,NU\n0,1000,2,3\n0.01,2,3,4\n", ("II",), 100, 1),
+        ("time,I,II\n(s),(uV),(uV)\n0,1000,2\n0.01,2,3\n", ("I", "II"), 100, 1),
+        (",I,V1\n,[uV],[uV]\n0,1000,2\n1,2,3\n", ("I", "V1"), None, 1),
+        ("mSecs,II\nmSecs,mVolts\n0,1\n4,2\n", ("II",), 250, 1),
+        ("Unnamed: 0,II (mV)\n0,1\n1,2\n", ("II",), None, 1),  # pandas, written and read twice
     ],
 )
 def test_headers(tmp_path: Path, text: str, leads: tuple[str, ...], rate_hz: float | None, first: float) -> None:

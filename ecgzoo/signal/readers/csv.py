@@ -36,8 +36,9 @@ _LOOKED_AT = 50  # rows that the layout is read off
 _COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?")
+_OTHER_UNITS = {"", "-", "%", "a.u.", "au", "bpm", "g", "mg", "mmhg", "nu", "ohm", "pm"}  # in a line of units
 _UNIT_ALONE = re.compile(r"[(\[][^()\[\]]*[)\]]")
-_COUNTS = {"", "#", "n", "index", "row", "sample", "samples"}
+_COUNTS = {"", "unnamed: 0", "#", "n", "index", "row", "sample", "samples"}
 _COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
 _DATE_AND_NUMBER = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}([./])\d{1,2}\1\d{4}|\d{1,2}:\d\d[:.]\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)"
@@ -262,17 +263,24 @@ def _header(over: list[tuple[int, str]], delimiter: str | None, columns: int) ->
     """The texts that name the columns, and how many lines they take."""
     if not over:
         return None, 0
-    names = _names(over[-1][1], delimiter, columns)
-    units = bool(names) and all(per_millivolt(name) or name.casefold() in SECONDS for name in names or [])
+    units = _units(over[-1][1], delimiter, columns)
     above = _names(over[-2][1], delimiter, columns) if units and len(over) > 1 else None
-    if names and above:
-        return [f"{name} ({unit})" for name, unit in zip(above, names, strict=True)], 2
+    if units and above:
+        return [f"{name} ({unit})" if unit else name for name, unit in zip(above, units, strict=True)], 2
+    names = _names(over[-1][1], delimiter, columns)
     return names, 1 if names else 0
 
 
+def _units(line: str, delimiter: str | None, columns: int) -> list[str] | None:
+    """The units of a line that has one for each column, such as ``s,mV,mmHg`` or ``(s) (mV) (mV)``."""
+    units = [field.strip("()[] ") for field in _split(line.strip(" ").lstrip("#% "), delimiter)]
+    fit = all(per_millivolt(unit) or unit.casefold() in {*SECONDS, *_OTHER_UNITS} for unit in units)
+    return units if fit and any(map(per_millivolt, units)) and len(units) == columns else None
+
+
 def _names(line: str, delimiter: str | None, columns: int) -> list[str] | None:
-    line = line.strip().lstrip("#%").strip()
-    ways = [_split(line, delimiter)]
+    whole, line = line.strip(" ").lstrip("#%"), line.strip().lstrip("#%").strip()
+    ways = [_split(whole, delimiter), _split(line, delimiter)]  # a tab at an end may be between columns
     if delimiter is None:
         word = r"[^\s(\[]+(?:\s*[(\[][^)\]]*[)\]])?"
         ways += [[line]] if columns == 1 else [re.split(r"\s{2,}", line), re.findall(word, line)]
