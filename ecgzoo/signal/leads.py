@@ -39,6 +39,11 @@ def known_lead(name: str) -> str | None:
     return _ALIASES.get("".join(name.casefold().replace("_", " ").split()))
 
 
+def is_ecg(name: str) -> bool:
+    """Whether a channel is an ECG by its name: one of the twelve leads, or "ECG…" or "EKG…" in any case."""
+    return known_lead(name) is not None or name.casefold().startswith(("ecg", "ekg"))
+
+
 def canonical_lead(name: str) -> str:
     """The canonical spelling of a lead name; case, blanks and prefix do not matter: ``MLII`` and ``ECG ii`` are II.
 

@@ -184,6 +184,13 @@ def test_voltages_of_several_rates_without_a_lead(tmp_path, names, given):
         read_record(two_rates(tmp_path, *names), leads=given)
 
 
+@pytest.mark.parametrize("given", [None, "I"])
+def test_a_voltage_does_not_take_the_place_of_an_ecg_without_one(tmp_path, given):
+    path = write(tmp_path, noise(channels=2), names=["ECG", "RESP"], units=["NU", "mV"])
+    with pytest.raises(SignalError, match="channel ECG is in 'NU'; expected a voltage"):
+        read_record(path, leads=given)
+
+
 def test_two_signal_files(tmp_path):
     digital = noise(channels=4)
     digital[:, [0, 2]].astype("<i2").tofile(tmp_path / "a.dat")

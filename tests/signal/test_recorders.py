@@ -214,6 +214,20 @@ def test_edf_takes_the_voltages_at_the_rate_of_the_leads(tmp_path: Path) -> None
     assert read_record(write(tmp_path, edf(channels)), leads="I").leads == ("I",)  # the one ECG channel
 
 
+@pytest.mark.parametrize("given", [None, "I"])
+def test_edf_whose_ecg_is_no_voltage_is_refused(tmp_path: Path, given: str | None) -> None:
+    path = write(tmp_path, edf([("EEG C3", 256, "uV"), ("EKG", 256, "mV/div"), ("SpO2", 1, "%")]))
+    assert "channel EKG is in 'mV/div'; expected a voltage" in refused(path, leads=given)
+    assert read_record(write(tmp_path, edf([("ECG", 256, "uV"), ("EKG HR", 256, "bpm")]))).leads == ("ECG",)
+
+
+def test_edf_micro_signs(tmp_path: Path) -> None:
+    content = edf([("ECG I", 256, "uV")])
+    for unit in (b"uV", "µV".encode("latin-1"), "µV".encode()):
+        record = read_record(write(tmp_path, content.replace(b"uV      ", unit.ljust(8))))
+        assert np.abs(record.signal).max() == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_edf_of_several_rates_asks_for_leads(tmp_path: Path) -> None:
     path = write(tmp_path, edf([("ECG I", 256, "mV"), ("ECG II", 512, "mV"), ("ECG V1", 512, "mV")]))
     assert "I (256 Hz), II (512 Hz)" in refused(path).replace("ECG ", "")

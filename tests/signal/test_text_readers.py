@@ -347,6 +347,7 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ("time (s),I (mV)\n0,1\n0,2\n", {}, "do not tell a rate"),
         ("I (bpm)\n1\n2\n", {"rate_hz": 100}, "its unit 'bpm' is not a voltage"),
         ("RESP (bpm)\n1\n2\n", {"rate_hz": 100}, "no column is a lead"),
+        ("ECG (filtered),RESP\n1,2\n2,3\n", {**ALL, "leads": "I"}, "channel ECG is in 'filtered'; expected a voltage"),
         ("I (mV),MDC_ECG_LEAD_I (mV)\n1,2\n2,3\n", {"rate_hz": 100}, "lead I occurs twice"),
         ("I (mV)\n1e39\n2\n", {"rate_hz": 100}, "infinite samples"),
         ("1 " * 1001 + "\n", {}, "1001 columns; .*transpose"),

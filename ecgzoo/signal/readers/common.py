@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +11,7 @@ import numpy as np
 
 from ecgzoo.errors import SignalError
 from ecgzoo.files import open_regular
+from ecgzoo.signal.leads import is_ecg
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
 
@@ -84,6 +85,16 @@ def millivolts_of(path: Path, unit: str, what: str) -> float:
     if found is None:
         fail(path, f"{what} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
     return 1 / found
+
+
+def refuse_a_lost_ecg(path: Path, kept: Iterable[str], left_out: Mapping[str, str]) -> None:
+    """Refuse channels `kept` of which none is an ECG by its name, if one is `left_out`, by its name, for its unit.
+
+    Another channel, such as respiration, would get the name that is meant for it.
+    """
+    lost = next((name for name in left_out if is_ecg(name)), None)
+    if lost is not None and not any(map(is_ecg, kept)):
+        fail(path, f"channel {lost} is in {left_out[lost]!r}; expected a voltage: nV, uV, mV or V. Correct its unit.")
 
 
 def finite(path: Path, what: str, text: str | None) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.leads import known_lead
-from ecgzoo.signal.readers.common import fail, whole_file
+from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg, whole_file
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.given import given_rate, names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
@@ -111,6 +111,7 @@ class CsvReader(Reader):
         counted = False
         times: list[tuple[int, str, str | None]] = []
         kept: list[tuple[int, str, str | None]] = []
+        left_out: dict[str, str] = {}
         for number, text in enumerate(layout.header):
             name, unit = _name_and_unit(text)
             column = numbers[:, number]
@@ -122,6 +123,7 @@ class CsvReader(Reader):
             elif unit is not None and per_millivolt(unit) is None:
                 if known_lead(name):
                     fail(path, f"lead {name}: its unit {unit!r} is not a voltage; correct the header")
+                left_out[name] = unit
                 notes.append(f"Column {name} left out: its unit {unit!r} is not a voltage.")
             else:
                 kept.append((number, name, unit))
@@ -134,6 +136,7 @@ class CsvReader(Reader):
         if not kept:
             fail(path, "no column is a lead; name one in the header, such as 'II (mV)'")
         said = [name for _, name, _ in kept]
+        refuse_a_lost_ecg(path, said, left_out)
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
         if not times and not counted:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ecgzoo.signal.leads import known_lead
+from ecgzoo.signal.leads import is_ecg, known_lead
 from ecgzoo.signal.readers.common import (
     Channel,
     fail,
     finite,
     millivolts_of,
     needs_formats,
+    refuse_a_lost_ecg,
     to_record,
     whole_file,
 )
@@ -64,18 +65,21 @@ class EdfReader(Reader):
         notes = _check_size(path, content)
         recording = _parse(path, content)
         voltages: list[tuple[Signal, float]] = []  # and their unit in millivolts
+        left_out: dict[str, str] = {}
         for signal in recording.signals:
             name, unit = _name(signal), signal.physical_dimension
-            if not unit and units is None and _is_ecg(signal):
+            if not unit and units is None and is_ecg(_name(signal)):
                 fail(path, f"channel {name} has no unit. Say which: units='uV'")
             if per_millivolt(unit) is not None or (not unit and units is not None):
                 voltages.append((signal, millivolts_of(path, unit or units or "", f"channel {name}")))
             elif known_lead(name):
                 fail(path, f"lead {name} is in {unit!r}; expected a voltage: nV, uV, mV or V.")
             else:
+                left_out[name] = unit
                 notes.append(f"Channel {name} left out: its unit {unit!r} is not a voltage.")
         if units is not None and all(signal.physical_dimension for signal in recording.signals):
             fail(path, "the file itself says what units would; leave it out")
+        refuse_a_lost_ecg(path, [_name(signal) for signal, _ in voltages], left_out)
         chosen = _choose(path, [signal for signal, _ in voltages], leads)
         for signal, _ in voltages:
             if signal not in chosen:
@@ -177,14 +181,9 @@ def _name(signal: "Signal") -> str:
     return signal.label.strip() or "unnamed"
 
 
-def _is_ecg(signal: "Signal") -> bool:
-    name = _name(signal)
-    return known_lead(name) is not None or name.casefold().startswith(("ecg", "ekg"))
-
-
 def _choose(path: Path, voltages: Sequence["Signal"], leads: tuple[str, ...] | None) -> list["Signal"]:
     """The channels of one rate that make the record."""
-    ecg = [signal for signal in voltages if _is_ecg(signal)] or list(voltages)
+    ecg = [signal for signal in voltages if is_ecg(_name(signal))] or list(voltages)
     rates = sorted({signal.sampling_frequency for signal in ecg})
     of_rate = [[signal for signal in voltages if signal.sampling_frequency == rate] for rate in rates]
     if leads is not None:

@@ -18,8 +18,8 @@ import numpy as np
 
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
-from ecgzoo.signal.leads import known_lead
-from ecgzoo.signal.readers.common import fail
+from ecgzoo.signal.leads import is_ecg, known_lead
+from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
@@ -175,6 +175,8 @@ def read_wfdb(path: str | Path) -> Record:
     if len({len(samples) for _, samples, _ in kept}) > 1:
         fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
     names = tuple(channel.name for channel, _, _ in kept)
+    left_out = {channel.name: channel.units for channel in channels if per_millivolt(channel.units) is None}
+    refuse_a_lost_ecg(header.path, names, left_out)
     source = str(header.path)[: -len(".hea")]
     millivolts = _millivolts(kept)
     for row, (channel, _, _) in zip(millivolts, kept, strict=True):
@@ -189,7 +191,7 @@ def _reference(header: _Header) -> _Channel:
     if leads:
         return leads[0]
     voltages = [channel for channel in header.channels if per_millivolt(channel.units) is not None]
-    ecg = [channel for channel in voltages if channel.name.casefold().startswith(("ecg", "ekg"))] or voltages
+    ecg = [channel for channel in voltages if is_ecg(channel.name)] or voltages
     if len({channel.frame for channel in ecg}) > 1:
         said = ", ".join(f"{channel.name} ({header.rate_hz * channel.frame:g} Hz)" for channel in ecg)
         fail(
