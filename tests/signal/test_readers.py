@@ -33,6 +33,14 @@ def test_channels_may_be_named(record: Path) -> None:
         read_record(record, rate_hz=100)
 
 
+def test_numbers_in_a_dat_file_are_no_wfdb_record(tmp_path: Path, record: Path) -> None:
+    (tmp_path / "columns.dat").write_text("I (mV),II (mV)\n0.1,0.2\n0.3,0.4\n")
+    assert read_record(tmp_path / "columns.dat", rate_hz=100).leads == ("I", "II")
+    (tmp_path / "columns.dat").write_bytes(bytes(100))
+    with pytest.raises(SignalError, match="needs its header"):
+        read_record(tmp_path / "columns.dat")
+
+
 def test_a_format_that_no_reader_knows_is_said(tmp_path: Path) -> None:
     (tmp_path / "strip.bin").write_bytes(b"\0\1\2")
     with pytest.raises(SignalError, match=r"no reader knows this format; there are .*wfdb"):

@@ -212,6 +212,7 @@ def test_any_delimiter_and_decimal_sign(
         ("time,I,II\n(s),(uV),(uV)\n0,1000,2\n0.01,2,3\n", ("I", "II"), 100, 1),
         (",I,V1\n,[uV],[uV]\n0,1000,2\n1,2,3\n", ("I", "V1"), None, 1),
         ("mSecs,II\nmSecs,mVolts\n0,1\n4,2\n", ("II",), 250, 1),
+        ("Zeit / ms;I/mV;ECG uV;Lead V (mV)\n0;1;2;3\n4;2;3;3\n", ("I", "ECG", "Lead V"), 250, 1),
         ("Unnamed: 0,II (mV)\n0,1\n1,2\n", ("II",), None, 1),  # pandas, written and read twice
     ],
 )
@@ -347,6 +348,13 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ("time (s),I (mV)\n0,1\n0,2\n", {}, "do not tell a rate"),
         ("I (bpm)\n1\n2\n", {"rate_hz": 100}, "its unit 'bpm' is not a voltage"),
         ("RESP (bpm)\n1\n2\n", {"rate_hz": 100}, "no column is a lead"),
+        ("I mV\n1.0\n2.0\n", {"rate_hz": 100, "units": "uV"}, "says mV for column I, and uV is given"),
+        ("Lead V,I\n1,2\n2,3\n", {"rate_hz": 100}, "unit of column Lead V"),
+        (
+            '"","V1","V2","V3","V4","V5","V6","V7"\n"1",1,2,3,4,5,6,7\n',
+            {**ALL, "leads": None},
+            "V1 to V7 have the names that R gives",
+        ),
         ("ECG (filtered),RESP\n1,2\n2,3\n", {**ALL, "leads": "I"}, "channel ECG is in 'filtered'; expected a voltage"),
         ("I (mV),MDC_ECG_LEAD_I (mV)\n1,2\n2,3\n", {"rate_hz": 100}, "lead I occurs twice"),
         ("I (mV)\n1e39\n2\n", {"rate_hz": 100}, "infinite samples"),

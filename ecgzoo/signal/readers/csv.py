@@ -31,6 +31,7 @@ from ecgzoo.signal.units import per_millivolt
 _SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _MOST_COLUMNS = 1000
 _LONGEST_NAME = 200
+_CHEST_LEADS = 6
 _NO_HEART = 100  # samples in a row that do not all rise in any lead
 _LOOKED_AT = 50  # rows that the layout is read off
 _COMMAS = "is the decimal sign a comma between commas? Put semicolons between the columns, or write decimal points"
@@ -137,6 +138,8 @@ class CsvReader(Reader):
             fail(path, "no column is a lead; name one in the header, such as 'II (mV)'")
         said = [name for _, name, _ in kept]
         refuse_a_lost_ecg(path, said, left_out)
+        if leads is None and len(said) > _CHEST_LEADS and said == [f"V{k}" for k in range(1, len(said) + 1)]:
+            fail(path, f"columns V1 to {said[-1]} have the names that R gives to columns without one; pass leads=")
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
         if not times and not counted:
@@ -297,9 +300,9 @@ def _name_and_unit(text: str) -> tuple[str, str | None]:
     text = " ".join(text.split())[:_LONGEST_NAME]
     match = _NAME_AND_UNIT.fullmatch(text)
     name, unit = (match["name"], match["unit"]) if match else (text, None)
-    stem, _, last = name.rpartition("_")
-    if unit is None and stem and per_millivolt(last):
-        return stem, last  # I_mV
+    said = re.fullmatch(r"(?P<name>.*[^\s_/])(?P<mark>_|\s*/\s*|\s)(?P<unit>[^\s_/]+)", name)  # I_mV, I/mV, I mV
+    if unit is None and said and per_millivolt(said["unit"]) and (said["mark"] != " " or said["unit"] not in "vV"):
+        return said["name"], said["unit"]  # "Lead V" is a lead
     if unit is None and (time := time_and_unit(name)):
         return time
     return name, (unit or "").strip() or None

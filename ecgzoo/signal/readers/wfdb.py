@@ -21,6 +21,7 @@ from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import is_ecg, known_lead
 from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg
 from ecgzoo.signal.readers.contract import Reader
+from ecgzoo.signal.readers.text import as_utf8
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
 
@@ -98,6 +99,8 @@ class WfdbReader(Reader):
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Whether `path` is a part of a record, or its name without a suffix."""
+        if path.suffix in _SUFFIXES[1:] and head and as_utf8(head) is not None:  # columns of numbers are .dat, too
+            return os.path.exists(path.with_suffix(".hea"))
         return path.suffix in _SUFFIXES or os.path.exists(f"{path}.hea")  # False for an invalid name, no error
 
     def read(self, path: Path, leads: tuple[str, ...] | None, units: str | None, rate_hz: float | None) -> Record:
