@@ -228,6 +228,11 @@ def test_edf_micro_signs(tmp_path: Path) -> None:
         assert np.abs(record.signal).max() == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_edf_fields_that_end_with_zeros(tmp_path: Path) -> None:
+    content = edf([("ECG II", 256, "mV")]).replace(b"ECG II   ", b"ECG II\0\0 ").replace(b"mV      ", b"mV\0\0\0\0\0\0")
+    assert read_record(write(tmp_path, content)).leads == ("II",)
+
+
 def test_edf_of_several_rates_asks_for_leads(tmp_path: Path) -> None:
     path = write(tmp_path, edf([("ECG I", 256, "mV"), ("ECG II", 512, "mV"), ("ECG V1", 512, "mV")]))
     assert "I (256 Hz), II (512 Hz)" in refused(path).replace("ECG ", "")
@@ -366,6 +371,29 @@ def test_dicom_names_leads_by_code_or_by_meaning(tmp_path: Path) -> None:
     record = read_record(changed_dicom(tmp_path, change))
     assert record.leads == ("I", "II", *LEADS_12[3:])
     assert any(note.startswith("Channel Respiration left out") for note in record.notes)
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_dicom_names_leads_by_their_labels_where_codes_are_unspecified(tmp_path: Path, source: bool) -> None:
+    def change(file, group, channels) -> None:  # type: ignore[no-untyped-def]
+        for channel, label in zip(channels, LEADS_12, strict=True):
+            channel.ChannelLabel = f"Lead {label}"
+            channel.ChannelSourceSequence[0].CodeValue = "2:0"
+            channel.ChannelSourceSequence[0].CodeMeaning = "Unspecified lead"
+            if not source:
+                del channel.ChannelSourceSequence
+
+    assert read_record(changed_dicom(tmp_path, change)).leads == LEADS_12
+
+
+def test_dicom_takes_the_unit_that_an_empty_sequence_does_not_say(tmp_path: Path) -> None:
+    def change(file, group, channels) -> None:  # type: ignore[no-untyped-def]
+        for channel in channels:
+            channel.ChannelSensitivityUnitsSequence = []
+
+    path = changed_dicom(tmp_path, change)
+    assert "units='uV'" in refused(path)
+    np.testing.assert_allclose(read_record(path, units="uV").signal, HEART / 1000, atol=1e-6)
 
 
 @pytest.mark.parametrize(

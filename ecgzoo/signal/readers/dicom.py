@@ -120,7 +120,9 @@ def _record(path: Path, groups: "list[Dataset]", leads: tuple[str, ...] | None, 
         if any(channel.get(skew) for skew in ("ChannelTimeSkew", "ChannelSampleSkew")):
             notes.append(f"Channel {name} is skewed in time, which is not corrected.")
         channels.append(Channel(name, digital, sensitivity * correction * unit_mv, baseline * unit_mv, missing))
-    if units is not None and all("ChannelSensitivityUnitsSequence" in item for item in group.ChannelDefinitionSequence):
+    if units is not None and all(
+        item.get("ChannelSensitivityUnitsSequence") for item in group.ChannelDefinitionSequence
+    ):
         refuse_stated(path, units, None)
     rate_hz = finite(path, "sampling frequency", str(group.SamplingFrequency))
     return to_record(path, channels, rate_hz, leads, notes)
@@ -146,11 +148,12 @@ def _names(group: "Dataset") -> list[str]:
 
 
 def _name(channel: Any, number: int) -> str:
-    """The lead by its code, else by the code's meaning ("Lead I (Einthoven)"), else the label."""
-    source = channel.ChannelSourceSequence[0]
+    """The lead by its code, else by the code's meaning ("Lead I (Einthoven)"), else the label; else either text."""
+    source = (channel.get("ChannelSourceSequence") or [{}])[0]
     code, prefix = str(source.get("CodeValue", "")), _SCHEMES.get(str(source.get("CodingSchemeDesignator", "")), "?")
     if code.startswith(prefix) and code[len(prefix) :] in _CODES:
         return _CODES[code[len(prefix) :]]
     meaning = str(source.get("CodeMeaning", "")).strip()
-    said = known_lead(re.sub(r"\(.*|,.*", "", meaning))
-    return said or meaning or str(channel.get("ChannelLabel", "")).strip() or f"channel {number}"
+    label = str(channel.get("ChannelLabel", "")).strip()
+    said = known_lead(re.sub(r"\(.*|,.*", "", meaning)) or known_lead(label)
+    return said or meaning or label or f"channel {number}"

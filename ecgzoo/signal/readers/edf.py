@@ -67,7 +67,7 @@ class EdfReader(Reader):
         voltages: list[tuple[Signal, float]] = []  # and their unit in millivolts
         left_out: dict[str, str] = {}
         for signal in recording.signals:
-            name, unit = _name(signal), signal.physical_dimension
+            name, unit = _name(signal), _text(signal.physical_dimension)
             if not unit and units is None and is_ecg(_name(signal)):
                 fail(path, f"channel {name} has no unit. Say which: units='uV'")
             if per_millivolt(unit) is not None or (not unit and units is not None):
@@ -77,7 +77,7 @@ class EdfReader(Reader):
             else:
                 left_out[name] = unit
                 notes.append(f"Channel {name} left out: its unit {unit!r} is not a voltage.")
-        if units is not None and all(signal.physical_dimension for signal in recording.signals):
+        if units is not None and all(_text(signal.physical_dimension) for signal in recording.signals):
             fail(path, "the file itself says what units would; leave it out")
         refuse_a_lost_ecg(path, [_name(signal) for signal, _ in voltages], left_out)
         chosen = _choose(path, [signal for signal, _ in voltages], leads)
@@ -178,7 +178,12 @@ def _labels(content: bytes) -> list[bytes]:
 
 
 def _name(signal: "Signal") -> str:
-    return signal.label.strip() or "unnamed"
+    return _text(signal.label) or "unnamed"
+
+
+def _text(field: str) -> str:
+    """A field of the header; some recorders end it with zeros instead of blanks."""
+    return field.split("\0")[0].strip()
 
 
 def _choose(path: Path, voltages: Sequence["Signal"], leads: tuple[str, ...] | None) -> list["Signal"]:
