@@ -6,9 +6,11 @@ from ecgzoo.errors import SignalError
 
 # Keys are casefolded; casefold() turns both micro signs into μ. "âμ" is UTF-8's µ in a header that is read as Latin-1.
 _PER_MILLIVOLT = {
-    **dict.fromkeys(("v", "volt", "volts"), 1e-3),
-    **dict.fromkeys(("mv", "mvolt", "mvolts", "millivolt", "millivolts"), 1.0),
-    **dict.fromkeys(("uv", "μv", "âμv", "uvolt", "uvolts", "μvolt", "μvolts", "microvolt", "microvolts"), 1e3),
+    **dict.fromkeys(("v", "volt", "volts", "в"), 1e-3),
+    **dict.fromkeys(("mv", "мв", "mvolt", "mvolts", "millivolt", "millivolts"), 1.0),
+    **dict.fromkeys(
+        ("uv", "μv", "mcv", "мкв", "âμv", "uvolt", "uvolts", "μvolt", "μvolts", "microvolt", "microvolts"), 1e3
+    ),
     **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e6),
 }
 

@@ -33,6 +33,24 @@ def test_channels_may_be_named(record: Path) -> None:
         read_record(record, rate_hz=100)
 
 
+@pytest.mark.parametrize("name", ["rec.hea", "rec.csv", "rec.edf"])
+def test_the_leads_of_a_file_are_not_named_in_another_order(tmp_path: Path, name: str) -> None:
+    signal, leads = np.random.default_rng(0).normal(0, 0.3, (500, 3)), ["I", "avf", "aVL"]  # as MIMIC-IV has them
+    wfdb.wrsamp("rec", fs=250, units=["mV"] * 3, sig_name=leads, p_signal=signal, write_dir=str(tmp_path))
+    np.savetxt(tmp_path / "rec.csv", signal, delimiter=",", header="I (mV),avf (mV),aVL (mV)")
+    edfio = pytest.importorskip("edfio")
+    rows = [
+        edfio.EdfSignal(row, 250, label=lead, physical_dimension="mV")
+        for lead, row in zip(leads, signal.T, strict=True)
+    ]
+    edfio.Edf(rows).write(tmp_path / "rec.edf")
+    rate = 250 if name == "rec.csv" else None
+    with pytest.raises(SignalError, match="names its channels I, aVF, aVL, and leads= gives the same names in another"):
+        read_record(tmp_path / name, leads="I,aVL,aVF", rate_hz=rate)
+    assert read_record(tmp_path / name, leads="I,aVF,aVL", rate_hz=rate).leads == ("I", "aVF", "aVL")
+    assert read_record(tmp_path / name, leads="I,II,aVF", rate_hz=rate).leads == ("I", "II", "aVF")
+
+
 def test_numbers_in_a_dat_file_are_no_wfdb_record(tmp_path: Path, record: Path) -> None:
     (tmp_path / "columns.dat").write_text("I (mV),II (mV)\n0.1,0.2\n0.3,0.4\n")
     assert read_record(tmp_path / "columns.dat", rate_hz=100).leads == ("I", "II")

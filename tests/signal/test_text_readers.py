@@ -213,6 +213,7 @@ def test_any_delimiter_and_decimal_sign(
         (",I,V1\n,[uV],[uV]\n0,1000,2\n1,2,3\n", ("I", "V1"), None, 1),
         ("mSecs,II\nmSecs,mVolts\n0,1\n4,2\n", ("II",), 250, 1),
         ("Zeit / ms;I/mV;ECG uV;Lead V (mV)\n0;1;2;3\n4;2;3;3\n", ("I", "ECG", "Lead V"), 250, 1),
+        ("Время (ms);II (мкВ)\n0;1000,0\n4;2,5\n", ("II",), 250, 1),
         ("Unnamed: 0,II (mV)\n0,1\n1,2\n", ("II",), None, 1),  # pandas, written and read twice
     ],
 )

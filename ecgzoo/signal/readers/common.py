@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgzoo.errors import SignalError
 from ecgzoo.files import open_regular
-from ecgzoo.signal.leads import is_ecg
+from ecgzoo.signal.leads import is_ecg, known_lead
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
 
@@ -87,6 +87,17 @@ def millivolts_of(path: Path, unit: str, what: str) -> float:
     return 1 / found
 
 
+def refuse_another_order(path: Path, said: Sequence[str], given: Sequence[str]) -> None:
+    """Refuse names `given` that are the leads that the file has `said`, in another order, such as aVL before aVF."""
+    known = [known_lead(name) or name for name in said]
+    if known != list(given) and sorted(known) == sorted(given):
+        fail(
+            path,
+            f"names its channels {', '.join(known)}, and leads= gives the same names in another order; leave it out, "
+            "or if the file is wrong, rename its channels (record.rename, on the command line --rename I=II)",
+        )
+
+
 def refuse_a_lost_ecg(path: Path, kept: Iterable[str], left_out: Mapping[str, str]) -> None:
     """Refuse channels `kept` of which none is an ECG by its name, if one is `left_out`, by its name, for its unit.
 
@@ -118,13 +129,15 @@ def to_record(
     """The record of `channels`, which `leads` name anew.
 
     Raises:
-        SignalError: no channel, another number of names, lengths that differ, or a rate or scale of no recorder.
+        SignalError: no channel, another number or order of names, lengths that differ, or a rate or scale of no
+            recorder.
     """
     names = ", ".join(channel.name for channel in channels)
     if not channels or not len(channels[0].digital):
         fail(path, f"holds no samples of an ECG. {' '.join(notes)}".strip())
     if leads is not None and len(leads) != len(channels):
         fail(path, f"leads= names {len(leads)}, the file has {len(channels)} channels: {names}. Name each.")
+    refuse_another_order(path, [channel.name for channel in channels], leads or ())
     if not SLOWEST_HZ <= rate_hz <= FASTEST_HZ:
         fail(path, f"expected a sampling rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {rate_hz:g}.")
     if len({len(channel.digital) for channel in channels}) > 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgzoo.signal.readers.common import fail
+from ecgzoo.signal.readers.common import fail, refuse_another_order
 from ecgzoo.signal.record import FASTEST_HZ, RATE, SLOWEST_HZ, as_number
 from ecgzoo.signal.units import require_voltage
 
@@ -57,7 +57,7 @@ def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | No
     """A name for each channel: what the caller gives, or else what the file says.
 
     Raises:
-        SignalError: neither says it, or the caller gives another number of names.
+        SignalError: neither says it, or the caller gives another number of names, or the file's in another order.
     """
     if given is not None and len(given) != channels:
         has = f" ({', '.join(said)})" if said else ""
@@ -73,6 +73,7 @@ def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | No
             f"does not say which lead {'it is' if channels == 1 else f'each of its {channels} channels is'}; pass "
             f"leads='{example}' with a name for each (on the command line --leads {example})",
         )
+    refuse_another_order(path, said or (), given or ())
     return given or tuple(said or ())
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import is_ecg, known_lead
-from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg
+from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg, refuse_another_order
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.text import as_utf8
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
@@ -108,7 +108,7 @@ class WfdbReader(Reader):
 
         Raises:
             SignalError: see `read_wfdb`; or units or rate are given although the header has them; or `leads` does not
-                have one name per channel.
+                have one name per channel, or has the header's in another order.
         """
         if units is not None or rate_hz is not None:
             raise SignalError(f"{path}: a WFDB header has units and rate; leave out units and rate_hz")
@@ -117,6 +117,7 @@ class WfdbReader(Reader):
             return record
         if len(leads) != len(record.leads):
             raise SignalError(f"{path}: {len(leads)} leads for channels {', '.join(record.leads)}; name each")
+        refuse_another_order(path, record.leads, leads)
         return dataclasses.replace(record, leads=leads)
 
 
