@@ -184,6 +184,26 @@ def test_voltages_of_several_rates_without_a_lead(tmp_path, names, given):
         read_record(two_rates(tmp_path, *names), leads=given)
 
 
+def test_channels_of_one_name_are_numbered(tmp_path):
+    path = write(tmp_path, noise(), names=["ECG", "II", "other"])
+    edit(path, "other", "ECG")  # as the Long-Term AF Database names both channels
+    record = read_record(path)
+    assert record.leads == ("ECG 1", "II", "ECG 2")
+    assert record.rename({"ECG 2": "V1"}).leads == ("ECG 1", "II", "V1")
+    assert read_record(path, leads="I,II,V1").leads == ("I", "II", "V1")
+    edit(path, "ECG", "II")
+    with pytest.raises(SignalError, match="lead II occurs twice"):
+        read_record(path)
+
+
+def test_the_layout_of_segments_has_no_samples(tmp_path):
+    (tmp_path / "rec_layout.hea").write_text(
+        "rec_layout 2 125 0\n~ 0 1000/mV 16 0 0 0 0 II\n~ 0 1/NU 16 0 0 0 0 PLETH\n"
+    )
+    with pytest.raises(SignalError, match="layout of a record of several segments"):
+        read_record(tmp_path / "rec_layout")
+
+
 @pytest.mark.parametrize("given", [None, "I"])
 def test_a_voltage_does_not_take_the_place_of_an_ecg_without_one(tmp_path, given):
     path = write(tmp_path, noise(channels=2), names=["ECG", "RESP"], units=["NU", "mV"])

@@ -229,6 +229,11 @@ def test_edf_micro_signs(tmp_path: Path) -> None:
         assert np.abs(record.signal).max() == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_edf_channels_of_one_name_are_numbered(tmp_path: Path) -> None:
+    path = write(tmp_path, edf([("EMG", 256, "uV"), ("EMG", 256, "uV"), ("ECG", 256, "mV")]))
+    assert read_record(path).leads == ("EMG 1", "EMG 2", "ECG")
+
+
 def test_edf_fields_that_end_with_zeros(tmp_path: Path) -> None:
     content = edf([("ECG II", 256, "mV")]).replace(b"ECG II   ", b"ECG II\0\0 ").replace(b"mV      ", b"mV\0\0\0\0\0\0")
     assert read_record(write(tmp_path, content)).leads == ("II",)

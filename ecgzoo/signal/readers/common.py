@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,12 @@ def finite(path: Path, what: str, text: str | None) -> float:
     return value
 
 
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of channels, where those that share one are numbered (ECG 1, ECG 2), unless it is a lead's."""
+    shared = {name for name, count in Counter(names).items() if count > 1 and known_lead(name) is None}
+    return tuple(f"{name} {names[: k + 1].count(name)}" if name in shared else name for k, name in enumerate(names))
+
+
 def to_record(
     path: Path, channels: Sequence[Channel], rate_hz: float, leads: tuple[str, ...] | None, notes: Sequence[str] = ()
 ) -> Record:
@@ -149,7 +156,7 @@ def to_record(
         if not STEPS_PER_MILLIVOLT[0] <= abs(steps) <= STEPS_PER_MILLIVOLT[1] or abs(channel.offset_mv) > _LARGEST_MV:
             fail(path, f"channel {channel.name} has {steps:g} steps per mV and an offset of {channel.offset_mv:g} mV.")
         _scale(channel, row)
-    return Record(signal, leads or tuple(channel.name for channel in channels), rate_hz, str(path), tuple(notes))
+    return Record(signal, leads or numbered([channel.name for channel in channels]), rate_hz, str(path), tuple(notes))
 
 
 def _scale(channel: Channel, out: np.ndarray) -> None:

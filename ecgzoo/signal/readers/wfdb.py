@@ -19,7 +19,7 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import is_ecg, known_lead
-from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg, refuse_another_order
+from ecgzoo.signal.readers.common import fail, numbered, refuse_a_lost_ecg, refuse_another_order
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.text import as_utf8
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
@@ -178,7 +178,7 @@ def read_wfdb(path: str | Path) -> Record:
         fail(header.path, f"no channel is a voltage. {' '.join(notes)}")
     if len({len(samples) for _, samples, _ in kept}) > 1:
         fail(header.path, "its signal files differ in length. Write the number of samples into the header.")
-    names = tuple(channel.name for channel, _, _ in kept)
+    names = numbered([channel.name for channel, _, _ in kept])
     left_out = {channel.name: channel.units for channel in channels if per_millivolt(channel.units) is None}
     refuse_a_lost_ecg(header.path, names, left_out)
     source = str(header.path)[: -len(".hea")]
@@ -240,6 +240,8 @@ def _channel(path: Path, number: int, line: str) -> _Channel:
     if not match:
         fail(path, f"signal line {number + 1} is not WFDB: {line[:120]!r}.")
     file, code, frame, skew, offset, gain, baseline, units, _, zero, _, checksum, _, name = match.groups()
+    if code == "0":
+        fail(path, "is the layout of a record of several segments, without samples. Read its segments one by one.")
     if code not in _FORMATS:
         fail(path, f"unknown WFDB format {code}; known are {', '.join(_FORMATS)}.")
     if "/" in file or "\\" in file:
