@@ -23,7 +23,8 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _MOST_COMPRESSED = (1 << 24, 50)  # bytes of what is unpacked: so many at least, and so many a byte of the file
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 _NO_HEADER = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)  # numpy reads it as Python's literals
-_RATES, _UNITS, _LEADS = ("rate_hz", "fs"), ("units", "unit"), ("leads", "lead")  # in any case
+_RATES = ("rate_hz", "fs", "sampling_rate", "sample_rate", "sampling_frequency")  # in any case, as those below
+_UNITS, _LEADS = ("units", "unit"), ("leads", "lead", "lead_names", "sig_name")
 _MOST_ARRAYS, _NAMES_BYTES = 100, 1 << 16
 
 
@@ -31,9 +32,9 @@ class NpyReader(Reader):
     """``.npy``: numbers ``[leads, samples]`` or ``[samples]``, without rate, unit and leads, which the caller gives.
 
     ``.npz``: such an array as ``signal`` (or the only one), and beside it, as far as they are known, ``rate_hz`` or
-    ``fs``, ``units`` or ``unit``, and ``leads`` or ``lead``, in any case; a note names the arrays that were not read:
-    ``np.savez(path, signal=record.signal, leads=record.leads, rate_hz=record.rate_hz, units="mV")``. An array of times,
-    one for each sample, gives the rate as a column of a text does (``time_s``), or must fit it (``time``).
+    ``fs``, ``units`` or ``unit``, and ``leads`` or ``lead``, or other usual names, in any case; a note names the arrays
+    that were not read: ``np.savez(path, signal=x, leads=record.leads, rate_hz=record.rate_hz, units="mV")``. An array
+    of times, one for each sample, gives the rate as a column of a text does (``time_s``), or must fit it (``time``).
     """
 
     def sniff(self, head: bytes, path: Path) -> bool:
