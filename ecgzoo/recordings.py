@@ -61,7 +61,10 @@ def read_record(
         raise SignalError(f"{path}: cannot be read ({problem})")
     if not head:
         raise SignalError(f"{path}: is empty; fetch or export it again")
-    raise SignalError(f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}")
+    raise SignalError(
+        f"{path}: no reader knows this format; there are {', '.join(registry.names('reader'))}. Export it as one of "
+        "them, or load its samples yourself: ecgzoo.Record.from_array(x, leads=LEADS, rate_hz=RATE, units='mV')"
+    )
 
 
 def is_recording(path: Path, *, alone: bool = False) -> bool:

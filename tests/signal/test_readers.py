@@ -61,7 +61,7 @@ def test_numbers_in_a_dat_file_are_no_wfdb_record(tmp_path: Path, record: Path) 
 
 def test_a_format_that_no_reader_knows_is_said(tmp_path: Path) -> None:
     (tmp_path / "strip.bin").write_bytes(b"\0\1\2")
-    with pytest.raises(SignalError, match=r"no reader knows this format; there are .*wfdb"):
+    with pytest.raises(SignalError, match=r"no reader knows this format; there are .*wfdb\..*from_array"):
         read_record(tmp_path / "strip.bin")
     with pytest.raises(SignalError, match=r"nowhere\.hea"):
         read_record(tmp_path / "nowhere")
