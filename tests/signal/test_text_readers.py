@@ -171,7 +171,11 @@ layouts = st.sampled_from([(mark, sign) for mark in "\t;| " for sign in ".,"] + 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(
-    rows=numbers, layout=layouts, header=st.booleans(), end=st.sampled_from(["\n", "\r\n", "\r"]), quotes=st.booleans()
+    rows=numbers,
+    layout=layouts,
+    header=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\r", "\r\r\n"]),
+    quotes=st.booleans(),
 )
 def test_any_delimiter_and_decimal_sign(
     tmp_path: Path, rows: list[list[float]], layout: tuple[str, str], header: bool, end: str, quotes: bool
@@ -341,6 +345,7 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ('I (uV),II (uV)\n12,7\n"1,234",20\n"-1,100",3\n', {"rate_hz": 100}, "between thousands, as in 1,234; write"),
         ("I (uV);II (uV)\n12;7\n1,234;20\n-1,100;3\n", {"rate_hz": 100}, "between thousands, as in 1,234; write"),
         ("I (mV)\n1\n2\n\n3\n", {"rate_hz": 100}, "line 4 is empty; write nan where a sample is missing"),
+        (GOOD + "\n" + GOOD[14:], {"rate_hz": 100}, "line 5 is empty; write nan where a sample is missing"),
         ("I (mV);II (mV)\n1.000,5;2\n", {"rate_hz": 100}, "thousands separators"),
         (GOOD, {"rate_hz": 100, "units": "uV"}, "says mV for column I, and uV is given; leave out units"),
         ("time,I (mV)\n0,1\n1,2\n", {}, r"column 'time' does not say its unit; name it 'time \(s\)'"),

@@ -93,7 +93,7 @@ class CsvReader(Reader):
         layout = _layout(path, content, None if leads is None else len(leads))
         data = _cleaned(path, body(content, layout.above), layout.delimiter)
         del content
-        if layout.columns == 1 and (empty := re.search(rb"\n[ \t]*(?=\n)", data.rstrip())):
+        if empty := re.search(rb"\n[ \t]*(?=\n)", data.rstrip()):
             line = layout.above + 1 + data.count(b"\n", 0, empty.start() + 1)
             fail(path, f"line {line} is empty; write nan where a sample is missing, or remove the line")
         numbers = table(path, data, layout.above + 1, layout.delimiter, tuple(range(layout.columns)))

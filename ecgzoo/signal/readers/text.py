@@ -17,7 +17,7 @@ NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:[.,]\d{0,40})?|[.,]\d{1,40})(?:[eE][+-]
 # 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
 _DECIMAL_COMMA = re.compile(rb"(?<!\d),|,(?!\d{3}(?!\d))|,\d{3}[eE]|(?<![\d,])0\d*,|\d{4},")
 _WHOLE_NUMBER = re.compile(rb"(?<![\d,])\d+(?![\d,])")
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINE_END = re.compile(rb"\r{1,2}\n|\n|\r")  # two: Python's csv on Windows, if the file is opened without newline=""
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -41,7 +41,7 @@ def decoded(content: bytes) -> str:
 def head_lines(content: bytes) -> list[str]:
     """The whole lines within the first 64 KiB."""
     head = decoded(content[:HEAD_CHARACTERS])
-    lines = re.split(r"\r\n|\n|\r", head)
+    lines = re.split(_LINE_END.pattern.decode(), head)
     return lines[:-1] if len(content) > HEAD_CHARACTERS else lines
 
 
