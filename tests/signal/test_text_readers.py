@@ -355,6 +355,12 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ("I (bpm)\n1\n2\n", {"rate_hz": 100}, "its unit 'bpm' is not a voltage"),
         ("RESP (bpm)\n1\n2\n", {"rate_hz": 100}, "no column is a lead"),
         ("I mV\n1.0\n2.0\n", {"rate_hz": 100, "units": "uV"}, "says mV for column I, and uV is given"),
+        ("10.0 mV\n1.5\n2.5\n", {"rate_hz": 100}, "unit of column 10.0 mV"),
+        (
+            "min,CH1\n,2000\n" + "".join(f"{k},1.5\n" for k in range(50)),
+            {**ALL, "leads": "I"},
+            "'min' has no time for sample 1",
+        ),  # AcqKnowledge
         ("Lead V,I\n1,2\n2,3\n", {"rate_hz": 100}, "unit of column Lead V"),
         (
             '"","V1","V2","V3","V4","V5","V6","V7"\n"1",1,2,3,4,5,6,7\n',

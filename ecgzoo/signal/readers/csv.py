@@ -38,6 +38,7 @@ _COMMAS = "is the decimal sign a comma between commas? Put semicolons between th
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*(?:[(\[](?P<unit>[^()\[\]]*)[)\]])?")
 _OTHER_UNITS = {"", "-", "%", "a.u.", "au", "bpm", "g", "mg", "mmhg", "nu", "ohm", "pm"}  # in a line of units
+_UNIT_BEHIND = re.compile(r"(?P<name>.*[^\s_/])(?:_|\s*/\s*|\s(?![vV]$))(?P<unit>[^\s_/]+)")  # "Lead V" has none
 _UNIT_ALONE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _COUNTS = {"", "unnamed: 0", "#", "n", "index", "row", "sample", "samples"}
 _COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
@@ -300,9 +301,9 @@ def _name_and_unit(text: str) -> tuple[str, str | None]:
     text = " ".join(text.split())[:_LONGEST_NAME]
     match = _NAME_AND_UNIT.fullmatch(text)
     name, unit = (match["name"], match["unit"]) if match else (text, None)
-    said = re.fullmatch(r"(?P<name>.*[^\s_/])(?P<mark>_|\s*/\s*|\s)(?P<unit>[^\s_/]+)", name)  # I_mV, I/mV, I mV
-    if unit is None and said and per_millivolt(said["unit"]) and (said["mark"] != " " or said["unit"] not in "vV"):
-        return said["name"], said["unit"]  # "Lead V" is a lead
+    said = None if unit else _UNIT_BEHIND.fullmatch(name)
+    if said and per_millivolt(said["unit"]) and not NUMBER.fullmatch(said["name"]):  # "10.0 mV" is a range
+        return said["name"], said["unit"]
     if unit is None and (time := time_and_unit(name)):
         return time
     return name, (unit or "").strip() or None

@@ -73,6 +73,11 @@ def rate_of_column(path: Path, title: str, column: np.ndarray, unit: str | None,
     Raises:
         SignalError: neither is known; the times do not fit the given rate in any unit; what `rate_of_times` refuses.
     """
+    if len(missing := np.flatnonzero(np.isnan(column))):
+        fail(
+            path,
+            f"column {title!r} has no time for sample {missing[0] + 1}; write it, or remove a line that is no sample",
+        )
     since = column - column[:1]  # in float64, an epoch's milliseconds are exact, and its seconds are not
     known = seconds_in(title, unit)
     if known is not None:
