@@ -528,6 +528,13 @@ def test_apple_in_another_language_and_decimal_sign(tmp_path: Path) -> None:
         read_record(tmp_path / "long.csv")
 
 
+def test_two_columns_are_no_decimal_commas_of_apple(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("Sample Rate,500 Hz\nUnit,uV\nI,II\n12,5\n13,6\n-14,7\n")
+    record = read_record(tmp_path / "two.csv", rate_hz=500, units="uV")
+    assert record.leads == ("I", "II")
+    np.testing.assert_allclose(record.signal * 1000, [[12, 13, -14], [5, 6, 7]], rtol=1e-6)
+
+
 def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
     path = write_polar(tmp_path / "strip", beats(rate_hz=130))
     assert read_record(path, leads="I").rate_hz == 130
