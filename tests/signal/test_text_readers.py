@@ -355,6 +355,8 @@ ALL = {"leads": "I,II", "units": "mV", "rate_hz": 100}
         ("I (bpm)\n1\n2\n", {"rate_hz": 100}, "its unit 'bpm' is not a voltage"),
         ("RESP (bpm)\n1\n2\n", {"rate_hz": 100}, "no column is a lead"),
         ("I mV\n1.0\n2.0\n", {"rate_hz": 100, "units": "uV"}, "says mV for column I, and uV is given"),
+        ("I\n12,5\nII mV\n-1.8 1\n", {"rate_hz": 100, "units": "mV"}, "line 2 has 2 numbers|no row of numbers"),
+        ("time (min),I (mV)\n0,1\n1,2\n2,3\n", {}, "expected a rate of 10 to 100000 Hz, got 0.01"),
         ("10.0 mV\n1.5\n2.5\n", {"rate_hz": 100}, "unit of column 10.0 mV"),
         (
             "min,CH1\n,2000\n" + "".join(f"{k},1.5\n" for k in range(50)),

@@ -207,9 +207,10 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     over = [(number, line) for number, line in enumerate(lines[:above]) if line.strip(" \t#%;,")]
     header, used = _header(over, delimiter, columns)
     named = len(_split(over[-1][1], ",")) if over else given
-    if delimiter == "," and max(counts) == 2 and named == 1:
+    first = [_split(row, ",")[0].replace(",", ".") or "nan" for row in rows]
+    if delimiter == "," and max(counts) == 2 and named == 1 and all(map(NUMBER.fullmatch, first)):
         # one column with decimal commas, or two of which one has no name, such as the numbers of the rows
-        whole = np.array([float(_split(row, ",")[0].replace(",", ".") or "nan") for row in rows])
+        whole = np.array(first, np.float64)
         if not over or '"' in rows[0] or (len(rows) > 1 and _counts(whole)):
             fail(
                 path,

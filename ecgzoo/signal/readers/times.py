@@ -139,7 +139,7 @@ def rate_of_times(path: Path, seconds: np.ndarray) -> float:
 def _refuse_a_change(path: Path, seconds: np.ndarray, rate: float) -> None:
     """Refuse times that gain or lose more than 0.12 s within 4 s against samples of the rate of the whole."""
     late = seconds - seconds[0] - np.arange(len(seconds)) / rate
-    stretch = round(_STRETCH_S * rate)
+    stretch = max(1, round(_STRETCH_S * rate))
     drift = late[stretch:] - late[:-stretch] if stretch < len(late) - 1 else late
     if not np.abs(drift).max() > _MOST_DRIFT_S:
         return
