@@ -18,6 +18,7 @@ from ecgzoo.signal.units import per_millivolt
 
 STEPS_PER_MILLIVOLT = (1e-3, 1e12)  # of the coarsest and the finest recorder imaginable
 _LARGEST_MV = 1e9  # beyond, no recorder and no arithmetic
+_MEASURED = {"bpm", "1/min", "%", "ohm", "kohm", "ms", "s"}  # units of what is measured on an ECG, such as "ECG HR"
 _BLOCK = 1 << 18  # samples that are scaled at a time
 
 
@@ -104,7 +105,7 @@ def refuse_a_lost_ecg(path: Path, kept: Iterable[str], left_out: Mapping[str, st
 
     Another channel, such as respiration, would get the name that is meant for it.
     """
-    lost = next((name for name in left_out if is_ecg(name)), None)
+    lost = next((name for name, unit in left_out.items() if is_ecg(name) and unit.casefold() not in _MEASURED), None)
     if lost is not None and not any(map(is_ecg, kept)):
         fail(path, f"channel {lost} is in {left_out[lost]!r}; expected a voltage: nV, uV, mV or V. Correct its unit.")
 
