@@ -83,9 +83,8 @@ def _header(lines: list[str]) -> _Header | None:
     rates = [match for _, value in pairs if (match := _RATE.fullmatch(value))]
     if not unit or above > _MOST_LINES or not (rates or any(_DEVICE.fullmatch(value) for _, value in pairs)):
         return None
-    if (
-        "," in "".join(lines[above : above + 1]) and unit < len(pairs) - 1
-    ):  # names of two columns: 12,5 may be two numbers
+    # names of two columns below: 12,5 may be two numbers
+    if "," in "".join(lines[above : above + 1]) and unit < len(pairs) - 1:
         return None
     key, lead = pairs[unit - 1]
     return _Header(
