@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
-from ecgzoo.config import Normalization
+from ecgzoo.config import SEEN, Normalization
 from ecgzoo.create import create_model, create_transform, load_cohort
 from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluation import CohortScores
 from ecgzoo.evaluation.calibrate import calibrate
-from ecgzoo.evaluation.cohort import SEEN, check_classes, cohort_scores, seen_folds
+from ecgzoo.evaluation.cohort import check_classes, cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -346,6 +346,7 @@ class Run:
                 f"{self.recipe.student_weights} has the arguments {dict(there.arguments)}, the student "
                 f"{dict(wanted.arguments)}; give the same --student-arguments"
             ) from error
+        student.config = dataclasses.replace(wanted, license=there.license)
 
     def train(
         self,

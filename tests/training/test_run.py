@@ -646,12 +646,14 @@ def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
 def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
     options = {"losses": ("bce=1",), "epochs": 1}
     start = Run(recipe(tmp_path, **options, output=tmp_path / "first", test_folds="")).student()
-    first = tmp_path / "first" / "student"
+    start.config = dataclasses.replace(start.config, license="CC-BY-NC-4.0")
+    first = ecgzoo.save_pretrained(start, tmp_path / "first" / "student")
     again = recipe(tmp_path, **options, student_weights=first, lr=1e-9)
     for task, left_out in (("superdiagnostic", 0), ("diagnostic", 2)):  # other labels: all but the classifier
         found = Run(dataclasses.replace(again, task=task, output=tmp_path / task)).student()
         assert found.config.training["started_from"]["weights_sha256"] == start.weights_source.sha256
         assert found.config.training["started_from"]["train_folds"] == "1-8"
+        assert found.config.license == "CC-BY-NC-4.0"
         own = dict(found.backbone.named_parameters())
         kept = {name: tensor for name, tensor in start.backbone.named_parameters() if own[name].shape == tensor.shape}
         assert len(own) - len(kept) == left_out
