@@ -142,7 +142,9 @@ class EcgModel(nn.Module):
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a random one for `num_classes`, and drop what the config says about the old one."""
+        before = self.get_classifier().weight
         self.backbone.reset_classifier(num_classes)
+        self.get_classifier().to(before.device, before.dtype)
         self.config = self.config.untrained(num_classes=num_classes)
 
     def normalized(self, x: Tensor) -> Tensor:
