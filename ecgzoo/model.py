@@ -248,11 +248,14 @@ class EcgModel(nn.Module):
 
     def _why_untrained(self) -> str:
         if self.weights_source is None:
-            return "has random weights, so its output means nothing; create it with pretrained=, or train it"
+            return (
+                "has random weights, so its output means nothing; create it with pretrained=, or train it (in a loop "
+                "of your own, set config.classes)"
+            )
         changes = "; ".join(self.weights_source.adapted) or "it names no classes: its classifier is not trained"
         return (
             f"has the weights of {self.weights_source.location}, but {changes}. It is a start for training, and its "
-            "output means nothing yet: train it, then predict"
+            "output means nothing yet: train it, then predict (after a loop of your own, set config.classes)"
         )
 
     @overload
