@@ -26,6 +26,9 @@ INTENDED_USE = (
     "any decision about a patient."
 )
 
+SEEN = ("data", "data_fingerprint", "train_folds", "unlabelled_folds", "val_folds", "teacher", "started_from")
+"""What `ModelConfig.training` says of the records that a model has seen, and of the models that it learned from."""
+
 # a label gives no finding
 LEAST_POSITIVES = 20  # if fewer positive records chose its threshold, which would be mostly chance
 LEAST_AUC = 0.6  # if the 95 % interval of its AUC includes this
@@ -193,10 +196,13 @@ class ModelConfig:
     def untrained(self, leads: tuple[str, ...] | None = None, num_classes: int | None = None) -> "ModelConfig":
         """The same network and input, without what only trained weights have: classes, calibration, metrics.
 
+        The license stays, and ``training["started_from"]`` says which records the weights have seen.
+
         Args:
             leads: new leads, if given.
             num_classes: new number of logits, if given.
         """
+        seen = {name: self.training[name] for name in SEEN if name in self.training}
         return ModelConfig(
             architecture=self.architecture,
             leads=leads or self.leads,
@@ -207,6 +213,8 @@ class ModelConfig:
             stride_s=self.stride_s,
             aggregation=self.aggregation,
             normalization=self.normalization,
+            training={"started_from": seen} if "data" in seen else seen,
+            license=self.license,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -142,7 +142,9 @@ class EcgModel(nn.Module):
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a random one for `num_classes`, and drop what the config says about the old one."""
+        before = self.get_classifier().weight
         self.backbone.reset_classifier(num_classes)
+        self.get_classifier().to(before.device, before.dtype)
         self.config = self.config.untrained(num_classes=num_classes)
 
     def normalized(self, x: Tensor) -> Tensor:
@@ -246,11 +248,14 @@ class EcgModel(nn.Module):
 
     def _why_untrained(self) -> str:
         if self.weights_source is None:
-            return "has random weights, so its output means nothing; create it with pretrained=, or train it"
+            return (
+                "has random weights, so its output means nothing; create it with pretrained=, or train it (in a loop "
+                "of your own, set config.classes)"
+            )
         changes = "; ".join(self.weights_source.adapted) or "it names no classes: its classifier is not trained"
         return (
             f"has the weights of {self.weights_source.location}, but {changes}. It is a start for training, and its "
-            "output means nothing yet: train it, then predict"
+            "output means nothing yet: train it, then predict (after a loop of your own, set config.classes)"
         )
 
     @overload

@@ -5,7 +5,7 @@
 With the same seed, the steps are the same as in ecgzoo's own loop.
 """
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,18 +26,18 @@ def train(cohort: ecgzoo.Cohort, teacher: ecgzoo.EcgModel) -> tuple[ecgzoo.EcgMo
     set_seed(SEED)
     student = ecgzoo.create_student("xresnet1d18", num_classes=len(cohort.classes))
     mean_mv, std_mv = cohort.mean_and_deviation_mv(rows)
-    normalization = ecgzoo.Normalization(mean_mv=mean_mv, std_mv=std_mv)
-    student = ecgzoo.EcgModel(student.backbone, dataclasses.replace(student.config, normalization=normalization))
+    scale = ecgzoo.Normalization(mean_mv=mean_mv, std_mv=std_mv)
+    student.config = replace(student.config, classes=cohort.classes, rate_hz=cohort.rate_hz, normalization=scale)
 
     data = ecgzoo.DataInfo(cohort.classes, torch.from_numpy(cohort.labels[rows]))
     losses = ecgzoo.create_losses(("bce=1", "mkd=1", "clt=0.8"), student, teacher, data)
     distiller = ecgzoo.Distiller(student, teacher, losses)
-    records = TrainingRecords(cohort, rows, list(range(12)), student.config.window, BATCH, accelerator.device)
+    every = list(range(len(cohort.leads)))
+    records = TrainingRecords(cohort, rows, every, student.config.window, BATCH, accelerator.device)
     optimizer = create_optimizer_v2(distiller, opt="adamw", lr=LR, weight_decay=1e-2, fused=True)
     schedule = OneCycleLR(optimizer, LR, total_steps=EPOCHS * len(records) + 1)
     wrapped, optimizer = accelerator.prepare(distiller, optimizer)
     own, taught = (model.lead_positions(cohort.leads, cohort.title) for model in (student, teacher))
-
     means = []
     for epoch in range(EPOCHS):
         torch.manual_seed(int(np.random.SeedSequence([SEED, epoch, 0]).generate_state(1)[0]))  # for dropout

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import ecgzoo
 from ecgzoo.config import ModelConfig, Normalization
@@ -60,6 +61,24 @@ def test_timms_methods_agree_with_the_view() -> None:
     model.reset_classifier(2)
     assert model(x).shape == (3, 2)
     assert model.config.num_classes == model.num_classes == 2
+
+
+def test_a_new_classifier_is_where_the_network_is() -> None:
+    class Plain(nn.Module):  # as in docs/plugins.md
+        def __init__(self) -> None:
+            super().__init__()
+            self.reset_classifier(5)
+
+        def get_classifier(self) -> nn.Linear:
+            return self.classifier
+
+        def reset_classifier(self, num_classes: int) -> None:
+            self.classifier = nn.Linear(4, num_classes)
+
+    model = EcgModel(Plain(), ModelConfig(architecture="plain", leads=("I",), num_classes=5)).half().to("meta")
+    model.reset_classifier(3)
+    new = model.get_classifier()
+    assert (new.out_features, new.bias.dtype, new.bias.device.type) == (3, torch.half, "meta")
 
 
 def test_normalization_is_part_of_the_forward_pass() -> None:

@@ -156,10 +156,6 @@ def check_classes(model: EcgModel, cohort: Cohort) -> None:
         )
 
 
-SEEN = ("data", "data_fingerprint", "train_folds", "unlabelled_folds", "val_folds", "teacher", "started_from")
-"""What a config's ``training`` says of the records that a model has seen, and of the models that it learned from."""
-
-
 def seen_folds(config: ModelConfig, cohort: Cohort) -> tuple[set[int], set[int]]:
     """The folds of `cohort` on which a model was trained, and those on which it was chosen; empty for other data sets.
 

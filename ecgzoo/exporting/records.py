@@ -79,7 +79,7 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
     return _checked(Records(title=title, signals=signals, labels=labels, simulated=cohort.simulated), config)
 
 
-def from_recordings(recordings: Sequence[Record], config: ModelConfig) -> Records:
+def from_recordings(recordings: Iterable[Record], config: ModelConfig) -> Records:
     """These `recordings`; invalid samples are interpolated.
 
     Raises:
@@ -87,7 +87,7 @@ def from_recordings(recordings: Sequence[Record], config: ModelConfig) -> Record
         SignalError: a recording has other leads or another rate than the model, is shorter than a window, or cannot be
             read.
     """
-    signals = []
+    signals, recordings = [], list(recordings)
     for record in recordings:
         _refuse_other(record.source, record.leads, record.rate_hz, config)
         signals.append(record.select(config.leads).interpolate_invalid().signal)

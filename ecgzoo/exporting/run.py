@@ -1,7 +1,7 @@
 """export: write a model to a file that runs without Python, if the file gives the same probabilities."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ def export(
     path: str | Path,
     *,
     format: str = "onnx",
-    data: Cohort | Sequence[Record] | None = None,
+    data: Cohort | Iterable[Record] | None = None,
     folds: Iterable[int] = (),
     samples: int | None = None,
     overwrite: bool = False,
@@ -50,7 +50,7 @@ def export(
         ExportError: the format is unknown or not that of the file's name, a package is missing, the model cannot be
             exported in this format, the file exists, or (its subclass `ecgzoo.exporting.parity.ParityError`) its
             probabilities are not the model's.
-        DataError: int8 without records, or a fold has none.
+        DataError: int8 without records, a fold has none, or folds without a cohort.
         SignalError: the records have other leads or another rate than the model, or are too short.
         WeightsError: the model was never trained.
         WriteError: the file cannot be written.
@@ -70,6 +70,9 @@ def export(
     if samples is not None and (into.any_length or samples < config.window):
         why = "takes any length" if into.any_length else f"needs at least a window of {config.window} samples"
         raise SignalError(f"samples is {samples}, but {format} {why}; leave it out")
+    folds = tuple(folds)
+    if folds and not isinstance(data, Cohort):
+        raise DataError(f"folds {folds} are those of a cohort, and data is none; give a cohort, or leave out the folds")
     if data is None:
         if into.calibrated:
             raise DataError(f"{format} needs records to calibrate on; give folds of a data set, or recordings")

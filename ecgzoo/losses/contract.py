@@ -144,6 +144,7 @@ class Loss(nn.Module):
     def __call__(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
         """Call `forward`; the teacher's view must be given if it is required."""
         self._refuse_without(teacher)
+        self.extras = {}  # those of another batch
         try:
             value: Tensor = super().__call__(student, teacher, batch)
         except AttributeError as error:

@@ -111,8 +111,8 @@ class Distiller(nn.Module):
                 raise RecipeError(
                     f"{name}: expected a weight above 0 and a Loss, got {weight} and {type(loss).__name__}"
                 )
-        # registers their parameters and buffers; a loss's name may contain a dot, a module's name may not
-        self.terms = nn.ModuleDict({name.replace(".", "/"): loss for name, loss in self.losses.items()})
+        # registers their parameters and buffers; a loss's name may contain a dot or one slash, a module's name no dot
+        self.terms = nn.ModuleDict({name.replace(".", "//"): loss for name, loss in self.losses.items()})
         self.weights = {name: weight for name, (weight, _) in losses.items()}
         self.requires = frozenset(need for loss in self.losses.values() for need in loss.requires)
         # in a tuple, so that it is not a submodule

@@ -90,7 +90,8 @@ class Recipe:
     transforms: Sequence[TransformTerm | Mapping[str, Any] | str] = option(
         (),
         "data",
-        "augmentation of the training crops, name=amount[,argument=value...]; see `ecgzoo list --kind transform`",
+        "augmentation of the training crops, name=amount[,argument=value...]; a teacher is trained with those that "
+        "both networks see, such as mixup; see `ecgzoo list --kind transform`",
         convert=_transforms,
         metavar="NAME=AMOUNT",
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.data import Cohort
@@ -33,8 +33,8 @@ def rehearse(
     """Forward and backward pass of each term on the first records of `rows`; do not use the student afterwards.
 
     Raises:
-        RegistryError: a network, transform or term fails, a value or gradient is not finite, or one has another shape
-            than expected; the message names the plugin.
+        RegistryError: a network, transform or term fails, a value or gradient is not finite, one has another shape than
+            expected, or the state of a loss changes its form; the message names the plugin.
     """
     rows = rows[: min(RECORDS, recipe.batch_size)]
     auxiliary = None if data.auxiliary is None else data.auxiliary[: len(rows)].numpy()
@@ -54,6 +54,7 @@ def rehearse(
         found = registry.lookup("loss", term.name)
         with registry.blamed(found):
             distiller = Distiller(student, teacher, create_losses([term], student, teacher, data)).to(device).train()
+            state = _shapes(distiller.terms)
             with accelerator.autocast():
                 value, parts = distiller(*shown)
             for name, part in parts.items():
@@ -62,11 +63,22 @@ def rehearse(
             value.backward()
             distiller.after_backward()
             gradients = [weight.grad for weight in distiller.parameters() if weight.grad is not None]
+            changed = dict(state.items() ^ _shapes(distiller.terms).items())
+        if changed:
+            raise RegistryError(
+                f"{found} changes which tensors its state has, or their shapes, in a step: {', '.join(changed)}; a run "
+                "could not be resumed. Register them in __init__, with their final shapes"
+            )
         if not all(tensor.isfinite().all() for tensor in (value, *gradients)):
             raise RegistryError(
                 f"{found} gives {value.item()}, or a gradient that is not finite, in a first step on {len(rows)} "
                 f"records; change its arguments, or report it to the authors of {found.distribution}"
             )
+
+
+def _shapes(terms: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a checkpoint by name, without the name of the loss."""
+    return {name.partition(".")[2]: tuple(tensor.shape) for name, tensor in terms.state_dict().items()}
 
 
 def _check_crops(found: registry.Registered, crops: Tensor, before: Tensor) -> None:

@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
-from ecgzoo.config import Normalization
+from ecgzoo.config import SEEN, Normalization
 from ecgzoo.create import create_model, create_transform, load_cohort
 from ecgzoo.data import Cohort, check_cohort, parse_folds
 from ecgzoo.errors import DataError, RecipeError
 from ecgzoo.evaluation import CohortScores
 from ecgzoo.evaluation.calibrate import calibrate
-from ecgzoo.evaluation.cohort import SEEN, check_classes, cohort_scores, seen_folds
+from ecgzoo.evaluation.cohort import check_classes, cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
@@ -196,8 +196,10 @@ class Run:
         if recipe.teacher_weights is not None:
             if not distills:
                 raise RecipeError("no loss of this recipe requires a teacher; leave out --teacher-weights")
+            # a plugin's network may be asked for by its bare name; weights name its distribution
+            asked = dataclasses.replace(recipe, teacher=teacher.config.architecture)
             teacher = self._given = self._given_teacher(recipe.teacher_weights)
-            self.recipe = recipe = _with_teacher(recipe, teacher)
+            self.recipe = recipe = _with_teacher(asked, teacher)
         on_labels = len(self.train_rows) and (recipe.compare or not distills or self._given is None)
         for those in (self.every_row, *([self.train_rows] if on_labels else [])):
             check_batches(self.cohort, those, student.config.window, recipe.batch_size, recipe.accumulate)
@@ -307,18 +309,22 @@ class Run:
 
     def _loaded(self, folder: str | Path) -> EcgModel:
         """The model in `folder`, refused if it has another rate or was trained on the test records of this run."""
-        recipe = self.recipe
         model = load_pretrained(folder)
         if model.config.rate_hz != self.cohort.rate_hz:
             raise RecipeError(
                 f"{folder} was trained at {model.config.rate_hz:g} Hz; {self.cohort.title} has "
                 f"{self.cohort.rate_hz:g} Hz. Use weights for this rate."
             )
-        trained, chosen = seen_folds(model.config, self.cohort)
-        seen = trained | chosen if recipe.test_folds else trained  # the validation folds are always used to choose
-        if shared := seen & set(recipe.judged_folds):
-            raise RecipeError(f"{folder} was trained or chosen on fold {min(shared)}, which is a test fold of this run")
+        self._check_unseen(str(folder), model)
         return model
+
+    def _check_unseen(self, name: str, model: EcgModel) -> None:
+        """Refuse a `model`, called `name`, that was trained or chosen on the test records of this run."""
+        trained, chosen = seen_folds(model.config, self.cohort)
+        # the validation folds are always used to choose
+        seen = trained | chosen if self.recipe.test_folds else trained
+        if shared := seen & set(self.recipe.judged_folds):
+            raise RecipeError(f"{name} was trained or chosen on fold {min(shared)}, which is a test fold of this run")
 
     def _start_from(self, start: EcgModel, student: EcgModel) -> None:
         """Give `student` the weights of `start`; with other labels, its classifier stays random."""
@@ -340,6 +346,7 @@ class Run:
                 f"{self.recipe.student_weights} has the arguments {dict(there.arguments)}, the student "
                 f"{dict(wanted.arguments)}; give the same --student-arguments"
             ) from error
+        student.config = dataclasses.replace(wanted, license=there.license)
 
     def train(
         self,
@@ -359,11 +366,12 @@ class Run:
             is_teacher: whether a teacher is trained, without the transforms that are for students.
 
         Raises:
-            EcgZooError: the teacher is not an `EcgModel`, the files in the folder are damaged or belong to another
-                recipe, the loss became NaN or infinite, or see `at_work`.
+            EcgZooError: the teacher is not an `EcgModel` or has seen the test records, the files in the folder are
+                damaged or belong to another recipe, the loss became NaN or infinite, or see `at_work`.
         """
         if teacher is not None:
             check_model("teacher", teacher)
+            self._check_unseen("the teacher", teacher)
         with self.at_work():
             return self._trained(arm, network, losses, teacher, is_teacher)
 
@@ -464,8 +472,10 @@ class Run:
         """Evaluate `models`, by arm, on the test folds; write ``results.json`` and the plots.
 
         Raises:
-            RecipeError: a log is damaged, or see `at_work`.
+            RecipeError: a model has seen the test records, a log is damaged, or see `at_work`.
         """
+        for arm, model in models.items():
+            self._check_unseen(arm, model)
         with self.at_work():
             return self._reported(models)
 

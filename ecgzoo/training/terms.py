@@ -69,7 +69,7 @@ def parse_term(kind: type[Term], given: Any) -> Term:
             name, _, value = first.partition("=")
             given = {"name": name, number: float(value), "arguments": _arguments(others)}
         term = given if isinstance(given, kind) else kind(**given)
-        named, value = re.fullmatch(r"[\w.:-]+", term.name), asdict(term)[number]
+        named, value = re.fullmatch(r"[\w.:/-]+", term.name), asdict(term)[number]
         if not named or isinstance(value, bool) or not 0 < value < math.inf:
             raise refusal
     except (TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ def adapt(model: EcgModel, leads: tuple[str, ...], num_classes: int) -> EcgModel
     A tensor with one slice per lead is filled by lead name: a known lead keeps its slice, a new lead gets the mean of
     all known ones. All slices are scaled by the old number of leads divided by the new number, so that sums over leads
     keep their size. Another number of classes needs a new, random classifier. Labels, calibration and metrics are
-    dropped, because they are no longer valid.
+    dropped, because they are no longer valid; which records the weights have seen is kept (`ModelConfig.untrained`).
 
     Raises:
         WeightsError: the network depends on its leads in a way that cannot be adapted.

@@ -14,6 +14,7 @@ from ecgzoo.errors import DataError, EcgZooWarning, SignalError
 from ecgzoo.evaluation import evaluate, score_rows
 from ecgzoo.evaluation.cohort import cohort_scores, seen_folds
 from ecgzoo.model import EcgModel
+from ecgzoo.weights.adapt import adapt
 
 GOOD = load_synthetic(num_records=40)
 FOLDS = np.arange(40, dtype=np.int16) % 4 + 1
@@ -146,3 +147,15 @@ def test_what_does_not_fit_is_refused() -> None:
         score_rows(model(), dataclasses.replace(COHORT, rate_hz=500.0), np.arange(2))
     with pytest.raises(SignalError, match="the model needs V2"):
         score_rows(model(), dataclasses.replace(COHORT, leads=("I", "II"), store=COHORT.store[:, :2]), np.arange(2))
+
+
+def test_weights_for_other_leads_or_classes_have_seen_the_same_folds() -> None:
+    of = {"data": COHORT.name, "train_folds": "1", "val_folds": "2", "teacher": None, "epochs": 3}
+    network = model(training=of, license="CC-BY-NC-4.0")
+    with pytest.warns(EcgZooWarning, match="Train it before use"):
+        adapted = adapt(network, ("II",), 3)
+    adapted.reset_classifier(5)
+    kept = {name: value for name, value in of.items() if name != "epochs"}
+    assert adapted.config.training == {"started_from": kept}
+    assert adapted.config.license == "CC-BY-NC-4.0"
+    assert seen_folds(adapted.config, COHORT) == ({1}, {2})

@@ -19,9 +19,16 @@ def test_it_takes_the_engines_steps(tmp_path: Path) -> None:
     run.student(teacher)
     log = (tmp_path / "run" / "student" / "log.jsonl").read_text().splitlines()
 
-    _, means = runpy.run_path(str(SCRIPT))["train"](run.cohort, teacher)
+    train = runpy.run_path(str(SCRIPT))["train"]
+    student, means = train(run.cohort, teacher)
     assert means == pytest.approx([json.loads(line)["loss"] for line in log], rel=1e-6)
     assert len(means) == 2
+
+    heart = run.cohort.signals()[0].astype("float32") / 1000
+    found = student.predict(ecgzoo.Record(heart, run.cohort.leads, run.cohort.rate_hz, "a heart"))
+    assert found.classes == run.cohort.classes
+    with pytest.raises(ecgzoo.RecipeError, match="the teacher reads 100 Hz and the student 250 Hz"):
+        train(load_synthetic(num_records=240, rate_hz=250), teacher)
 
 
 def test_it_is_at_most_60_lines() -> None:

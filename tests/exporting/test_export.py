@@ -80,7 +80,7 @@ def content(small: EcgModel) -> bytes:
 
 
 def _converted(model: EcgModel) -> bytes:
-    on = records.from_recordings(hearts(model, 1000), model.config)
+    on = records.from_recordings(iter(hearts(model, 1000)), model.config)
     return Onnx().convert(Scorer(model), run.metadata(model, None), 0, on)
 
 
@@ -428,6 +428,7 @@ REFUSED: dict[str, tuple[type[EcgZooError], str, Callable[[EcgModel], tuple[EcgM
         "no records in fold 77",
         lambda m: (m, {"data": simulated(), "folds": (77,)}),
     ),
+    "folds of no cohort": (DataError, "are those of a cohort", lambda m: (m, {"data": hearts(m, 1000), "folds": (3,)})),
     "an unknown format": (ExportError, "Did you mean onnx", lambda m: (m, {"format": "onnxx"})),
     "LiteRT": (ExportError, "export --format onnx", lambda m: (m, {"format": "litert"})),
     "a length for any length": (SignalError, "takes any length", lambda m: (m, {"samples": 900})),

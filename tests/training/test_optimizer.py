@@ -170,7 +170,8 @@ def test_the_log_has_the_mean_of_what_a_loss_notes_in_some_batches(
 
     def noting(self: BCE, student: View, teacher: View, batch: Batch) -> torch.Tensor:
         self.calls = getattr(self, "calls", 0) + 1
-        self.extras = {"of 2, 5, 8, 11": torch.tensor(float(self.calls))} if self.calls % 3 == 2 else {}
+        if self.calls % 3 == 2:
+            self.extras = {"of 2, 5, 8, 11": torch.tensor(float(self.calls))}
         return forward(self, student, teacher, batch)
 
     monkeypatch.setattr(BCE, "forward", noting)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,31 @@ def test_the_recipe_of_a_given_teacher_says_what_it_is(tiny: str, tmp_path: Path
             Run(dataclasses.replace(given, **fields))
 
 
+def test_a_given_teacher_of_a_plugin_may_be_named_without_its_distribution(
+    tiny: str, tmp_path: Path, forget_plugins: Callable[[], None]
+) -> None:
+    meta = tmp_path / "site" / "own_nets-1.0.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: own-nets\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("[ecgzoo]\nown = own_nets\n")
+    (tmp_path / "site" / "own_nets.py").write_text(
+        """
+from ecgzoo import BackboneSpec, hookimpl
+
+
+@hookimpl
+def ecgzoo_backbones():
+    return [BackboneSpec(name="own_net", factory="ecgzoo.backbones.xresnet:xresnet1d_tiny", summary="for tests")]
+"""
+    )
+    forget_plugins()
+    folder = ecgzoo.save_pretrained(
+        Run(recipe(tmp_path, epochs=1)).train("t", Network("own_net", ("I",))), tmp_path / "kept"
+    )
+    given = recipe(tmp_path, output=str(tmp_path / "given"), teacher="own_net", teacher_weights=folder)
+    assert Run(given).recipe.teacher == "own-nets::own_net"
+
+
 def test_the_card_of_a_student_names_the_network_of_its_own_teacher(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, teacher="xresnet1d18", losses=("bce=1", "mkd=1")))
     student = run.student(run.train("mine", Network(NET, ("I", "II"))))
@@ -257,6 +283,11 @@ def test_a_teacher_of_other_labels_or_of_the_test_folds_is_refused(tiny: str, tm
     given = {"teacher_weights": tmp_path / "run" / "teacher", "output": tmp_path / "second"}
     with pytest.raises(RecipeError, match="on fold 9"):
         Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="9", **given))
+    second = Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="9", output=tmp_path / "third"))
+    with pytest.raises(RecipeError, match="the teacher was trained or chosen on fold 9"):
+        second.student(run.teacher())
+    with pytest.raises(RecipeError, match="teacher was trained or chosen on fold 9, which is a test fold"):
+        second.report({"teacher": run.teacher()})
     with pytest.raises(RecipeError, match="on fold 8"):  # without test folds, the validation folds judge
         Run(recipe(tmp_path, val_folds="8", train_folds="1-7", test_folds="", **given))
 
@@ -615,12 +646,14 @@ def test_deterministic_runs_give_one_file(tiny: str, tmp_path: Path) -> None:
 def test_a_student_starts_from_given_weights(tiny: str, tmp_path: Path) -> None:
     options = {"losses": ("bce=1",), "epochs": 1}
     start = Run(recipe(tmp_path, **options, output=tmp_path / "first", test_folds="")).student()
-    first = tmp_path / "first" / "student"
+    start.config = dataclasses.replace(start.config, license="CC-BY-NC-4.0")
+    first = ecgzoo.save_pretrained(start, tmp_path / "first" / "student")
     again = recipe(tmp_path, **options, student_weights=first, lr=1e-9)
     for task, left_out in (("superdiagnostic", 0), ("diagnostic", 2)):  # other labels: all but the classifier
         found = Run(dataclasses.replace(again, task=task, output=tmp_path / task)).student()
         assert found.config.training["started_from"]["weights_sha256"] == start.weights_source.sha256
         assert found.config.training["started_from"]["train_folds"] == "1-8"
+        assert found.config.license == "CC-BY-NC-4.0"
         own = dict(found.backbone.named_parameters())
         kept = {name: tensor for name, tensor in start.backbone.named_parameters() if own[name].shape == tensor.shape}
         assert len(own) - len(kept) == left_out

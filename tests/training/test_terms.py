@@ -23,8 +23,9 @@ from ecgzoo.training.terms import TransformTerm, literal, parse_arguments, parse
 @pytest.mark.parametrize("number", [1, 0.05, 2.0, 1e-5])
 @pytest.mark.parametrize("kind", [LossTerm, TransformTerm])
 def test_a_term_is_read_back_from_its_text(kind, number: float, arguments: dict) -> None:
-    term = kind("some.name", number, arguments)
-    assert parse_term(kind, str(term)) == term
+    for name in ("some.name", "my-ecg::family/name"):
+        term = kind(name, number, arguments)
+        assert parse_term(kind, str(term)) == term
 
 
 def test_a_whole_number_is_written_without_a_fraction() -> None:

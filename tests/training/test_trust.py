@@ -367,6 +367,10 @@ def test_a_transform_that_spoils_the_crops_is_named(tiny: str, tmp_path: Path, m
         ("return student.logits", r"loss has shape \(16, 5\), expected a scalar"),
         ("self.extras = {'each': value[None]}; return value", r"odd/each has shape \(1,\), expected a scalar"),
         ("return value * float('nan')", "gives nan"),
+        (
+            "self.register_buffer('center', value.detach()); return value",
+            "changes which .* in a step: center; a run could",
+        ),
         ("return (student.logits * 0).sqrt().mean()", r"gives 0\.0, or a gradient that is not finite"),
     ],
 )
