@@ -249,6 +249,8 @@ def _check(kind: str, spec: Spec) -> None:
             raise RegistryError(
                 f"{kind} {name!r}: a name has only lower-case letters, digits, '_', '-' and '.', and at most one '/'"
             )
+        if isinstance(spec, BackboneSpec) and "." in name:
+            raise RegistryError(f"backbone {name}: the name of a backbone has no '.', which is before a tag of weights")
     if not (isinstance(spec.factory, str) and spec.factory.count(":") == 1):
         raise RegistryError(f"{kind} {spec.name}: factory {spec.factory!r} is not 'package.module:callable'")
     if (spec.deprecated_by is None) != (spec.removed_in is None):

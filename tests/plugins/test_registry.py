@@ -218,6 +218,7 @@ def test_every_kind_has_a_hook() -> None:
         ("from ecgzoo import registry; registry.names('loss')", "import", "while it is being loaded"),
         (good("a").replace('summary="third party"', "summary=5"), "spec", "summary is not a string"),
         (good("a").replace('("a_alias",)', '"abc"'), "spec", "expected a tuple of strings"),
+        (good("a.b"), "spec", "backbone a.b: the name of a backbone has no '.'"),
     ],
 )
 def test_odder_ways_to_break(install, source: str, phase: str, reason: str) -> None:
