@@ -144,7 +144,9 @@ class EcgModel(nn.Module):
         """Replace the last layer by a random one for `num_classes`, and drop what the config says about the old one."""
         before = self.get_classifier().weight
         self.backbone.reset_classifier(num_classes)
-        self.get_classifier().to(before.device, before.dtype)
+        after = self.get_classifier()
+        if (after.weight.device, after.weight.dtype) != (before.device, before.dtype):  # a plugin may not ask where
+            after.to(before.device, before.dtype)
         self.config = self.config.untrained(num_classes=num_classes)
 
     def normalized(self, x: Tensor) -> Tensor:
