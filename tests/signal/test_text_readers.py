@@ -537,6 +537,50 @@ def test_two_columns_are_no_decimal_commas_of_apple(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.signal * 1000, [[12, 13, -14], [5, 6, 7]], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("above", "rate_hz", "units"),
+    [
+        ("Sampling rate: 500 Hz", 500, None),
+        ("# Sample Frequency (Hz);0.5 kHz", 500, None),
+        ('# {"device": {"sampling rate": 500, "resolution": [10]}}', 500, None),
+        ("fs,500.0", 500, None),
+        ("Unit: uV", None, "uV"),
+        ("Units [uV]\nSampling_Rate 500", 500, "uV"),
+        ("Filter: 0.5 to 40 Hz\nSamples: 250\nHeart rate: 72", None, None),
+        ("ECG sampling rate: 500\nACC sampling rate: 50", None, None),
+        ("Sampling rate: 1,000 Hz", None, None),
+        ("Sampling rate of V1: high", None, None),
+        ("fs: 0\nUnit: kg", None, None),
+    ],
+)
+@pytest.mark.parametrize("names", ["", "I\n", "I,II\n"])
+def test_lines_above_say_rate_and_unit(
+    tmp_path: Path, above: str, rate_hz: float | None, units: str | None, names: str
+) -> None:
+    path = tmp_path / "strip.csv"
+    row = "12,5.5\n" if names == "I,II\n" else "12\n"
+    path.write_text(f"# a strip\n{above}\n{names}{row * 3}")
+    leads = "I,II" if names == "I,II\n" else "I"
+    record = read_record(path, leads=leads, units=None if units else "uV", rate_hz=None if rate_hz else 500)
+    assert (record.leads, record.rate_hz) == (tuple(leads.split(",")), 500)
+    np.testing.assert_allclose(record.signal[0], 0.012, rtol=1e-6)
+    if rate_hz:
+        with pytest.raises(SignalError, match="says 500 Hz, and 250 Hz is given"):
+            read_record(path, leads=leads, units="uV", rate_hz=250)
+    if units:
+        with pytest.raises(SignalError, match="says uV for column .*, and mV is given"):
+            read_record(path, leads=leads, units="mV", rate_hz=500)
+
+
+def test_a_line_above_and_the_times_tell_two_rates(tmp_path: Path) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text("Sampling rate: 500 Hz\ntime (s),I (mV)\n0,1\n0.01,2\n")
+    with pytest.raises(SignalError, match="a line above the numbers says 500 Hz, and column time tells 100 Hz"):
+        read_record(path)
+    path.write_text("Sampling rate: 500 Hz\ntime,I (mV)\n0,1\n2,2\n4,3\n")
+    assert read_record(path).rate_hz == 500  # the times are milliseconds
+
+
 def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
     path = write_polar(tmp_path / "strip", beats(rate_hz=130))
     assert read_record(path, leads="I").rate_hz == 130

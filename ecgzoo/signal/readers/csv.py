@@ -1,10 +1,12 @@
 """Reading text: CSV, TSV, columns between blanks; the numbers of a spreadsheet, a logger or `Record.to_frame`.
 
 A line is a sample, a column a lead. What stands above the numbers may name the columns (``II (mV)``, ``II [uV]``), with
-the units in a line of their own as in the exports of PhysioNet's rdsamp. Columns are between tabs, semicolons, bars,
-commas or blanks; the decimal sign is a point, or a comma where columns are not between commas.
+the units in a line of their own as in the exports of PhysioNet's rdsamp. Lines such as ``Sampling rate: 500 Hz`` and
+``Unit: uV`` say it for all columns. Columns are between tabs, semicolons, bars, commas or blanks; the decimal sign is a
+point, or a comma where columns are not between commas.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from ecgzoo.signal.readers.times import (
     seconds_in,
     time_and_unit,
 )
-from ecgzoo.signal.record import Record
+from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
@@ -42,6 +44,10 @@ _UNIT_BEHIND = re.compile(r"(?P<name>.*[^\s_/])(?:_|\s*/\s*|\s(?![vV]$))(?P<unit
 _UNIT_ALONE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _COUNTS = {"", "unnamed: 0", "#", "n", "index", "row", "sample", "samples"}
 _COUNTS |= {f"sample {word}" for word in ("#", "no", "no.", "number", "index")}
+_RATE_ABOVE = re.compile(
+    r"(?:sampl\w*[ _-]?(?:rate|freq\w*)|\bfs\b)[^\d\n]{0,20}(?<![a-z\d])(\d{1,9}(?:\.\d{1,9})?)(?![.,]?\d)\s*(k?)", re.I
+)
+_UNIT_ABOVE = re.compile(r"\bunits?\b\W{1,5}([^\s,;\"'\])]{1,20})", re.I)
 _DATE_AND_NUMBER = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}([./])\d{1,2}\1\d{4}|\d{1,2}:\d\d[:.]\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)"
 )
@@ -93,6 +99,7 @@ class CsvReader(Reader):
             fail(path, "is not text; pass a file that is")
         layout = _layout(path, content, None if leads is None else len(leads))
         data = _cleaned(path, body(content, layout.above), layout.delimiter)
+        rate_above, unit_above = _rate_and_unit(head_lines(content)[: layout.above])
         del content
         if empty := re.search(rb"\n[ \t]*(?=\n)", data.rstrip()):
             line = layout.above + 1 + data.count(b"\n", 0, empty.start() + 1)
@@ -104,8 +111,8 @@ class CsvReader(Reader):
             notes = ["Line 1, '0', was taken for a column's number, as pandas writes it, and not for a sample."]
         if layout.header is None:
             names = names_of(path, None, leads, layout.columns)
-            scale = scale_of(path, None, units)
-            rate = rate_of(path, None, rate_hz)
+            scale = scale_of(path, unit_above, units)
+            rate = rate_of(path, rate_above, rate_hz)
             _refuse_counts(path, names, list(numbers.T))
             millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
@@ -129,11 +136,17 @@ class CsvReader(Reader):
                 notes.append(f"Column {name} left out: its unit {unit!r} is not a voltage.")
             else:
                 kept.append((number, name, unit))
-        said_rate: float | None = None
+        said_rate = rate_above
         if times:
             times.sort(key=lambda column: seconds_in(*column[1:]) is None)  # those that say their unit first
             number, title, unit = times[0]
-            said_rate = rate_of_column(path, title, numbers[:, number], unit, rate_hz)
+            said_rate = rate_of_column(path, title, numbers[:, number], unit, rate_hz or rate_above)
+            if rate_above is not None and abs(said_rate - rate_above) > 0.01 * rate_above:
+                fail(
+                    path,
+                    f"a line above the numbers says {rate_above:g} Hz, and column {title} tells {said_rate:g} Hz; "
+                    "correct one of them, or remove the line",
+                )
             notes += [f"Column {name} left out: the times are those of column {title}." for _, name, _ in times[1:]]
         if not kept:
             fail(path, "no column is a lead; name one in the header, such as 'II (mV)'")
@@ -142,7 +155,10 @@ class CsvReader(Reader):
         if leads is None and len(said) > _CHEST_LEADS and said == [f"V{k}" for k in range(1, len(said) + 1)]:
             fail(path, f"columns V1 to {said[-1]} have the names that R gives to columns without one; pass leads=")
         names = names_of(path, None if "" in said else said, leads, len(kept))
-        scales = [scale_of(path, unit, units, f"column {name}" if name else "the samples") for _, name, unit in kept]
+        scales = [
+            scale_of(path, unit or unit_above, units, f"column {name}" if name else "the samples")
+            for _, name, unit in kept
+        ]
         if not times and not counted:
             _refuse_counts(path, names, [numbers[:, number] for number, *_ in kept])
         millivolts = to_millivolts([numbers[:, number] for number, *_ in kept], scales)
@@ -205,6 +221,7 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     counts = [len(_split(row, delimiter)) for row in rows]
     columns = counts[0]
     over = [(number, line) for number, line in enumerate(lines[:above]) if line.strip(" \t#%;,")]
+    over = [(number, line) for number, line in over if _rate_and_unit([line]) == (None, None)]
     header, used = _header(over, delimiter, columns)
     named = len(_split(over[-1][1], ",")) if over else given
     first = [_split(row, ",")[0].replace(",", ".") or "nan" for row in rows]
@@ -238,6 +255,15 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     if header and len(header) == columns and not header[-1] and not any(_split(row, delimiter)[-1] for row in rows):
         header, columns = header[:-1], columns - 1  # every line ends with a delimiter
     return _Layout(above, delimiter, columns, header, len(over) - used)
+
+
+def _rate_and_unit(lines: list[str]) -> tuple[float | None, str | None]:
+    """The sampling rate in Hz and the unit that lines above the numbers say; None where they say none or several."""
+    said = [found for line in lines for found in _RATE_ABOVE.findall(line)]
+    rates = {float(number) * (1000 if kilo else 1) for number, kilo in said}
+    units = {unit for line in lines for unit in _UNIT_ABOVE.findall(line) if per_millivolt(unit)}
+    rate = rates.pop() if len(rates) == 1 else math.nan
+    return rate if SLOWEST_HZ <= rate <= FASTEST_HZ else None, units.pop() if len(units) == 1 else None
 
 
 def _number_columns(lines: list[str]) -> bool:
