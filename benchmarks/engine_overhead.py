@@ -6,6 +6,7 @@ instead. Rounds alternate; ratios are ratios of medians. The engine's epoch incl
 share because the epoch has few steps. Validation consists of forward passes and has a separate column.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -84,6 +85,7 @@ def bare_seconds(run: Run, losses: tuple[str, ...], with_teacher: bool) -> float
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Recipe(epochs=1, batch_size=BATCH, output=f"{scratch}/run"))

@@ -4,6 +4,7 @@ python -m benchmarks.ingest        # `ecgzoo data import` of simulated recording
 python -m benchmarks.ingest DIR    # also PTB-XL, from its folder
 """
 
+import argparse
 import csv
 import os
 import resource
@@ -25,8 +26,11 @@ RECORDS = {100: 20_000, 500: 4_000}  # imported, by their rate in Hz
 RECORDS_PER_SECOND = 3500  # at 100 Hz
 
 
-def main(root: Path | None) -> None:
+def main() -> None:
     """Print the tables and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", nargs="?", type=Path, metavar="DIR", help="PTB-XL's folder")
+    root: Path | None = parser.parse_args().root
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ECGZOO_CACHE"] = folder
         if root is not None:
@@ -110,6 +114,4 @@ def make(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]) if len(sys.argv) == 2 else None)
+    main()

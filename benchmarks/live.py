@@ -4,6 +4,7 @@
 second half of the stream adds to its memory.
 """
 
+import argparse
 import time
 
 import numpy as np
@@ -32,6 +33,7 @@ def push(stream: Stream, samples: np.ndarray, packet: int) -> int:
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     rows, half = [], signal(MINUTES * 30)
     for name in ("resnet1d18.ptbxl_super_i", "xresnet1d18.ptbxl_super_i"):

@@ -4,6 +4,7 @@ Its memory is the recording's samples and what the prediction adds to the peak o
 part of the signal quality, by CPU time.
 """
 
+import argparse
 import time
 
 import numpy as np
@@ -31,6 +32,7 @@ def recording() -> Record:
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     model, day = load_pretrained(MODEL), recording()
     model.predict(Record(day.signal[:, :10_000], ("I",), RATE_HZ, "a minute"), per_window=True)
     judging, events = [0.0], list[Event]()

@@ -6,6 +6,7 @@ were free, since the machines that this runs on are shared. ``MB`` is the peak o
 Needs ``ecgzoo[parquet]``.
 """
 
+import argparse
 import resource
 import shutil
 import subprocess
@@ -54,6 +55,7 @@ def seconds_of(folder: Path, output: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         for records in (FEW, MANY):

@@ -1,5 +1,6 @@
 """How long do commands take to start? Wall time of new interpreters, medians of alternating rounds."""
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -47,6 +48,7 @@ def install_plugins(site: Path) -> None:
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as site:
         install_plugins(Path(site))

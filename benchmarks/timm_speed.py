@@ -4,6 +4,7 @@ CPU time of one thread, smallest of alternating rounds, for `resnet18` with 1 le
 training step (forward, backward, AdamW). ``create`` compares creating the two.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,7 @@ def compare(of_timm: Callable[[], object], converted: Callable[[], object]) -> t
 
 def main() -> None:
     """Print the table and write the JSON."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     of_timm, converted = timm.create_model(NAME, in_chans=1, num_classes=5), timm1d.create(NAME, 1, 5)
     rows = []

@@ -54,6 +54,13 @@ def test_ci_runs_every_python_that_is_promised() -> None:
     assert ".ci/run" in CI
 
 
+def test_a_benchmark_that_is_asked_for_help_measures_nothing() -> None:
+    for script in sorted((ROOT / "benchmarks").rglob("*.py")):
+        text = script.read_text(encoding="utf-8")
+        if '__name__ == "__main__"' in text:
+            assert "ArgumentParser(" in text, f"{script.name} --help would run, and write its figures"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
