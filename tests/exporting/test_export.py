@@ -533,6 +533,16 @@ def test_the_page_describes_every_item_of_the_metadata_and_every_format(small: E
     assert all(f"`{name}`" in page for name in (*run.metadata(small, None), *SPECS))
 
 
+def test_the_examples_of_the_metadata_are_those_of_the_packaged_student() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    said = run.metadata(ecgzoo.load_pretrained("xresnet1d18.ptbxl_super_i"), None)
+    rounded = {name: round(value, 2) for name, value in said["thresholds"]["CD"].items()}
+    assert f'| `"{said["sha256"][:4]}…"` |' in page
+    assert f'| `"{said["aggregation"]}"`, `{said["temperature"]:.2f}` |' in page
+    assert f'| `{{"CD": {json.dumps(rounded)}, …}}` |' in page
+    assert f"| `{said['window']}`, `{said['stride']}` |" in page
+
+
 def test_listing_the_formats_imports_no_torch() -> None:
     code = "import sys, ecgzoo.exporting, ecgzoo.cli.export; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
