@@ -22,6 +22,13 @@ def test_the_page_is_not_typed() -> None:
     assert shown == page.render(lines, fewer, summary, *page.evidence())
 
 
+def test_the_tables_of_where_distillation_helps_are_not_typed() -> None:
+    shown = (PROJECT / "docs" / "distillation.md").read_text(encoding="utf-8")
+    curve = json.loads((PROJECT / "benchmarks" / "results" / "unlabelled.json").read_text(encoding="utf-8"))
+    for marker, table in (("tasks", tasks.table()), ("unlabelled", unlabelled.table(curve))):
+        assert f"<!-- {marker} -->\n{table}<!-- /{marker} -->" in shown
+
+
 def test_the_grid_runs_the_recipe_of_its_name() -> None:
     plus = runpy.run_path(str(PROJECT / "recipes" / "mvkt_plus.py"))["RECIPE"]
     arm = dataclasses.replace(grid.COMMON, **page.ARMS["mvkt plus"])
