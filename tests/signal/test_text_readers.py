@@ -572,6 +572,15 @@ def test_lines_above_say_rate_and_unit(
             read_record(path, leads=leads, units="mV", rate_hz=500)
 
 
+@pytest.mark.parametrize("text", ["II (uV)\nnull\n5\n7\n", "time (s),II (uV)\n0.00,N/A\n0.01,5\n0.02,7\n"])
+def test_a_first_sample_that_is_a_word_is_no_header(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text(text)
+    for leads in ("I", "I,II", None):
+        with pytest.raises(SignalError, match="line 2 is '.*'; write nan where a sample is missing"):
+            read_record(path, leads=leads, units="mV", rate_hz=100)
+
+
 def test_a_line_above_and_the_times_tell_two_rates(tmp_path: Path) -> None:
     path = tmp_path / "strip.csv"
     path.write_text("Sampling rate: 500 Hz\ntime (s),I (mV)\n0,1\n0.01,2\n")
