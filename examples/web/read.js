@@ -18,8 +18,11 @@ const SECONDS = byUnit({
 const OTHER_UNITS = new Set(["", "-", "%", "a.u.", "au", "bpm", "g", "mg", "mmhg", "nu", "ohm", "pm"]); // in a line of units
 const MEASURED = new Set(["bpm", "1/min", "%", "ohm", "kohm", "ms", "s"]); // on an ECG, such as "ECG HR"
 const TIME_WORDS = "time|times|time[ _]?stamps?|zeit|zeitstempel|temps|tiempo|tempo";
-const TIMES = new RegExp(`^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:${TIME_WORDS}|elapsed|epoch)(?:[ _-].*)?)$`, "i");
-const IS_TIME = new RegExp(TIME_WORDS, "i"); // whether or not its numbers rise
+const TIMES = new RegExp(
+  `^(?:t(?:_[^_]+|[ -](?:min|\\S*s))?|.*(?:^|[ _-])(?:${TIME_WORDS}|elapsed|epoch|unix|stamp)(?:[ _-].*)?)$`,
+  "i",
+);
+const IS_TIME = new RegExp(`^elapsed$|${TIME_WORDS}`, "i"); // whether or not its numbers rise
 const COUNTS = /^(?:#|n|unnamed: 0|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 // 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
@@ -275,7 +278,7 @@ function unitsIn(line, delimiter) {
 
 function namesIn(text, delimiter, columns) {
   const line = text.trim().replace(/^[#%]+ *(?=[^\s,;|])/, ""); // of a comment, not the column #
-  if (columns === 1) return [line.trim()];
+  if (columns === 1) return fieldsOf(line, "\n");
   return fieldsOf(delimiter instanceof RegExp ? line.replace(/\s+(?=[([])/g, "") : line, delimiter);
 }
 

@@ -183,7 +183,7 @@ def _split(line: str, delimiter: str | None) -> list[str]:
         )
         fields = [one or other for one, other in quoted[:-1]]
     else:
-        fields = line.split(delimiter)
+        fields = line.split(delimiter) if delimiter else re.findall(r'"[^"]*"|[^\s"]+', line)
     return [field.strip().strip("\"'").strip() for field in fields]
 
 
