@@ -105,14 +105,14 @@ def from_recordings(recordings: Iterable[Record], config: ModelConfig) -> Record
     return found
 
 
-def simulated(config: ModelConfig) -> Records:
-    """Simulated hearts with the leads and rate of the model, each longer than a window."""
+def simulated(config: ModelConfig, samples: int = 0) -> Records:
+    """Simulated hearts with the leads and rate of the model, each of two windows, or `samples`, at least."""
     cohort = load_synthetic(None, "superdiagnostic", num_records=SIMULATED)
     signals = []
     for number, microvolts in enumerate(cohort.signals()):
         whole = Record(microvolts.astype(np.float32) / 1000, cohort.leads, cohort.rate_hz, f"simulated heart {number}")
         signal = whole.select(config.leads).resample(config.rate_hz).signal
-        signals.append(np.tile(signal, -(-2 * config.window // signal.shape[1])))
+        signals.append(np.tile(signal, -(-max(2 * config.window, samples) // signal.shape[1])))
     return Records(title="simulated hearts", signals=signals, simulated=True)
 
 

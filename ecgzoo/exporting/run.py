@@ -76,7 +76,7 @@ def export(
     if data is None:
         if into.calibrated:
             raise DataError(f"{format} needs records to calibrate on; give folds of a data set, or recordings")
-        on = records.simulated(config)
+        on = records.simulated(config, samples or 0)
     elif isinstance(data, Cohort):
         on = records.from_cohort(data, folds, config)
     else:

@@ -22,6 +22,7 @@
 #define LONGEST_LINE 256
 #define LONGEST_S 600 /* all windows are in memory at once */
 #define LOOKED_AT 50  /* lines, to tell a 0 that is a sample from one that is not */
+#define NO_HEART 100  /* samples in a row that all rise: times or counts */
 #define CONTRACT 1    /* of docs/export.md */
 
 static const OrtApi *ort;
@@ -178,9 +179,9 @@ static int read_header(const char *path, char *line, const char *lead) {
 
 static Strip read_strip(const char *path, const char *lead, double rate, double given) {
     char buffer[LONGEST_LINE], *line;
-    long room = 0, count = 0, empty = 0, odd = 0, most = (long)(LONGEST_S * rate);
+    long room = 0, count = 0, empty = 0, odd = 0, falls = 0, most = (long)(LONGEST_S * rate);
     int times = 0, numbered = 0; /* line 1 is 0 above decimals: pandas' number of a column, as for Python no sample */
-    double first = 0, time = 0, value;
+    double first = 0, time = 0, last = 0, value;
     Strip strip = {0};
     FILE *file = fopen(path, "r");
     if (!file) fail("%s: %s", path, strerror(errno));
@@ -210,6 +211,8 @@ static Strip read_strip(const char *path, const char *lead, double rate, double 
         }
         if (strip.samples == 0) first = time;
         if (!odd && fabs((time - first) * rate - (double)strip.samples) >= 0.5) odd = count;
+        if (strip.samples && value <= last) falls = 1;
+        last = value;
         strip.millivolts[strip.samples++] = (float)value;
     }
     if (ferror(file)) fail("%s: %s", path, strerror(errno));
@@ -226,6 +229,8 @@ static Strip read_strip(const char *path, const char *lead, double rate, double 
     } else if (!times && given == 0) {
         fail("%s: does not say its rate; name it behind the file, such as 100, or add a column time_s", path);
     }
+    if (!times && !falls && strip.samples >= NO_HEART)
+        fail("%s: its column rises with every sample, as times and counts do and no lead does", path);
     return strip;
 }
 

@@ -31,11 +31,16 @@ async function open(list) {
 /** What must be known and the file does not say: [name, text, choices or null for a number]. */
 function questionsFor({ name, rate, channels }) {
   const asked = [];
+  const read = []; // what the model may read
   const known = channels.map((channel) => leadOf(channel.name ?? "")).filter(Boolean);
   const twice = known.find((lead, at) => known.indexOf(lead) < at);
   if (twice) throw new Error(`${name}: lead ${twice} occurs twice; rename or drop one of them`);
   for (const lead of model.about.leads) {
-    if (channels.some((channel) => leadOf(channel.name ?? "") === lead)) continue;
+    const said = channels.find((channel) => leadOf(channel.name ?? "") === lead);
+    if (said) {
+      read.push(said);
+      continue;
+    }
     const isFree = ({ name, unit }) => !leadOf(name ?? "") && (unit === null || perMillivolt(unit));
     const free = channels.map((channel, at) => [at, channel]).filter(([, channel]) => isFree(channel));
     if (!free.length) {
@@ -44,10 +49,11 @@ function questionsFor({ name, rate, channels }) {
       );
     }
     const choices = free.map(([at, channel]) => [at, channel.name ?? "the only column"]);
+    read.push(...free.map(([, channel]) => channel));
     asked.push([`lead ${lead}`, `Which one is lead ${lead}?`, choices]);
   }
   if (rate === null) asked.push(["rate", "Samples per second (Hz)", null]);
-  if (channels.some((channel) => channel.unit === null)) {
+  if (read.some((channel) => channel.unit === null)) {
     asked.push([
       "unit",
       "Unit of the samples",

@@ -1,22 +1,47 @@
 // Files to { name, rate, channels: [{ name, unit, samples }] }. What a file does not say is null: the page asks for it.
 
 const LARGEST = 64e6; // bytes
-const PER_MILLIVOLT = { mv: 1, uv: 1000, µv: 1000, μv: 1000, v: 0.001 };
-const SECONDS = { min: 60, s: 1, sec: 1, seconds: 1, ms: 1e-3, msec: 1e-3, milliseconds: 1e-3 };
-Object.assign(SECONDS, { us: 1e-6, µs: 1e-6, μs: 1e-6, microseconds: 1e-6, ns: 1e-9, nanoseconds: 1e-9 });
+const PER_MILLIVOLT = byUnit({
+  "v volt volts в": 1e-3,
+  "mv mvolt mvolts millivolt millivolts мв": 1,
+  "uv µv μv mcv мкв âµv uvolt uvolts µvolt µvolts μvolt μvolts microvolt microvolts": 1e3, // âµv: UTF-8 as Latin-1
+  "nv nanovolt nanovolts": 1e6,
+});
+const SECONDS = byUnit({
+  "h hour hours": 3600,
+  "min mins minute minutes": 60,
+  "s sec secs second seconds": 1,
+  "ms msec msecs millis millisecond milliseconds": 1e-3,
+  "us µs μs usec micros microsecond microseconds": 1e-6,
+  "ns nsec nanos nanosecond nanoseconds": 1e-9,
+});
+const OTHER_UNITS = new Set(["", "-", "%", "a.u.", "au", "bpm", "g", "mg", "mmhg", "nu", "ohm", "pm"]); // in a line of units
+const MEASURED = new Set(["bpm", "1/min", "%", "ohm", "kohm", "ms", "s"]); // on an ECG, such as "ECG HR"
 const TIME_WORDS = "time|times|time[ _]?stamps?|zeit|zeitstempel|temps|tiempo|tempo";
-const TIMES = new RegExp(`^(?:t(?:_[^_]+)?|.*(?:^|[ _-])(?:${TIME_WORDS}|elapsed|epoch)(?:[ _-].*)?)$`, "i");
-const IS_TIME = new RegExp(TIME_WORDS, "i"); // whether or not its numbers rise
-const COUNTS = /^(?:#|n|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
+const TIMES = new RegExp(
+  `^(?:t(?:_[^_]+|[ -](?:min|\\S*s))?|.*(?:^|[ _-])(?:${TIME_WORDS}|elapsed|epoch|unix|stamp)(?:[ _-].*)?)$`,
+  "i",
+);
+const IS_TIME = new RegExp(`^elapsed$|${TIME_WORDS}`, "i"); // whether or not its numbers rise
+const COUNTS = /^(?:#|n|unnamed: 0|index|row|samples?(?:[ _](?:#|no\.?|number|index))?)$/i;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 // 1,234 beside 20 may be 1234 or 1.234; with one of these commas, or without whole numbers, it is 1.234
 const DECIMAL_COMMA = /(?<!\d),|,(?!\d{3}(?!\d))|,\d{3}e|(?<![\d,])0\d*,|\d{4},/i;
 const WHOLE_NUMBER = /(?<![\d,])\d+(?![\d,])/;
+const RATE_ABOVE =
+  /(?:sampl\w*[ _-]?(?:rate|freq\w*)|\bfs\b)[^\d\n]{0,20}(?<![a-z\d])(\d{1,9}(?:\.\d{1,9})?)(?![.,]?\d)\s*(k?)/gi;
+const UNIT_ABOVE = /\bunits?\b[^\p{L}\p{N}_]{1,5}([^\s,;"'\])]{1,20})/giu;
+const HERTZ = /^(\d{1,6}(?:[.,]\d{1,6})?)\s*(?:hz|hertz|hertzios|hercios|герц|赫兹|赫茲|ヘルツ|헤르츠)$/i;
+const NO_VALUE = /^(?:null|none|na|#?n\/a)$/i; // what some programs write where a sample is missing
 const LOOKED_AT = 50; // rows, to tell a 0 that is a sample from one that is not
 const INVALID = -32768; // a sample of WFDB's format 16 that was not recorded
 
+function byUnit(values) {
+  return new Map(Object.entries(values).flatMap(([units, value]) => units.split(" ").map((unit) => [unit, value])));
+}
+
 /** Units in a millivolt, or undefined if the unit is not a voltage. */
-export const perMillivolt = (unit) => PER_MILLIVOLT[unit.trim().toLowerCase()];
+export const perMillivolt = (unit) => PER_MILLIVOLT.get(unit.trim().toLowerCase());
 
 /** The lead that a channel's name means, such as II for `MLII` or `ECG ii`; undefined for none of the twelve. */
 export function leadOf(name) {
@@ -60,50 +85,79 @@ function decoded(content) {
 
 /** Text: a line a sample; the line above names the columns: `I`, `I (mV)`, `time (ms)`; units may have their own. */
 export function csv(text) {
-  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
+  const lines = text.replace(/^\uFEFF/, "").split(/\r{1,2}\n|\n|\r/);
   while (lines.length && !lines.at(-1).trim()) lines.pop();
   if (isNumbered(lines)) lines[0] = "";
-  const first = lines.findIndex((line) => isRow(fieldsOf(line, delimiterOf(line))));
+  let first = lines.findIndex((line) => {
+    const fields = fieldsOf(line, delimiterOf(line));
+    return fields.some(Boolean) && isRow(fields);
+  });
   if (first < 0) throw new Error("has no line of numbers");
-  const delimiter = delimiterOf(lines[first]);
+  const apple = appleHeader(lines.slice(0, first), lines[first]);
+  const delimiter = apple ? /\s+/ : delimiterOf(lines[first]);
   const columns = fieldsOf(lines[first], delimiter).length;
-  const header = first ? headerOf(lines.slice(0, first), delimiter, columns) : null;
+  const isEmptyRow = (line) => line.trim() && fieldsOf(line, delimiter).join("|") === "|".repeat(columns - 1);
+  while (first && isEmptyRow(lines[first - 1])) first--; // samples that are missing, as the first ones often are
+  const { header, ...above } = apple ?? aboveOf(lines.slice(0, first), delimiter, columns);
   if (header && header.length !== columns) {
-    throw new Error(`line ${first + 1} has ${columns} numbers; line ${first} above it must name as many columns`);
+    throw new Error(`line ${first + 1} has ${columns} numbers; a line above it must name as many columns`);
   }
   if (!header && columns > 1) throw new Error(`has ${columns} columns; name them in a line above the numbers`);
-  if (delimiter !== ",") checkCommas(lines.slice(first).join("\n"));
+  if (delimiter !== ",") checkCommas(lines.slice(first).join("\n"), header);
   const samples = Array.from({ length: columns }, () => new Float64Array(lines.length - first));
   for (let row = 0; row < lines.length - first; row++) {
     const fields = fieldsOf(lines[first + row], delimiter);
-    if (fields.length !== columns || !isRow(fields)) {
+    if (fields.length !== columns || !isRow(fields) || !lines[first + row].trim()) {
       throw new Error(`line ${first + row + 1} is not a row of ${columns} numbers`);
     }
     fields.forEach((field, column) => (samples[column][row] = NUMBER.test(field) ? Number(field) : NaN));
   }
   const channels = [];
-  let [rate, unsaid] = [null, null];
+  let [rate, timed, unsaid] = [above.rate, false, null];
   samples.forEach((column, at) => {
-    const [, name, unit] = /^(.*?)\s*(?:[([]([^()[\]]*)[)\]])?$/.exec(header?.[at] ?? "");
+    const [name, unit] = nameAndUnit(header?.[at] ?? "");
+    if (header && !name && !unit && (column.every(Number.isNaN) || counts(column))) return;
     const voltage = leadOf(name) || (unit && perMillivolt(unit));
     if (!voltage && COUNTS.test(name) && isCount(name, column, first + 1)) return;
     const said = unit ?? /(?:^|[ _-])([^ _-]+)$/.exec(name)?.[1] ?? "";
-    const seconds = SECONDS[said.toLowerCase()];
+    const seconds = SECONDS.get(said.toLowerCase());
     // as Python: by its name, or by its unit if it rises, for RR intervals are in ms, too
-    if (voltage || !(TIMES.test(name) || (seconds && (unit || said === name))) || !(IS_TIME.test(name) || rises(column))) {
-      channels.push({ name: name || null, unit: unit ?? null, samples: column });
-    } else if (seconds) rate ??= rateOf(column, seconds, first + 1);
-    else unsaid ??= name;
+    if (
+      voltage ||
+      !(TIMES.test(name) || (seconds && (unit || said === name))) ||
+      !(IS_TIME.test(name) || rises(column))
+    ) {
+      channels.push({ name: name || null, unit: unit ?? above.unit, samples: column });
+    } else if (!seconds) unsaid ??= name;
+    else if (!timed) [rate, timed] = [rateOf(column, seconds, first + 1), true];
   });
-  const counts = channels.find(({ name, samples }) => leadOf(name ?? "") && samples.length >= 100 && allRise(samples));
-  if (counts && channels.length === columns) {
-    throw new Error(`what is named ${counts.name} rises with every sample, as times do; name each column`);
+  if (timed && above.rate && Math.abs(rate - above.rate) > 0.01 * above.rate) {
+    throw new Error(
+      `says ${above.rate} Hz above the numbers, and its times tell ${+rate.toFixed(3)} Hz; correct one of them`,
+    );
   }
-  if (unsaid && !rate) throw new Error(`column ${unsaid} does not say its unit; name it time (s) or time (ms)`);
+  const isLead = (name) => name === null || leadOf(name); // without a name, it will be asked for
+  const rising = channels.find(({ name, samples }) => isLead(name) && samples.length >= 100 && allRise(samples));
+  if (rising && channels.length === columns) {
+    const what = rising.name === null ? "its column" : `what is named ${rising.name}`;
+    throw new Error(`${what} rises with every sample, as times do; name each column`);
+  }
+  refuseALostEcg(channels);
+  if (unsaid && !timed) throw new Error(`column ${unsaid} does not say its unit; name it time (s) or time (ms)`);
   if (!channels.length) throw new Error("has a column of times and no other");
   return { rate, channels };
 }
 
+/** As Python: refuses voltages that are no ECG by name, if an ECG has another unit: they would get its name. */
+function refuseALostEcg(channels) {
+  const ecg = channels.filter(({ name }) => leadOf(name ?? "") || /^e[ck]g/i.test(name));
+  const isVoltage = ({ unit }) => unit === null || perMillivolt(unit);
+  const lost = ecg.find((channel) => !isVoltage(channel) && !MEASURED.has(channel.unit.toLowerCase()));
+  if (lost && !ecg.some(isVoltage))
+    throw new Error(`has ${lost.name} in the unit "${lost.unit}", which is not a voltage`);
+}
+
+const counts = (column) => column.every((value, at) => !at || value === column[at - 1] + 1);
 const allRise = (column) => column.every((value, at) => !at || value > column[at - 1]);
 const rises = (column) => column.filter((value, at) => value > column[at - 1]).length > 0.9 * (column.length - 1);
 
@@ -124,9 +178,11 @@ function isCount(name, column, line) {
   );
 }
 
-/** As Python: refuses commas that may separate thousands, and points beside commas. */
-function checkCommas(rows) {
+/** As Python: refuses commas that may separate thousands or, without names, columns; and points beside commas. */
+function checkCommas(rows, header) {
   if (!rows.includes(",")) return;
+  if (!header)
+    throw new Error("has decimal commas, or two numbers in a line; name its columns in a line above the numbers");
   if ((!DECIMAL_COMMA.test(rows) && WHOLE_NUMBER.test(rows)) || rows.includes(".")) {
     throw new Error("has commas that may separate thousands, as in 1,234; write one decimal sign and no other");
   }
@@ -135,11 +191,13 @@ function checkCommas(rows) {
 /** As Python: a comma is a decimal sign where blanks are between columns. */
 function delimiterOf(line) {
   const found = ["\t", ";", "|", ","].find((sign) => line.trim().includes(sign)) ?? /\s+/;
-  return found === "," && line.split(",").some((field) => /\S\s+\S/.test(field.replace(/"[^"]*"/g, "0"))) ? /\s+/ : found;
+  return found === "," && line.split(",").some((field) => /\S\s+\S/.test(field.replace(/"[^"]*"/g, "0")))
+    ? /\s+/
+    : found;
 }
 
-const isRow = (fields) =>
-  fields.some(Boolean) && fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
+/** Whether fields are numbers, some or all of which may be missing. */
+const isRow = (fields) => fields.every((field) => !field || /^nan$/i.test(field) || NUMBER.test(field));
 
 function fieldsOf(line, delimiter) {
   const fields = line
@@ -155,16 +213,72 @@ function fieldsOf(line, delimiter) {
   return fields.map((field) => (/^[+-]?\d*,\d+$/.test(field) ? field.replace(",", ".") : field));
 }
 
-/** The line above the numbers; where it is units, with the names above them, as in the exports of PhysioNet. */
-function headerOf(lines, delimiter, columns) {
-  const [above, last] = [lines.at(-2) ?? "", lines.at(-1)].map((line) => namesIn(line, delimiter, columns));
-  const units = last.every((name) => perMillivolt(name) || SECONDS[name.toLowerCase()]) && above.length === last.length;
-  return units && above.some(Boolean) ? above.map((name, at) => `${name} (${last[at]})`) : last;
+/** As Python: what the lines above the numbers say: texts that name the columns (or null), the rate and the unit. */
+function aboveOf(lines, delimiter, columns) {
+  const { rate, unit } = rateAndUnit(lines);
+  const over = lines
+    .filter((line) => /[^\s#%;,]/.test(line))
+    .filter((line) => {
+      const said = rateAndUnit([line]);
+      return said.rate === null && said.unit === null;
+    });
+  if (!over.length) return { header: null, rate, unit };
+  const [above, last] = [over.at(-2) ?? "", over.at(-1)].map((line) => namesIn(line, delimiter, columns));
+  const words = last.filter((name) => !NUMBER.test(name));
+  if (words.length && words.every((name) => NO_VALUE.test(name))) {
+    throw new Error(`has the line "${over.at(-1).trim()}" above its numbers; write nan where a sample is missing`);
+  }
+  const units = unitsIn(over.at(-1), delimiter); // of the names above them, as in the exports of PhysioNet
+  const fit = units && units.length === columns && above.length === columns && above.some(Boolean);
+  const header = fit ? above.map((name, at) => (units[at] ? `${name} (${units[at]})` : name)) : last;
+  return { header, rate, unit };
+}
+
+/** The rate in Hz and the unit that lines such as `Sampling rate: 500 Hz` and `Unit: uV` say; null for none or several. */
+function rateAndUnit(lines) {
+  const found = (pattern) => lines.flatMap((line) => [...line.matchAll(pattern)]);
+  const rates = new Set(found(RATE_ABOVE).map(([, number, kilo]) => Number(number) * (kilo ? 1000 : 1)));
+  const units = new Set(found(UNIT_ABOVE).flatMap(([, unit]) => (perMillivolt(unit) ? [unit] : [])));
+  const [[rate], [unit]] = [rates, units];
+  const isRate = rates.size === 1 && rate >= 10 && rate <= 100e3;
+  return { rate: isRate ? rate : null, unit: units.size === 1 ? unit : null };
+}
+
+/** As Python: the header of an ECG in an Apple Health export, lines of key and value in any language; else null. */
+function appleHeader(lines, row) {
+  const clean = (text) => text.trim().replace(/^"|"$/g, "");
+  const pairs = lines.flatMap((line) => {
+    const [, key, value] = /^([^,]*),(.*)$/.exec(line) ?? [];
+    return value?.trim() ? [[clean(key), clean(value)]] : [];
+  });
+  const at = pairs.findIndex(([, value]) => perMillivolt(value));
+  const rate = pairs.map(([, value]) => HERTZ.exec(value)?.[1]).find(Boolean);
+  if (at < 1 || !(rate || pairs.some(([, value]) => /^Watch\d{1,3},\d{1,3}$/.test(value)))) return null;
+  if (row.includes(",") && at < pairs.length - 1) return null; // names of two columns
+  const [key, lead] = pairs[at - 1];
+  const name = (lead.startsWith(key) && leadOf(lead.slice(key.length))) || lead;
+  return { header: [name], rate: rate ? Number(rate.replace(",", ".")) : null, unit: pairs[at][1] };
+}
+
+function nameAndUnit(text) {
+  const [, name, bracketed] = /^(.*?)\s*(?:[([]([^()[\]]*)[)\]])?$/.exec(text);
+  const unit = bracketed?.trim();
+  const [, before, behind] = (!unit && /^(.*[^\s_/])(?:_|\s*\/\s*|\s(?![vV]$))([^\s_/]+)$/.exec(name)) || [];
+  return behind && perMillivolt(behind) && !NUMBER.test(before) ? [before, behind] : [name, unit || undefined];
+}
+
+/** The units in a line that has one for each column, such as `s,mV,mmHg` or `(s) (mV)`; null for another line. */
+function unitsIn(line, delimiter) {
+  const units = fieldsOf(line.trim().replace(/^[#%]+ */, ""), delimiter).map((unit) =>
+    unit.replace(/^[([]|[)\]]$/g, ""),
+  );
+  const isUnit = (unit) => perMillivolt(unit) || SECONDS.has(unit.toLowerCase()) || OTHER_UNITS.has(unit.toLowerCase());
+  return units.some(perMillivolt) && units.every(isUnit) ? units : null;
 }
 
 function namesIn(text, delimiter, columns) {
   const line = text.trim().replace(/^[#%]+ *(?=[^\s,;|])/, ""); // of a comment, not the column #
-  if (columns === 1) return [line.trim()];
+  if (columns === 1) return fieldsOf(line, "\n");
   return fieldsOf(delimiter instanceof RegExp ? line.replace(/\s+(?=[([])/g, "") : line, delimiter);
 }
 
@@ -192,27 +306,48 @@ function refuseAChange(elapsed, rate, line) {
   throw new Error(`the rate changes at line ${line + at}; cut the file there and read the parts`);
 }
 
+const decimal = (text) => (NUMBER.test(text) ? Number(text) : NaN);
+
+/** As Python: refuses the gain of no recorder. */
+function checkGain(name, perMillivolt) {
+  if (!perMillivolt) throw new Error(`gives no gain for ${name}`);
+  if (!(Math.abs(perMillivolt) >= 1e-3 && Math.abs(perMillivolt) <= 1e12)) {
+    throw new Error(`has ${perMillivolt} steps per mV for ${name}; expected 0.001 to 1e12`);
+  }
+}
+
 /** A WFDB record whose samples are 16-bit integers in one file. */
 export function wfdb(text, given, content) {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() && !line.startsWith("#"));
-  const [, count, rate, length] = /^\S+\s+(\d+)\s+([\d.]+)\S*(?:\s+(\d+))?/.exec(lines[0] ?? "") ?? [];
-  if (!rate) throw new Error("is not the header of a WFDB record with a rate");
+  const lines = text.split(/\r?\n/).filter((line) => !/^\s*(?:#|$)/.test(line));
+  const [, count, said, length] = /^\S+\s+(\d+)\s+([^\s/(]+)\S*(?:\s+(\d+))?/.exec(lines[0] ?? "") ?? [];
+  const rate = decimal(said);
+  if (!(rate > 0)) throw new Error("is not the header of a WFDB record with a rate");
   const signals = lines.slice(1).map((line) => {
     const [file, format, scale, , zero, , sum, , ...name] = line.trim().split(/\s+/);
     const offset = /^16(?:x1)?(?:\+(\d+))?$/.exec(format);
-    const found = /^(-?[\d.e+]+)(?:\((-?\d+)\))?(?:\/(.+))?$/.exec(scale);
-    if (!offset || !found || sum === undefined) {
+    const found = /^([^(/]+)(?:\(([+-]?\d+)\))?(?:\/(.+))?$/.exec(scale);
+    if (!offset || !found || !/^[+-]?\d+$/.test(sum)) {
       throw new Error(`cannot be read by this page: ${line.slice(0, 60)}; expected format 16, with gain and checksum`);
     }
     const [, gain, baseline = zero, unit = "mV"] = found;
-    return { file, offset: +(offset[1] ?? 0), gain: +gain, baseline: +baseline, unit, sum: +sum, name: name.join(" ") };
+    return {
+      file,
+      offset: +(offset[1] ?? 0),
+      gain: decimal(gain),
+      baseline: +baseline,
+      unit,
+      sum: +sum,
+      name: name.join(" "),
+    };
   });
   if (signals.length !== +count || !signals.length) throw new Error(`describes ${signals.length} of ${count} signals`);
   const { file, offset } = signals[0];
   if (signals.some((signal) => signal.file !== file))
     throw new Error("names several files of samples; this page reads one");
   if (given !== file) throw new Error(`has its samples in ${file}; give both files together`);
-  const frames = Math.floor((content.byteLength - offset) / (2 * signals.length));
+  const frames = (content.byteLength - offset) / (2 * signals.length);
+  if (!Number.isInteger(frames))
+    throw new Error(`has ${signals.length} signals, and ${file} ends within their samples`);
   if (length && +length !== frames) throw new Error(`announces ${length} samples, and ${file} has ${frames}`);
   const view = new DataView(content, offset);
   const verified = signals.some((signal) => signal.sum); // where all are zero, they were not computed
@@ -224,10 +359,11 @@ export function wfdb(text, given, content) {
       return value === INVALID ? NaN : (value - baseline) / gain;
     });
     if (verified && (found - sum) % 65536) throw new Error(`the checksum of ${name} fails; fetch ${file} again`);
-    if (!gain) throw new Error(`gives no gain for ${name}`);
+    checkGain(name, gain * (perMillivolt(unit) ?? 1));
     return { name, unit, samples };
   });
-  return { rate: +rate, channels };
+  refuseALostEcg(channels);
+  return { rate, channels };
 }
 
 /** As Python: refuses data records that do not follow one another, by the annotation with which each begins. */
@@ -245,9 +381,15 @@ function refuseGaps(text, bytes, length, start, seconds) {
 /** EDF and continuous EDF+. */
 export function edf(content) {
   const text = new TextDecoder("latin1").decode(content);
-  const field = (at, length) => text.slice(at, at + length).trim();
+  // some recorders end a field with zeros
+  const field = (at, length) =>
+    text
+      .slice(at, at + length)
+      .replace(/\0.*/s, "")
+      .trim();
+  const number = (at, length) => decimal(field(at, length));
   if (field(192, 44).startsWith("EDF+D")) throw new Error("has interruptions (EDF+D); this page reads continuous EDF");
-  const [bytes, records, seconds, count] = [+field(184, 8), +field(236, 8), +field(244, 8), +field(252, 4)];
+  const [bytes, records, seconds, count] = [number(184, 8), number(236, 8), number(244, 8), number(252, 4)];
   let at = 256;
   const column = (length) => {
     const found = Array.from({ length: count }, (_, signal) => field(at + signal * length, length));
@@ -255,9 +397,9 @@ export function edf(content) {
     return found;
   };
   const [labels, , units] = [column(16), column(80), column(8)];
-  const [low, high, lowest, highest] = [column(8), column(8), column(8), column(8)].map((found) => found.map(Number));
+  const [low, high, lowest, highest] = [column(8), column(8), column(8), column(8)].map((found) => found.map(decimal));
   column(80);
-  const lengths = column(8).map(Number);
+  const lengths = column(8).map(decimal);
   const starts = lengths.map((_, signal) => lengths.slice(0, signal).reduce((sum, length) => sum + length, 0));
   const perRecord = lengths.reduce((sum, length) => sum + length, 0);
   if (!(seconds > 0 && records > 0 && count > 0) || content.byteLength !== bytes + 2 * records * perRecord) {
@@ -267,6 +409,7 @@ export function edf(content) {
   const isEcg = (label, unit) => leadOf(label) || (!unit && /^e[ck]g/i.test(label));
   const odd = labels.findIndex((label, signal) => isEcg(label, units[signal]) && !perMillivolt(units[signal]));
   if (odd >= 0) throw new Error(`has ${labels[odd]} in the unit "${units[odd]}", which is not a voltage`);
+  refuseALostEcg(labels.map((name, signal) => ({ name, unit: units[signal] })));
   const kept = labels.map((_, signal) => signal).filter((signal) => perMillivolt(units[signal]));
   if (!kept.length) throw new Error("has no signal whose unit is a voltage");
   const leads = kept.filter((signal) => leadOf(labels[signal]));
@@ -282,6 +425,7 @@ export function edf(content) {
       if (!gain || !Number.isFinite(gain) || highest[signal] <= lowest[signal]) {
         throw new Error(`gives no range for ${labels[signal]}`);
       }
+      checkGain(labels[signal], perMillivolt(units[signal]) / gain);
       const samples = Float64Array.from({ length: records * lengths[signal] }, (_, sample) => {
         const record = Math.floor(sample / lengths[signal]);
         const value = view.getInt16(2 * (record * perRecord + starts[signal] + (sample % lengths[signal])), true);

@@ -198,6 +198,7 @@ LEAD = "I (mV)\n" + "0.25\n" * 1000
             "",
             "the time in line 702 does not",
         ),
+        ("I\n" + "".join(f"{n / 100}\n" for n in range(1000)), "100", "its column rises with every sample"),
         ("time_s,I\n" + "0,0\n" * 1000, "", "its times are those of inf Hz"),
         ("time_s,I\n" + "0\n", "", "line 2 is not a time and a number"),
         ("", "100", "has 0 s"),
@@ -483,6 +484,17 @@ def test_what_a_file_does_not_say_is_asked_for(
     assert_same(page.findings(), expected)
 
 
+def test_what_a_line_above_the_numbers_says_is_not_asked_for(
+    page: Browser, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    path, lead = tmp_path / "strip.csv", record.select("I").resample(130)
+    columns = np.column_stack([1000 * lead.signal[0], np.zeros(lead.signal.shape[1])])
+    np.savetxt(path, columns, delimiter=",", header="Sampling rate: 130 Hz\nI (uV),RESP", comments="")
+    page.give(path)
+    assert page.asked() == [], page.text("error")  # the unit of RESP neither, which is not read
+    assert_same(page.findings(), of_python(student, lead))
+
+
 def test_one_column_is_not_two_leads(exported: Path, tmp_path: Path) -> None:
     import onnx
 
@@ -592,7 +604,7 @@ BAD = {
     "short.csv": ("time_s,I (mV)\n" + "".join(f"{n / 100},0\n" for n in range(499)), "has 4.99 s; the model needs 5 s"),
     "degrees.csv": (
         "time_s,I (C)\n" + "".join(f"{n / 100},0\n" for n in range(900)),
-        "is in C, which is not a voltage",
+        'has I in the unit "C", which is not a voltage',
     ),
     "binary.csv": ("\0\1\2", "is not text, EDF or a WFDB record"),
     "alone.hea": ("alone 1 100 10\nalone.dat 16 200 16 0 0 0 0 I\n", "has its samples in alone.dat; give both files"),

@@ -14,10 +14,12 @@ import ecgzoo
 READER = Path(__file__).parents[2] / "examples" / "web" / "read.js"
 SCRIPT = """
 import { readFileSync } from "node:fs";
-const { csv, edf } = await import(process.argv[1]);
+const { csv, edf, wfdb } = await import(process.argv[1]);
 try {
   const content = readFileSync(0);
-  const { rate, channels } = process.argv[2] === "edf" ? edf(new Uint8Array(content).buffer) : csv(content.toString());
+  const buffer = new Uint8Array(content).buffer;
+  const readers = { edf: () => edf(buffer), wfdb: () => wfdb(process.argv[3], "r.dat", buffer) };
+  const { rate, channels } = (readers[process.argv[2]] ?? (() => csv(content.toString())))();
   const said = { units: ({ name, unit }) => `${name} in ${unit}`, samples: ({ samples }) => samples.join(" ") };
   const names = channels.map(said[process.argv[2]] ?? (({ name }) => name));
   console.log(JSON.stringify({ rate, names }));
@@ -27,13 +29,17 @@ try {
 """
 
 
-def read(content: str | bytes, units: bool = False, samples: bool = False) -> dict[str, Any]:
-    """What the page's reader gives for a text, or for the bytes of an EDF file; names with `units`, or `samples`."""
+def read(content: str | bytes, units: bool = False, samples: bool = False, header: str = "") -> dict[str, Any]:
+    """What the page's reader gives for a text, or for the bytes of an EDF file, or of a WFDB record with a `header`.
+
+    Names come with `units`, or are `samples`.
+    """
     node = shutil.which("node")
     if not node:
         pytest.skip("node is not installed")
-    kind = "edf" if isinstance(content, bytes) else "units" if units else "samples" if samples else "csv"
-    command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), kind]
+    kind = "wfdb" if header else "edf" if isinstance(content, bytes) else ""
+    kind = kind or ("units" if units else "samples" if samples else "csv")
+    command = [node, "--input-type=module", "-e", SCRIPT, READER.as_uri(), kind, header]
     said = content.encode() if isinstance(content, str) else content
     done = subprocess.run(command, input=said, capture_output=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -226,3 +232,123 @@ def test_a_0_above_decimals_is_no_sample_as_in_python(text: str, tmp_path: Path)
     expected = ecgzoo.read_record(tmp_path / "x.csv", leads="I", units="mV", rate_hz=100).signal[0]
     (found,) = read(text, samples=True)["names"]
     np.testing.assert_array_equal(np.array(found.split(), np.float32), expected)
+
+
+ONE = "".join(f"{n * 37 % 23 / 8:.3f}\n" for n in range(300))
+TWO = "".join(f"{n / 500:.3f},{n * 37 % 23 / 8:.3f}\n" for n in range(300))
+APPLE = """Name,X
+Recorded Date,2026-05-30 16:32:18 -0700
+Device,"Watch7,12"
+Sample Rate,512 hertz
+
+
+Lead,Lead I
+Unit,µV
+
+"""
+GERMAN = APPLE.replace("Sample Rate,512 hertz", "Messrate,511,562 Hertz").replace("Unit", "Einheit")
+GERMAN = GERMAN.replace("Lead,Lead I", "Ableitung,Ableitung I")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sampling rate: 1000 Hz\nUnit: uV\nII\n" + ONE,
+        "II (uV)\n# Sample Frequency (Hz);0.5 kHz\n" + ONE,
+        "fs,500\nUnits [uV]\nII\n" + ONE,
+        "Unit,µV\ntime (s),II\n" + TWO,
+        "Sampling rate: 500 Hz\nII (uV)\n\n" + ONE,
+        "Sampling rate: 500 Hz\nII (uV)\n#\n" + ONE,
+        'Sampling rate: 500 Hz\nII (uV)\n""\n' + ONE,
+        'Sampling rate: 500 Hz\n"II (uV)"\n' + ONE,
+        "t-s,II (uV)\n" + TWO,
+        "unix s,II (uV)\n" + TWO,
+        "time,II\n(s),(uV)\n" + TWO,
+        "time,II,RESP\ns,uV,ohm\n" + TWO.replace("\n", ",5.5\n"),
+        "time_s,II_uV\n" + TWO,
+        "time_s,II uV\n" + TWO,
+        "time_s,II/microvolts\n" + TWO,
+        "time (s);II (uV);\n" + TWO.replace(",", ";").replace("\n", ";\n"),
+        "fs: 500\n,II (uV)\n" + "".join(f"{n},{row}\n" for n, row in enumerate(ONE.split())),
+        "fs: 500\r\r\nII (uV)\r\r\n" + ONE.replace("\n", "\r\r\n"),
+        APPLE + ONE,
+        GERMAN + ONE.replace(".", ","),
+        GERMAN.replace("µV", "мкВ") + ONE.replace(".", ","),
+    ],
+)
+def test_what_a_text_says_is_not_asked_for_as_in_python(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(text.encode())
+    expected = ecgzoo.read_record(tmp_path / "x.csv")
+    found = read(text, units=True)
+    name, unit = found["names"][0].split(" in ")
+    assert (found["rate"], name) == (expected.rate_hz, expected.leads[0])
+    assert unit in ("uV", "µV", "мкВ", "microvolts")
+    samples = read(text, samples=True)["names"][0].replace("NaN", "nan").split()
+    np.testing.assert_allclose(np.array(samples, np.float64) / 1000, expected.signal[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Sampling rate: 1000 Hz\ntime (s),I (mV)\n" + TWO, "says 1000 Hz above the numbers, and its times tell"),
+        ("time (s),I (mV)\n,\n" + TWO, "the time in line 3 does not fit"),
+        ("time (s),I (mV)\n0.000,null\n" + TWO, 'has the line "0.000,null" above its numbers'),
+        ("elapsed,I (mV)\n" + "0.0,1\n" * 200, "column elapsed does not say its unit"),
+        ("I (mV)\nN/A\n" + ONE, 'has the line "N/A" above its numbers'),
+        ("0\n" + ONE.replace(".", ","), "has decimal commas, or two numbers in a line; name its columns"),
+        ("\n".join(str(n / 100) for n in range(200)), "its column rises with every sample, as times do"),
+        ("time (s),ECG (count),RESP (mV)\n" + TWO.replace("\n", ",1\n"), 'has ECG in the unit "count"'),
+    ],
+)
+def test_a_text_that_contradicts_itself_is_refused_as_in_python(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    for leads in (None, "I"):
+        with pytest.raises(ecgzoo.SignalError):
+            ecgzoo.read_record(tmp_path / "x.csv", leads=leads, rate_hz=500 if leads else None)
+    assert message in read(text)["error"]
+
+
+@pytest.mark.parametrize("value", [b"", b"0x10"])
+@pytest.mark.parametrize("field", [8, 8 + 8, 8 + 16, 8 + 24])  # physical and digital ends, behind the unit
+def test_an_edf_range_that_is_no_number_is_refused(tmp_path: Path, value: bytes, field: int) -> None:
+    content = strip(tmp_path, "mV")
+    at = 256 + 2 * (16 + 80 + field)
+    content[at : at + 8] = value.ljust(8)
+    assert read(bytes(content)) == {"error": "gives no range for ECG I"}
+
+
+def test_edf_fields_may_end_with_zeros_and_an_ecg_is_not_lost(tmp_path: Path) -> None:
+    content = strip(tmp_path, "uV")
+    content[256 + 5 : 256 + 7] = content[256 + 2 * 96 + 2 : 256 + 2 * 96 + 4] = b"\0\0"
+    assert read(bytes(content)) == {"rate": 250, "names": ["ECG I", "EMG"]}
+    found = read(bytes(strip(tmp_path, "count", "ECG")))
+    assert found == {"error": 'has ECG in the unit "count", which is not a voltage'}
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("r 1 1000e-1 300\nr.dat 16 -2e2(+10)/mV 16 0 0 0 0 I\n # comment\n", {"rate": 100, "names": ["I"]}),
+        ("r 1 500.0.0 300\nr.dat 16 200 16 0 0 0 0 I\n", "is not the header of a WFDB record with a rate"),
+        ("r 1 500Hz 300\nr.dat 16 200 16 0 0 0 0 I\n", "is not the header of a WFDB record with a rate"),
+        ("r 7 500\n" + 7 * "r.dat 16 200 16 0 0 0 0 ECG\n", "r.dat ends within their samples"),
+        ("r 1 500 300\nr.dat 16 0.0000001/uV 16 0 0 0 0 I\n", "steps per mV for I; expected 0.001 to 1e12"),
+        ("r 1 500 300\nr.dat 16 200 16 0 0 x 0 I\n", "expected format 16, with gain and checksum"),
+        (
+            "r 2 500 150\nr.dat 16 200/NU 16 0 0 0 0 ECG\nr.dat 16 200/mV 16 0 0 0 0 RESP\n",
+            'has ECG in the unit "NU", which is not a voltage',
+        ),
+    ],
+)
+def test_wfdb_headers_are_read_and_refused_as_in_python(header: str, expected: object, tmp_path: Path) -> None:
+    content = np.arange(300, dtype="<i2").tobytes()
+    (tmp_path / "r.hea").write_text(header)
+    (tmp_path / "r.dat").write_bytes(content)
+    found = read(content, header=header)
+    if isinstance(expected, str):
+        assert expected in found["error"]
+        with pytest.raises(ecgzoo.SignalError):
+            ecgzoo.read_record(tmp_path / "r")
+    else:
+        assert found == expected
+        assert ecgzoo.read_record(tmp_path / "r").rate_hz == found["rate"]

@@ -374,6 +374,8 @@ def test_torch_export_is_of_a_fixed_length_and_carries_its_metadata(small: EcgMo
     assert json.loads(said["ecgzoo.json"])["samples"] == 900
     both = torch.from_numpy(np.stack([record.signal[:, :900] for record in given]))
     np.testing.assert_allclose(network(both)[1:], expected(small, hearts(small, 900, 900)[1]), atol=1e-5)
+    long = ecgzoo.export(small, tmp_path / "long.pt2", format="torch-export", samples=6000)  # than a simulated heart
+    assert (long.latency_samples, long.probability <= 1e-5) == (6000, True)
 
 
 @pytest.mark.slow

@@ -572,6 +572,26 @@ def test_lines_above_say_rate_and_unit(
             read_record(path, leads=leads, units="mV", rate_hz=500)
 
 
+@pytest.mark.parametrize("text", ['"II (uV)"\n5\n7\n', '"time (s)" "II (uV)"\n0.00 5\n0.01 7\n'])
+def test_a_unit_in_quotes_is_what_the_file_says(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text(text)
+    record = read_record(path, rate_hz=100)
+    assert (record.leads, record.rate_hz) == (("II",), 100)
+    np.testing.assert_allclose(record.signal, [[0.005, 0.007]], rtol=1e-6)
+    with pytest.raises(SignalError, match="says uV for column II, and mV is given"):
+        read_record(path, units="mV", rate_hz=100)
+
+
+@pytest.mark.parametrize("text", ["II (uV)\nnull\n5\n7\n", "time (s),II (uV)\n0.00,N/A\n0.01,5\n0.02,7\n"])
+def test_a_first_sample_that_is_a_word_is_no_header(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text(text)
+    for leads in ("I", "I,II", None):
+        with pytest.raises(SignalError, match="line 2 is '.*'; write nan where a sample is missing"):
+            read_record(path, leads=leads, units="mV", rate_hz=100)
+
+
 def test_a_line_above_and_the_times_tell_two_rates(tmp_path: Path) -> None:
     path = tmp_path / "strip.csv"
     path.write_text("Sampling rate: 500 Hz\ntime (s),I (mV)\n0,1\n0.01,2\n")

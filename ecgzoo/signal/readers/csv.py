@@ -48,6 +48,7 @@ _RATE_ABOVE = re.compile(
     r"(?:sampl\w*[ _-]?(?:rate|freq\w*)|\bfs\b)[^\d\n]{0,20}(?<![a-z\d])(\d{1,9}(?:\.\d{1,9})?)(?![.,]?\d)\s*(k?)", re.I
 )
 _UNIT_ABOVE = re.compile(r"\bunits?\b\W{1,5}([^\s,;\"'\])]{1,20})", re.I)
+_NO_VALUE = re.compile("null|none|na|#?n/a", re.IGNORECASE)  # what some programs write where a sample is missing
 _DATE_AND_NUMBER = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d{1,2}([./])\d{1,2}\1\d{4}|\d{1,2}:\d\d[:.]\d\d)[^,;\t|]*(?=[,;\t|]\s*[-+.]?\d)"
 )
@@ -182,7 +183,7 @@ def _split(line: str, delimiter: str | None) -> list[str]:
         )
         fields = [one or other for one, other in quoted[:-1]]
     else:
-        fields = line.split(delimiter)
+        fields = line.split(delimiter) if delimiter else re.findall(r'"[^"]*"|[^\s"]+', line)
     return [field.strip().strip("\"'").strip() for field in fields]
 
 
@@ -222,6 +223,9 @@ def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
     columns = counts[0]
     over = [(number, line) for number, line in enumerate(lines[:above]) if line.strip(" \t#%;,")]
     over = [(number, line) for number, line in over if _rate_and_unit([line]) == (None, None)]
+    words = [field for field in _split(over[-1][1], delimiter) if not NUMBER.fullmatch(field)] if over else []
+    if words and all(map(_NO_VALUE.fullmatch, words)):
+        fail(path, f"line {over[-1][0] + 1} is {over[-1][1].strip()!r}; write nan where a sample is missing")
     header, used = _header(over, delimiter, columns)
     named = len(_split(over[-1][1], ",")) if over else given
     first = [_split(row, ",")[0].replace(",", ".") or "nan" for row in rows]
