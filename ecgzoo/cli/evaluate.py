@@ -54,9 +54,11 @@ def run(given: Namespace) -> None:
         }
         print(json.dumps(values, indent=2))
         return
+    undefined = ", ".join(name for name, auc in figures.per_class.items() if auc is None)
     table = Table(
         *("figure", "value"),
         title=f"{cell(given.model)} on {cell(cohort.title)}, folds {given.folds}, {figures.records} records",
+        caption=f"the macro AUC leaves out {cell(undefined)}: no positive or no negative record" if undefined else None,
     )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():
@@ -67,7 +69,10 @@ def run(given: Namespace) -> None:
     table.add_row("Fmax", f"{figures.fmax:.4f}")
     table.add_row("Brier score", f"{figures.brier:.4f}")
     table.add_row("calibration error", f"{figures.ece:.4f}")
+    defined = sum(auc is not None for auc in figures.per_class.values())
     for name, group in figures.subgroups.items():
         interval = "{:.4f} to {:.4f}".format(*group["ci"])
-        table.add_row(f"macro AUC, {cell(name)}", f"{group['macro_auc']:.4f} ({interval}), {group['records']} records")
+        fewer = f", {group['classes']} of the classes" * (group["classes"] < defined)
+        said = f"{group['macro_auc']:.4f} ({interval}), {group['records']} records{fewer}"
+        table.add_row(f"macro AUC, {cell(name)}", said)
     Console().print(table)

@@ -41,10 +41,14 @@ class Report:
         values = self.values
         folds = ", ".join(map(str, values["folds"]))
         processes = values["processes"]
+        per_class = next(iter(values["arms"].values()))["per_class"]  # those left out are the same in every arm
+        undefined = ", ".join(name for name, auc in per_class.items() if auc is None)
+        left_out = f"; the macro AUC leaves out {undefined}: no positive or no negative record"
         table = Table(
             title=f"{escape(printable(values['data']))}, {values['records']} records of {values['judged']} folds "
             f"{folds}, seed {values['seed']}",
-            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients",
+            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients"
+            + escape(printable(left_out)) * bool(undefined),
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)

@@ -429,6 +429,10 @@ def changed(cohort: ecgzoo.Cohort, what: str, fold: int) -> ecgzoo.Cohort:
         labels = cohort.labels.copy()
         labels[rows] = 0
         return dataclasses.replace(cohort, labels=labels)
+    if what == "two positive patients":
+        labels = cohort.labels.copy()
+        labels[rows[~np.isin(cohort.patients[rows], np.unique(cohort.patients[rows])[:2])]] = 0
+        return dataclasses.replace(cohort, labels=labels)
     if what == "one patient":
         patients = cohort.patients.copy()
         patients[rows] = patients.max() + 1
@@ -443,7 +447,8 @@ def changed(cohort: ecgzoo.Cohort, what: str, fold: int) -> ecgzoo.Cohort:
     ("what", "said"),
     [
         ("no positives", "no class has both a positive and a negative record in {}"),
-        ("one patient", "records in {} are of one patient"),
+        ("one patient", "no class has 3 patients with it and 3 without it in {}"),
+        ("two positive patients", "no class has 3 patients with it and 3 without it in {}"),
         ("short", "a record of 2 s .* in {} is shorter than a window of 2.5 s"),
     ],
 )
