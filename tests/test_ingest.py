@@ -178,6 +178,14 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
     ),
     "labels between bars": (changed(5, labels="A|B"), r"row 7: labels 'A\|B' have '\|' in a name; write A;B"),
     "labels of semicolons alone": (changed(5, labels=" ; "), "row 7: labels ' ; ' are no list"),
+    "a label that is missing in pandas": (
+        changed(5, labels="A;nan"),
+        r"row 7: labels 'A;nan' name 'nan', a missing value",
+    ),
+    "patients that differ in capitals and blanks": (
+        changed(5, patient="P 1"),
+        "row 7: the patients 'p1' and 'P 1' differ only in capitals or blanks",
+    ),
     "classes that differ in capitals": (changed(5, labels="a"), "the classes 'A' and 'a' differ only in capitals"),
     "classes that differ in blanks": (
         changed(5, labels="A  B;A\u00a0B"),
