@@ -313,7 +313,7 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert reasons.keys() == set(names) - {"good"}
     assert "2 s (200 samples at 100 Hz) is shorter than 2.5 s (250 samples at 100 Hz)" in reasons["short"]
-    assert reasons["copy"] == "has the same samples as good"
+    assert reasons["copy"] == "has the same samples as good, which is said to be of another patient: check both"
     assert "every lead is flat" in reasons["flat"]
     assert "expected samples within ±327.67 mV" in reasons["loud"]
     assert "text.csv" in reasons["text.csv"]
@@ -416,6 +416,10 @@ def test_records_are_added_and_none_is_read_twice(folder: Path, tmp_path: Path) 
     assert load_folder(store).fingerprint == whole.fingerprint
     # a copy under another id, of a record that was there
     copy = [{"path": "a/r03", "patient": "new", "labels": "A", "id": 99}]
+    found = made(folder, write_table(tmp_path / "d.csv", copy), store)
+    other = ", which is said to be of another patient: check both"
+    assert found.left_out == [("a/r03", f"has the same samples as record 4 of the cohort{other}")]
+    copy[0]["patient"] = "p1"
     found = made(folder, write_table(tmp_path / "d.csv", copy), store)
     assert found.left_out == [("a/r03", "has the same samples as record 4 of the cohort")]
     # the same file under two ids

@@ -119,9 +119,9 @@ def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[st
     rows, folds = list(rows), dict(known)
     plain: dict[str, str] = {}
     for row in rows:
-        if (other := plain.setdefault("".join(row.patient.casefold().split()), row.patient)) != row.patient:
+        if (alike := plain.setdefault("".join(row.patient.casefold().split()), row.patient)) != row.patient:
             raise DataError(
-                f"{table}: row {row.number}: the patients {other!r} and {row.patient!r} differ only in capitals or "
+                f"{table}: row {row.number}: the patients {alike!r} and {row.patient!r} differ only in capitals or "
                 "blanks, and may be in different folds; write one name, or others if they are two patients"
             )
     patients = [whole_number(row.patient) for row in rows]

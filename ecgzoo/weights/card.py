@@ -215,7 +215,7 @@ def _of_subgroup(group: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Its records, and how many classes its macro AUC is of, if it lacks some; older configs do not say."""
     of_all = sum(auc is not None for auc in metrics.get("per_class", {}).values())
     classes = group.get("classes", of_all)
-    return f"{group['records']}" + f" ({classes} of {of_all} classes)" * (classes < of_all)
+    return f"{group['records']} ({classes} of {of_all} classes)" if classes < of_all else str(group["records"])
 
 
 def _usable(config: ModelConfig) -> list[str]:
