@@ -121,6 +121,18 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     np.testing.assert_array_equal(np.load(store / "signals" / "00000.npy"), cohort.store)  # numpy reads it, too
 
 
+def test_records_without_labels_alone_are_not_for_a_run(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    unlabelled = [{**row, "labels": ""} for row in rows(4)]
+    given = ("data", "import", folder, "--table", write_table(tmp_path / "t.csv", unlabelled), "-o", tmp_path / "s")
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, given), "--classes", "A,B"])
+    main()
+    said = capsys.readouterr().out
+    assert (
+        f"no record has labels, and a run is validated and tested on some: import such records into {given[-1]}" in said
+    )
+    assert "train with" not in said
+
+
 def test_the_columns_and_the_layout_are_as_asked(folder: Path, tmp_path: Path, monkeypatch) -> None:
     table = tmp_path / "t.tsv"
     table.write_text("file\tperson\tstrat\tcodes\n" + "a/r03.hea\t7\t3\t\"['A', 'B']\"\n" + "a/r04\t8.0\t9\t[]\n")

@@ -62,7 +62,9 @@ def run(given: Namespace) -> None:
     )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():
-        table.add_row(f"AUC {cell(name)}", "—" if auc is None else f"{auc:.4f}")
+        interval = "{:.4f} to {:.4f}".format(*found) if (found := figures.per_class_ci[name]) else "no interval"
+        said = "—" if auc is None else f"{auc:.4f} ({interval})"
+        table.add_row(f"AUC {cell(name)}", f"{said}, {figures.positives[name]} positive")
     for name, of_any in figures.aggregates.items():
         table.add_row(f"AUC {cell(name)}", f"{of_any['auc']:.4f} ({of_any['ci'][0]:.4f} to {of_any['ci'][1]:.4f})")
     table.add_row("macro average precision", f"{figures.macro_average_precision:.4f}")
