@@ -287,9 +287,13 @@ def _read_all(
     advance: Callable[[int, int], None],
 ) -> dict[str, str]:
     """Read all `rows` that were not read, and add them in their order; the reasons why some are left out."""
-    there = zip(writer.columns.get("record_ids", ()), writer.columns.get("digests", ()), strict=True)
-    samples_of = {bytes(digest).hex(): f"record {number} of the cohort" for number, digest in there}
-    samples_of |= {read.digest: rows[record].path for record, read in writer.read.items()}
+    there = zip(*(writer.columns.get(name, ()) for name in ("record_ids", "digests", "patients")), strict=True)
+    samples_of = {
+        bytes(digest).hex(): (f"record {number} of the cohort", int(patient)) for number, digest, patient in there
+    }
+    samples_of |= {
+        read.digest: (rows[record].path, whole_number(rows[record].patient)) for record, read in writer.read.items()
+    }
     waiting = [row for record, row in rows.items() if record not in writer.read]
     done, refused = len(rows) - len(waiting), {}
     advance(done, len(rows))
@@ -305,9 +309,11 @@ def _read_all(
                     raise MissingLeadError(problem, missing=leads, channels=channels)
                 refused[row.record] = answer.reason
             elif answer.digest in samples_of:
-                refused[row.record] = f"has the same samples as {samples_of[answer.digest]}"
+                name, patient = samples_of[answer.digest]
+                other = ", which is said to be of another patient: check both"  # their records may be in two folds
+                refused[row.record] = f"has the same samples as {name}" + other * (patient != whole_number(row.patient))
             else:
-                samples_of[answer.digest] = row.path
+                samples_of[answer.digest] = row.path, whole_number(row.patient)
                 read = Read(row.record, row.path, answer.length, answer.digest, answer.unit_uv, answer.changes)
                 added.append((read, answer.samples))
         writer.add(added)

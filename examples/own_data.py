@@ -17,7 +17,7 @@ LEADS, CLASSES, RATE_HZ = ("I", "II", "V2"), ("CD", "HYP", "MI", "NORM", "STTC")
 
 
 def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> ecgzoo.Cohort:
-    """A cohort of records ``[N, leads, T]`` in mV, labels ``[N, C]`` of 0 and 1, and patient numbers ``[N]``."""
+    """A cohort of records ``[N, leads, T]`` in mV, integers 0 and 1 as labels ``[N, C]``, and patients ``[N]``."""
     store = to_microvolts(millivolts)
     _, number = np.unique(patients, return_inverse=True)
     return ecgzoo.Cohort(
@@ -28,7 +28,7 @@ def make_cohort(millivolts: np.ndarray, labels: np.ndarray, patients: np.ndarray
         rate_hz=RATE_HZ,
         store=store,
         positions=np.arange(len(store)),
-        labels=labels.astype(np.uint8),
+        labels=labels,
         folds=(number % 10 + 1).astype(np.int16),  # from 1 to 10, all records of a patient in the same
         patients=number.astype(np.int64),
         record_ids=np.arange(len(store)),

@@ -158,3 +158,38 @@ def test_a_label_that_the_leads_do_not_show_gives_no_finding(tmp_path: Path) -> 
     card = (tmp_path / "README.md").read_text()
     assert "**Labels with findings: 1 of 2.** A." in card
     assert "These do not work on lead I (the 95 % interval of their AUC reaches 0.6 or less)" in card
+
+
+def test_many_records_of_one_patient_give_no_finding(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((400, 2)) < 0.2).astype(np.uint8)
+    patients = np.where(labels[:, 1] == 1, 0, np.arange(400))
+    given = CohortScores(
+        folds=(9,),
+        y_true=labels,
+        y_score=np.clip(0.2 + 0.4 * labels + 0.2 * random.random((400, 2)), 0, 1),
+        patients=patients,
+        classes=("A", "B"),
+        subgroups={},
+    )
+    model = model_of(("A", "B"), {})
+    calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=0)
+    assert set(model.config.thresholds) == {"A"}
+    ecgzoo.save_pretrained(model, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "too few patients with or without them for an interval of their AUC, and give no finding: B." in card
+    assert "do not work" not in card
+
+
+def test_a_card_says_what_the_macro_auc_leaves_out(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((400, 2)) < [0.2, 0]).astype(np.uint8)
+    given = CohortScores(
+        folds=(9,), y_true=labels, y_score=random.random((400, 2)), patients=np.arange(400), classes=CLASSES[:2],
+        subgroups={},
+    )  # fmt: skip
+    model = model_of(CLASSES[:2], {})
+    calibrate(model, lambda _: given, "some records", {"data": "some"}, seed=0)
+    ecgzoo.save_pretrained(model, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "The macro AUC leaves out B: no positive or no negative record." in card

@@ -121,6 +121,18 @@ def test_one_command_and_it_is_a_data_set(folder: Path, table: Path, tmp_path: P
     np.testing.assert_array_equal(np.load(store / "signals" / "00000.npy"), cohort.store)  # numpy reads it, too
 
 
+def test_records_without_labels_alone_are_not_for_a_run(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    unlabelled = [{**row, "labels": ""} for row in rows(4)]
+    given = ("data", "import", folder, "--table", write_table(tmp_path / "t.csv", unlabelled), "-o", tmp_path / "s")
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, given), "--classes", "A,B"])
+    main()
+    said = capsys.readouterr().out
+    assert (
+        f"no record has labels, and a run is validated and tested on some: import such records into {given[-1]}" in said
+    )
+    assert "train with" not in said
+
+
 def test_the_columns_and_the_layout_are_as_asked(folder: Path, tmp_path: Path, monkeypatch) -> None:
     table = tmp_path / "t.tsv"
     table.write_text("file\tperson\tstrat\tcodes\n" + "a/r03.hea\t7\t3\t\"['A', 'B']\"\n" + "a/r04\t8.0\t9\t[]\n")
@@ -178,6 +190,14 @@ BAD_TABLES: dict[str, tuple[Rows, str]] = {
     ),
     "labels between bars": (changed(5, labels="A|B"), r"row 7: labels 'A\|B' have '\|' in a name; write A;B"),
     "labels of semicolons alone": (changed(5, labels=" ; "), "row 7: labels ' ; ' are no list"),
+    "a label that is missing in pandas": (
+        changed(5, labels="A;nan"),
+        r"row 7: labels 'A;nan' name 'nan', a missing value",
+    ),
+    "patients that differ in capitals and blanks": (
+        changed(5, patient="P 1"),
+        "row 7: the patients 'p1' and 'P 1' differ only in capitals or blanks",
+    ),
     "classes that differ in capitals": (changed(5, labels="a"), "the classes 'A' and 'a' differ only in capitals"),
     "classes that differ in blanks": (
         changed(5, labels="A  B;A\u00a0B"),
@@ -305,7 +325,7 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert reasons.keys() == set(names) - {"good"}
     assert "2 s (200 samples at 100 Hz) is shorter than 2.5 s (250 samples at 100 Hz)" in reasons["short"]
-    assert reasons["copy"] == "has the same samples as good"
+    assert reasons["copy"] == "has the same samples as good, which is said to be of another patient: check both"
     assert "every lead is flat" in reasons["flat"]
     assert "expected samples within ±327.67 mV" in reasons["loud"]
     assert "text.csv" in reasons["text.csv"]
@@ -408,6 +428,10 @@ def test_records_are_added_and_none_is_read_twice(folder: Path, tmp_path: Path) 
     assert load_folder(store).fingerprint == whole.fingerprint
     # a copy under another id, of a record that was there
     copy = [{"path": "a/r03", "patient": "new", "labels": "A", "id": 99}]
+    found = made(folder, write_table(tmp_path / "d.csv", copy), store)
+    other = ", which is said to be of another patient: check both"
+    assert found.left_out == [("a/r03", f"has the same samples as record 4 of the cohort{other}")]
+    copy[0]["patient"] = "p1"
     found = made(folder, write_table(tmp_path / "d.csv", copy), store)
     assert found.left_out == [("a/r03", "has the same samples as record 4 of the cohort")]
     # the same file under two ids

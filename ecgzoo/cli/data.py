@@ -127,6 +127,11 @@ def import_records(given: Namespace) -> None:
             table.add_row(cell(path), cell(reason))
         Console(stderr=True, soft_wrap=not sys.stderr.isatty()).print(table)
         print(f"all that were left out: {given.output / LEFT_OUT}")
+    if not done.folds.keys() - set(done.without_labels):
+        print(
+            f"no record has labels, and a run is validated and tested on some: import such records into {given.output}"
+        )
+        return
     usual = Recipe()
     trained = sum(done.folds.get(fold, 0) for fold in parse_folds(usual.train_folds))
     smaller = f" --batch-size {max(2, trained // 4)}" if trained < usual.batch_size else ""

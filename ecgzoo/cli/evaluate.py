@@ -54,20 +54,27 @@ def run(given: Namespace) -> None:
         }
         print(json.dumps(values, indent=2))
         return
+    undefined = ", ".join(name for name, auc in figures.per_class.items() if auc is None)
     table = Table(
         *("figure", "value"),
         title=f"{cell(given.model)} on {cell(cohort.title)}, folds {given.folds}, {figures.records} records",
+        caption=f"the macro AUC leaves out {cell(undefined)}: no positive or no negative record" if undefined else None,
     )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():
-        table.add_row(f"AUC {cell(name)}", "—" if auc is None else f"{auc:.4f}")
+        interval = "{:.4f} to {:.4f}".format(*found) if (found := figures.per_class_ci[name]) else "no interval"
+        said = "—" if auc is None else f"{auc:.4f} ({interval})"
+        table.add_row(f"AUC {cell(name)}", f"{said}, {figures.positives[name]} positive")
     for name, of_any in figures.aggregates.items():
         table.add_row(f"AUC {cell(name)}", f"{of_any['auc']:.4f} ({of_any['ci'][0]:.4f} to {of_any['ci'][1]:.4f})")
     table.add_row("macro average precision", f"{figures.macro_average_precision:.4f}")
     table.add_row("Fmax", f"{figures.fmax:.4f}")
     table.add_row("Brier score", f"{figures.brier:.4f}")
     table.add_row("calibration error", f"{figures.ece:.4f}")
+    defined = sum(auc is not None for auc in figures.per_class.values())
     for name, group in figures.subgroups.items():
         interval = "{:.4f} to {:.4f}".format(*group["ci"])
-        table.add_row(f"macro AUC, {cell(name)}", f"{group['macro_auc']:.4f} ({interval}), {group['records']} records")
+        fewer = f", {group['classes']} of the classes" * (group["classes"] < defined)
+        said = f"{group['macro_auc']:.4f} ({interval}), {group['records']} records{fewer}"
+        table.add_row(f"macro AUC, {cell(name)}", said)
     Console().print(table)

@@ -297,6 +297,11 @@ def _columns_at_fault(cohort: Any) -> Iterator[str]:
         if not isinstance(column, np.ndarray) or column.shape != shape:
             found = f"has shape {column.shape}" if isinstance(column, np.ndarray) else f"is a {type(column).__name__}"
             yield f"{name} {found}, expected an array of shape {shape}. Give one row for each record."
+        if name == "labels" and column.dtype.kind == "f" and (unknown := np.isnan(column).any(axis=1)).any():
+            yield (
+                f"labels of {unknown.sum()} records are NaN, expected 0 or 1. Leave out records whose labels are not "
+                "known, or give labelled."
+            )
         if column.dtype.kind not in {"ages": "iuf", "labelled": "b"}.get(name, "iu"):
             yield f"{name} are {column.dtype}, expected {'bool' if name == 'labelled' else 'integers'}. Convert them."
     if not ((labels == 0) | (labels == 1)).all():

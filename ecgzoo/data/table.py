@@ -114,9 +114,16 @@ def place(table: Path, rows: Iterable[Row], known: Mapping[int, int]) -> dict[st
         known: folds of patients, by `whole_number` of their ids.
 
     Raises:
-        DataError: a patient is in two folds.
+        DataError: a patient is in two folds, or two ids differ only in capitals or blanks.
     """
     rows, folds = list(rows), dict(known)
+    plain: dict[str, str] = {}
+    for row in rows:
+        if (alike := plain.setdefault("".join(row.patient.casefold().split()), row.patient)) != row.patient:
+            raise DataError(
+                f"{table}: row {row.number}: the patients {alike!r} and {row.patient!r} differ only in capitals or "
+                "blanks, and may be in different folds; write one name, or others if they are two patients"
+            )
     patients = [whole_number(row.patient) for row in rows]
     labelled = {patient for row, patient in zip(rows, patients, strict=True) if row.labels is not None}
     for row, patient in zip(rows, patients, strict=True):
@@ -190,6 +197,11 @@ def _labels(cell: Any) -> tuple[str, ...] | None:
                 names = None
         else:
             names = [name for name in text.split(";") if name.strip()] or None  # none of the classes is []
+            if missing := next((name.strip() for name in names or () if name.strip().casefold() in _MISSING), None):
+                raise ValueError(
+                    f"labels {text[:80]!r} name {missing!r}, a missing value in many programs; leave it out, or write "
+                    f"a list such as ['{missing}', 'A'] if a class has this name"
+                )
             if separator := next((one for one in ",|" if one in text), None):
                 raise ValueError(
                     f"labels {text[:80]!r} have {separator!r} in a name; write {text[:80].replace(separator, ';')}, or "

@@ -38,10 +38,12 @@ class Evaluation:
         brier: Brier score, mean over classes.
         ece: expected calibration error in 15 bins, mean over classes.
         reliability: for all classes together, ``[predicted, observed, count]`` of each bin that is not empty.
-        subgroups: number of records, macro AUC and its interval for each subgroup, by name.
+        subgroups: number of records, classes that its macro AUC is of, macro AUC and its interval for each subgroup, by
+            name. With fewer classes, it is not to be compared with that of all records.
         aggregates: number of positive records, AUC and its interval for each aggregate, by name. The macro AUC does not
             include aggregates.
-        per_class_ci: 95 % bootstrap interval of each AUC, by name; None if too few resamples have positives.
+        per_class_ci: 95 % bootstrap interval of each AUC, by name; None if more than a tenth of the resamples have no
+            positive or no negative, as with one or two patients who are.
     """
 
     records: int
@@ -114,7 +116,12 @@ def evaluate_scores(
         ece=expected_calibration_error(labels, scores),
         reliability=_reliability(labels, scores),
         subgroups={
-            name: {"records": len(true), "macro_auc": macro_auc(true, score), "ci": interval}
+            name: {
+                "records": len(true),
+                "classes": int(true.any(axis=0).sum()),
+                "macro_auc": macro_auc(true, score),
+                "ci": interval,
+            }
             for name, chosen in subgroups.items()
             for true, score in [(labels[chosen], scores[chosen])]
             if len(true) >= MIN_SUBGROUP and true.any() and not true.all(axis=0).any()

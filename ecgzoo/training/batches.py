@@ -18,6 +18,7 @@ from ecgzoo.losses.contract import Batch
 from ecgzoo.signal.windows import duration
 
 RESIDENT_BYTES = 4 << 30
+LEAST_PATIENTS = 3  # of each outcome: with two, too many resamples of a bootstrap have none of them
 
 
 class TrainingRecords:
@@ -169,7 +170,7 @@ def check_judged(cohort: Cohort, rows: np.ndarray, window: int, folds: str) -> N
 
     Raises:
         SignalError: a record is shorter than the `window` of the model.
-        DataError: no class has both outcomes, or all records are of one patient, so that there is no interval.
+        DataError: no class has both outcomes, or none has both in enough patients for an interval.
     """
     samples, rate_hz = int(cohort.samples(rows).min()), cohort.rate_hz
     if samples < window:
@@ -183,8 +184,11 @@ def check_judged(cohort: Cohort, rows: np.ndarray, window: int, folds: str) -> N
             f"{cohort.title}: no class has both a positive and a negative record in {folds}, so no AUC is defined. "
             "Use other folds."
         )
-    if len(np.unique(cohort.patients[rows])) < 2:
+    of_both = [
+        min(len(np.unique(cohort.patients[rows[column == outcome]])) for outcome in (0, 1)) for column in labels.T
+    ]
+    if max(of_both) < LEAST_PATIENTS:
         raise DataError(
-            f"{cohort.title}: all {len(rows)} records in {folds} are of one patient, and intervals need at least two. "
-            "Use other folds."
+            f"{cohort.title}: no class has {LEAST_PATIENTS} patients with it and {LEAST_PATIENTS} without it in "
+            f"{folds}, too few for an interval. Use other folds."
         )

@@ -1,7 +1,7 @@
 """The report of a run: every arm on the same test records and paired differences, as JSON, table and plots."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -41,16 +41,20 @@ class Report:
         values = self.values
         folds = ", ".join(map(str, values["folds"]))
         processes = values["processes"]
+        per_class = next(iter(values["arms"].values()))["per_class"]  # those left out are the same in every arm
+        undefined = ", ".join(name for name, auc in per_class.items() if auc is None)
+        left_out = f"; the macro AUC leaves out {undefined}: no positive or no negative record"
         table = Table(
             title=f"{escape(printable(values['data']))}, {values['records']} records of {values['judged']} folds "
             f"{folds}, seed {values['seed']}",
-            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients",
+            caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients"
+            + escape(printable(left_out)) * bool(undefined),
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)
         for arm, figures in values["arms"].items():
             table.add_row(
-                escape(printable(TITLES.get(arm, arm))),
+                escape(printable(_title(arm, values["arms"]))),
                 _shown(figures["leads"]),
                 f"{figures['macro_auc']:.4f}",
                 "{:.4f} to {:.4f}".format(*figures["ci"]),
@@ -86,7 +90,7 @@ class Report:
             aucs = [figures["macro_auc"], *figures["per_class"].values()]
             heights = [math.nan if auc is None else auc for auc in aucs]  # no bar for a class without AUC
             places = [place + (number - (len(arms) - 1) / 2) * 0.27 for place in range(len(classes))]
-            axes.bar(places, heights, width=0.25, label=f"{TITLES.get(arm, arm)} ({_shown(figures['leads'])})")
+            axes.bar(places, heights, width=0.25, label=f"{_title(arm, arms)} ({_shown(figures['leads'])})")
             low, high = figures["ci"]
             shown += [low, *heights]
             # an end of the interval may be the AUC itself, up to rounding; matplotlib refuses a negative length
@@ -111,7 +115,7 @@ class Report:
             log = folder / arm / "log.jsonl"
             if not log.exists():  # a teacher that was loaded, not trained
                 continue
-            lines, title = _read_log(log), TITLES.get(arm, arm)
+            lines, title = _read_log(log), _title(arm, self.values["arms"])
             epochs = [line["epoch"] for line in lines]
             if all("bce" in line for line in lines):  # the only term that all arms have
                 loss_axes.plot(epochs, [line["bce"] for line in lines], label=title)
@@ -126,6 +130,10 @@ class Report:
             if axes.lines:
                 axes.legend()
         figure.savefig(path, format="png", dpi=120)
+
+
+def _title(arm: str, arms: Container[str]) -> str:
+    return "student" if arm == "student" and "teacher" not in arms else TITLES.get(arm, arm)
 
 
 def _axis_start(aucs: Sequence[float]) -> float:

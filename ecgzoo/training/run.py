@@ -46,6 +46,7 @@ from ecgzoo.training.terms import LossTerm
 from ecgzoo.weights import load_pretrained, save_pretrained
 from ecgzoo.weights.folder import rounded, weights_sha256
 
+MOST_DEVIATION_MV = 1.0  # of the training records; 0.2 mV in PTB-XL
 ON_LABELS = (LossTerm("bce", 1),)
 
 
@@ -107,6 +108,12 @@ class Run:
         mean_mv, std_mv = 0.0, 1.0
         if recipe.normalization == "mv_global":
             mean_mv, std_mv = self.cohort.mean_and_deviation_mv(np.sort(self.every_row))
+            if std_mv > MOST_DEVIATION_MV:
+                raise DataError(
+                    f"{self.cohort.title}: the training records deviate by {std_mv:.3g} mV, and those of an ECG by 0.1 "
+                    "to 0.5 mV: offsets, drift or artefacts hide it from a network with one scale for all. Use "
+                    "--normalization window_z --highpass-hz 0.5."
+                )
         self.normalization = Normalization(
             kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz
         )

@@ -154,6 +154,8 @@ def _measured(config: ModelConfig) -> list[str]:
     chosen = " The epoch, the temperature and the thresholds were chosen on these same records." * bool(
         metrics.get("chosen_on_these_folds")
     )
+    undefined = ", ".join(label for label, auc in metrics.get("per_class", {}).items() if auc is None)
+    left_out = f" The macro AUC leaves out {_plain(undefined)}: no positive or no negative record." * bool(undefined)
     rows = []
     positives = _by_label(metrics, "positives", "positives")
     aucs = _by_label(metrics, "per_class", "auc")
@@ -184,7 +186,7 @@ def _measured(config: ModelConfig) -> list[str]:
         "",
         f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, bootstrap over patients) on "
         f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
-        f"{_plain(_folds(metrics))}.{chosen}",
+        f"{_plain(_folds(metrics))}.{chosen}{left_out}",
         "",
         *_table(columns, rows),
         "",
@@ -194,7 +196,7 @@ def _measured(config: ModelConfig) -> list[str]:
     ]
     if groups := metrics.get("subgroups"):
         rows = [
-            [name, group["records"], f"{group['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*group["ci"])]
+            [name, _of_subgroup(group, metrics), f"{group['macro_auc']:.4f}", "{:.4f} to {:.4f}".format(*group["ci"])]
             for name, group in groups.items()
         ]
         lines += [*_table(["records of", "number", "macro AUC", "95 % interval"], rows), ""]
@@ -209,14 +211,24 @@ def _by_label(metrics: Mapping[str, Any], of_classes: str, of_aggregate: str) ->
     return {**metrics.get(of_classes, {}), **aggregates}
 
 
+def _of_subgroup(group: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Its records, and how many classes its macro AUC is of, if it lacks some; older configs do not say."""
+    of_all = sum(auc is not None for auc in metrics.get("per_class", {}).values())
+    classes = group.get("classes", of_all)
+    return f"{group['records']} ({classes} of {of_all} classes)" if classes < of_all else str(group["records"])
+
+
 def _usable(config: ModelConfig) -> list[str]:
     """Which labels give findings, and why the others do not."""
     if not config.metrics.get("per_class_ci"):
         return []
     positives = _by_label(config.metrics, "positives", "positives")
+    intervals = _by_label(config.metrics, "per_class_ci", "ci")
     found = [label for label in config.labels if label in config.thresholds]
     few = [label for label in config.labels if label not in found and positives.get(label, 0) < LEAST_POSITIVES]
-    weak = [label for label in config.labels if label not in found and label not in few]
+    rest = [label for label in config.labels if label not in found and label not in few]
+    weak = [label for label in rest if intervals.get(label)]
+    alone = [label for label in rest if not intervals.get(label)]
     lines = [f"**Labels with findings: {len(found)} of {len(config.labels)}.** {_plain(', '.join(found) or 'none')}."]
     if weak:
         lines.append(
@@ -227,6 +239,11 @@ def _usable(config: ModelConfig) -> list[str]:
         lines.append(
             f"These had fewer than {LEAST_POSITIVES} positive records, too few to say, and give no finding: "
             f"{_plain(', '.join(few))}."
+        )
+    if alone:
+        lines.append(
+            "These had too few patients with or without them for an interval of their AUC, and give no finding: "
+            f"{_plain(', '.join(alone))}."
         )
     return [part for line in lines for part in (line, "")]
 

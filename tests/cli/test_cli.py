@@ -115,7 +115,11 @@ def test_evaluate_agrees_with_the_recipes_table(ecgzoo_command: Command, student
     assert out["per_class"] == pytest.approx(table["per_class"], abs=1e-6)
     assert out["records"] == table["records"]
     assert out["folds"] == [10]
-    assert "macro AUC" in ecgzoo_command("evaluate", "--model", str(student), "--data", "tiny", "--folds", "10")
+    shown = " ".join(ecgzoo_command("evaluate", "--model", str(student), "--data", "tiny", "--folds", "10").split())
+    assert f"macro AUC │ {out['macro_auc']:.4f}" in shown
+    low, high = out["per_class_ci"]["NORM"]
+    positive = f"{out['positives']['NORM']} positive"
+    assert f"AUC NORM │ {out['per_class']['NORM']:.4f} ({low:.4f} to {high:.4f}), {positive}" in shown
 
 
 def test_evaluate_says_when_the_model_has_seen_the_records(ecgzoo_command: Command, student: Path) -> None:

@@ -50,6 +50,10 @@ FAULTS = {
     "labels of one dimension": ({"labels": GOOD.labels[:, 0]}, r"labels has shape \(40,\).*\(40, 5\)"),
     "labels of another class count": ({"labels": GOOD.labels[:, :4]}, "labels has shape"),
     "probabilities": ({"labels": GOOD.labels * 0.5}, "labels are float64, expected integers"),
+    "labels that are NaN": (
+        {"labels": np.where(GOOD.record_ids[:, None] == GOOD.record_ids[3], np.nan, GOOD.labels)},
+        "labels of 1 records are NaN, expected 0 or 1. Leave out",
+    ),
     "labels of 2": ({"labels": GOOD.labels * 2}, "not only 0 and 1"),
     "labels of -1": ({"labels": GOOD.labels.astype(np.int8) * -1}, "not only 0 and 1"),
     "lengths of no samples": ({"lengths": np.zeros(40, np.int64)}, "lengths from 0 to 0 do not fit"),

@@ -1,4 +1,4 @@
-import itertools
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -128,7 +128,7 @@ def test_paired_difference_takes_the_same_patients_for_both(metric):
     assert swapped.ci == pytest.approx((-found.ci[1], -found.ci[0]), abs=1e-12)
 
 
-def test_resamples_without_a_defined_metric_are_left_out_until_they_are_most():
+def test_resamples_without_a_defined_metric_are_left_out_until_they_are_many():
     labels, scores = np.zeros((20, 1), dtype=int), np.linspace(0, 1, 20)[:, None]
     labels[[5, 15]] = 1
     values = [macro_auc_of_copies(labels[rows], scores[rows]) for rows in drawn_rows(list(range(20)), 200, seed=0)]
@@ -197,11 +197,29 @@ def test_two_patients_are_enough():
     assert found == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-12)
 
 
-def test_half_of_the_resamples_may_be_undefined():
+def test_a_tenth_of_the_resamples_may_be_undefined():
     labels, scores = predictions(0)
-    calls = itertools.count()  # the first is on all records
-    found = bootstrap_ci(labels, scores, metric=lambda *_: float("nan") if next(calls) % 2 else 0.5, num_resamples=10)
-    assert found == (0.5, 0.5)
+    for undefined in (1, 2):
+        values = iter([0.5, *[float("nan")] * undefined, *[0.5] * 10])  # the first is on all records
+        with pytest.raises(DataError, match="undefined on 2 of 10") if undefined == 2 else nullcontext():
+            found = bootstrap_ci(labels, scores, metric=lambda *_, given=values: next(given), num_resamples=10)
+            assert found == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_one_or_two_patients_of_an_outcome_give_no_interval(outcome: int):
+    """Whether one of them was drawn says nothing of how another would score: the interval was far too narrow."""
+    rng = np.random.default_rng(0)
+    patients, scores = np.arange(400) // 2, rng.random((400, 1))
+    for those, defined in ((1, False), (2, False), (4, True)):
+        labels = np.full((400, 1), 1 - outcome)
+        labels[: 2 * those] = outcome
+        with nullcontext() if defined else pytest.raises(DataError, match="too few patients"):
+            low, high = bootstrap_ci(labels, scores, patients)
+            assert low < high
+        beside = np.column_stack([labels, rng.random(400) < 0.5])
+        _, (interval, _) = bootstrap_aucs(beside, np.repeat(scores, 2, axis=1), patients)
+        assert (interval is not None) == defined
 
 
 def test_a_thousand_resamples_and_95_percent_if_not_said_otherwise():
@@ -215,7 +233,7 @@ def test_intervals_of_all_classes_at_once_are_those_of_each_alone():
     rng = np.random.default_rng(4)
     labels = (rng.random((200, 4)) < [0.3, 0.1, 0.5, 0.002]).astype(int)
     labels[:, 3] = 0
-    labels[0, 3] = 1  # one positive patient: left out of more than a third of the resamples, not of half
+    labels[:4, 3] = 1  # four positive patients: none of them in one resample of fifty
     labels[:, 1] = 0
     scores, patients = rng.random((200, 4)), rng.integers(0, 150, 200)
     macro, each = bootstrap_aucs(labels, scores, patients, num_resamples=60, seed=5)

@@ -100,11 +100,21 @@ def test_subgroups_are_judged_on_their_own_records_and_patients():
         those = groups[name]
         assert found[name] == {
             "records": those.sum(),
+            "classes": 2,
             "macro_auc": macro_auc(labels[those], scores[those]),
             "ci": list(bootstrap_ci(labels[those], scores[those], patients[those], num_resamples=30, seed=4)),
         }
     single = evaluate_scores(labels, scores, ("A", "B"), None, 4, 30, {"fifty": groups["fifty"]}).subgroups["fifty"]
     assert single["ci"] == list(bootstrap_ci(labels[:50], scores[:50], None, num_resamples=30, seed=4))
+
+
+def test_a_subgroup_says_of_how_many_classes_its_macro_auc_is():
+    rng = np.random.default_rng(1)
+    labels = (rng.random((300, 3)) < 0.3).astype(np.uint8)
+    half = np.arange(300) < 150
+    labels[half, 1] = 0
+    found = evaluate_scores(labels, rng.random((300, 3)), CLASSES, num_resamples=30, subgroups={"a": half, "b": ~half})
+    assert {name: group["classes"] for name, group in found.subgroups.items()} == {"a": 2, "b": 3}
 
 
 def test_a_part_whose_interval_is_undefined_is_left_out():

@@ -44,6 +44,16 @@ def test_own_data_refuses_what_int16_cannot_hold(few: ecgzoo.Cohort, sample_mv: 
         runpy.run_path(str(EXAMPLES / "own_data.py"))["make_cohort"](millivolts, few.labels, few.patients)
 
 
+def test_own_data_refuses_labels_that_nobody_knows(few: ecgzoo.Cohort) -> None:
+    """They became 0, and so negative."""
+    labels = np.where(np.arange(len(few))[:, None] == 7, np.nan, few.labels)
+    cohort = runpy.run_path(str(EXAMPLES / "own_data.py"))["make_cohort"](
+        few.signals()[:, :3] / 1000, labels, few.patients
+    )
+    with pytest.raises(ecgzoo.DataError, match="labels of 1 records are NaN"):
+        ecgzoo.data.check_cohort(cohort)
+
+
 def test_own_pair(few: ecgzoo.Cohort, tmp_path: Path) -> None:
     script = runpy.run_path(str(EXAMPLES / "own_pair.py"))
     recipe = dataclasses.replace(

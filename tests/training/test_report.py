@@ -41,6 +41,16 @@ def test_the_axis_of_aucs_starts_at_0_if_one_is_below_a_half(
     assert not any(height < start for height in heights)
 
 
+@pytest.mark.parametrize("worst", [0.6, None])
+def test_the_table_says_what_the_macro_auc_leaves_out(worst: float | None) -> None:
+    values = {"data": "d", "records": 9, "judged": "test", "folds": [10], "seed": 0, "processes": 1}
+    values |= {"precision": "fp32", "paired": {}, "gap_recovered": None, "arms": {"student": arm(0.8, 0.7, worst)}}
+    table = Report(values).table()
+    assert list(table.columns[0].cells) == ["student"]  # without a teacher it is not distilled
+    said = str(table.caption)
+    assert ("the macro AUC leaves out CD: no positive or no negative record" in said) == (worst is None)
+
+
 @pytest.mark.parametrize("worst", [0.6, 0.4])
 def test_the_curves_count_epochs_from_1_and_show_all(figures: list[Figure], tmp_path: Path, worst: float) -> None:
     (tmp_path / "student").mkdir()

@@ -108,7 +108,10 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
         "fmax": 0.32,
         "brier": 0.33,
         "ece": 0.34,
-        "subgroups": {"female": {"records": 101, "macro_auc": 0.63, "ci": [0.52, 0.74]}},
+        "subgroups": {
+            "female": {"records": 101, "macro_auc": 0.63, "ci": [0.52, 0.74]},
+            "male": {"records": 90, "classes": 0, "macro_auc": 0.64, "ci": [0.53, 0.75]},
+        },
     }
     thresholds = {"AF": {"f1": 0.4, "screening": 0.2, "lower": 0.1, "upper": 0.5}}
     config = dataclasses.replace(model.config, metrics=metrics, thresholds=thresholds)
@@ -119,6 +122,7 @@ def test_each_figure_stands_in_its_own_column(model: EcgModel) -> None:
         "| AF | 41 | 0.6100 | 0.550 to 0.650 | 0.910 | 0.920 | 0.930 | 0.940 |",
         "| SR | 43 | — | — | — | — | — | — |",
         "| female | 101 | 0.6300 | 0.5200 to 0.7400 |",
+        "| male | 90 (0 of 1 classes) | 0.6400 | 0.5300 to 0.7500 |",
         "Macro average precision 0.3100, Fmax 0.3200, Brier score 0.3300, calibration error 0.3400.",
     ):
         assert line in lines
