@@ -42,7 +42,7 @@ def test_a_prediction_shows_its_names_in_their_own_lines() -> None:
 def test_tables_show_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(cell(BAD), title=cell(BAD))
     table.add_row(cell(BAD))
-    figures = {"leads": ["I"], "macro_auc": 0.5, "ci": [0, 1], "difference": 0.1}
+    figures = {"leads": ["I"], "macro_auc": 0.5, "ci": [0, 1], "per_class": {BAD: None}, "difference": 0.1}
     values = {
         **{"data": BAD, "folds": [1], "processes": 1, "precision": "fp32", "records": 3, "judged": "test", "seed": 0},
         **{"arms": {BAD: figures}, "paired": {BAD: figures}, "gap_recovered": None},
