@@ -34,6 +34,12 @@ LEAST_POSITIVES = 20  # if fewer positive records chose its threshold, which wou
 LEAST_AUC = 0.6  # if the 95 % interval of its AUC includes this
 
 
+def left_out(per_class: Mapping[str, float | None]) -> str:
+    """What tables and cards say of the classes without an AUC, in a clause; empty if every class has one."""
+    undefined = ", ".join(name for name, auc in per_class.items() if auc is None)
+    return f"macro AUC leaves out {undefined}: no positive or no negative record" if undefined else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
     """How millivolts become the network's input: ``(x − mean) / deviation``, with one scalar of each for all leads.

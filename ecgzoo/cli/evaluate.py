@@ -26,6 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> None:
     """Measure a model: macro AUC with its interval, and all other metrics."""
+    from ecgzoo.config import left_out
     from ecgzoo.create import load_cohort
     from ecgzoo.data import parse_folds
     from ecgzoo.errors import DataError
@@ -54,11 +55,11 @@ def run(given: Namespace) -> None:
         }
         print(json.dumps(values, indent=2))
         return
-    undefined = ", ".join(name for name, auc in figures.per_class.items() if auc is None)
+    missing = left_out(figures.per_class)
     table = Table(
         *("figure", "value"),
         title=f"{cell(given.model)} on {cell(cohort.title)}, folds {given.folds}, {figures.records} records",
-        caption=f"the macro AUC leaves out {cell(undefined)}: no positive or no negative record" if undefined else None,
+        caption=cell(f"the {missing}") if missing else None,
     )
     table.add_row("macro AUC", f"{figures.macro_auc:.4f} ({figures.ci[0]:.4f} to {figures.ci[1]:.4f})")
     for name, auc in figures.per_class.items():

@@ -10,6 +10,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ecgzoo.config import left_out
 from ecgzoo.data import Cohort
 from ecgzoo.errors import RecipeError, printable
 from ecgzoo.evaluation import CohortScores, paired_difference
@@ -42,13 +43,12 @@ class Report:
         folds = ", ".join(map(str, values["folds"]))
         processes = values["processes"]
         per_class = next(iter(values["arms"].values()))["per_class"]  # those left out are the same in every arm
-        undefined = ", ".join(name for name, auc in per_class.items() if auc is None)
-        left_out = f"; the macro AUC leaves out {undefined}: no positive or no negative record"
+        missing = left_out(per_class)
         table = Table(
             title=f"{escape(printable(values['data']))}, {values['records']} records of {values['judged']} folds "
             f"{folds}, seed {values['seed']}",
             caption=f"{processes} process{'es' * (processes > 1)}, {values['precision']}; bootstrap over patients"
-            + escape(printable(left_out)) * bool(undefined),
+            + escape(printable(f"; the {missing}")) * bool(missing),
         )
         for column in ("", "leads", "macro AUC", "95 % interval"):
             table.add_column(column)

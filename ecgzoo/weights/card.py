@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES, THRESHOLDS, ModelConfig
+from ecgzoo.config import LEAST_AUC, LEAST_POSITIVES, THRESHOLDS, ModelConfig, left_out
 from ecgzoo.errors import printable
 from ecgzoo.weights.layout import CALIBRATION_PLOT
 
@@ -154,8 +154,8 @@ def _measured(config: ModelConfig) -> list[str]:
     chosen = " The epoch, the temperature and the thresholds were chosen on these same records." * bool(
         metrics.get("chosen_on_these_folds")
     )
-    undefined = ", ".join(label for label, auc in metrics.get("per_class", {}).items() if auc is None)
-    left_out = f" The macro AUC leaves out {_plain(undefined)}: no positive or no negative record." * bool(undefined)
+    without = left_out(metrics.get("per_class", {}))
+    missing = f" The {_plain(without)}." * bool(without)
     rows = []
     positives = _by_label(metrics, "positives", "positives")
     aucs = _by_label(metrics, "per_class", "auc")
@@ -186,7 +186,7 @@ def _measured(config: ModelConfig) -> list[str]:
         "",
         f"Macro AUC **{metrics['macro_auc']:.4f}** (95 % interval {low:.4f} to {high:.4f}, bootstrap over patients) on "
         f"{_plain(metrics['records'])} records of {_plain(metrics['data'])}{simulated}, "
-        f"{_plain(_folds(metrics))}.{chosen}{left_out}",
+        f"{_plain(_folds(metrics))}.{chosen}{missing}",
         "",
         *_table(columns, rows),
         "",

@@ -116,7 +116,7 @@ export function csv(text) {
   let [rate, timed, unsaid] = [above.rate, false, null];
   samples.forEach((column, at) => {
     const [name, unit] = nameAndUnit(header?.[at] ?? "");
-    if (header && !name && !unit && (column.every(Number.isNaN) || counts(column))) return;
+    if (header && !name && !unit && (column.every(Number.isNaN) || skipIn(column) < 0)) return;
     const voltage = leadOf(name) || (unit && perMillivolt(unit));
     if (!voltage && COUNTS.test(name) && isCount(name, column, first + 1)) return;
     const said = unit ?? /(?:^|[ _-])([^ _-]+)$/.exec(name)?.[1] ?? "";
@@ -157,7 +157,8 @@ function refuseALostEcg(channels) {
     throw new Error(`has ${lost.name} in the unit "${lost.unit}", which is not a voltage`);
 }
 
-const counts = (column) => column.every((value, at) => !at || value === column[at - 1] + 1);
+/** The first place where a column does not count on by one; -1 if it counts throughout. */
+const skipIn = (column) => column.findIndex((value, at) => at && value !== column[at - 1] + 1);
 const allRise = (column) => column.every((value, at) => !at || value > column[at - 1]);
 const rises = (column) => column.filter((value, at) => value > column[at - 1]).length > 0.9 * (column.length - 1);
 
@@ -169,7 +170,7 @@ function isNumbered([head, ...rows]) {
 
 /** Whether a column so named numbers the samples; what is called samples may be the ECG. */
 function isCount(name, column, line) {
-  const at = column.findIndex((value, row) => row && value !== column[row - 1] + 1);
+  const at = skipIn(column);
   if (at < 0) return true;
   if (!column.every(Number.isInteger) || (!rises(column) && new Set(column).size < column.length)) return false;
   throw new Error(

@@ -17,7 +17,7 @@ import numpy as np
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import given_rate, names_of, rate_of, scale_of, to_millivolts
+from ecgzoo.signal.readers.given import given_rate, is_another_rate, names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
 from ecgzoo.signal.readers.times import (
     SECONDS,
@@ -98,9 +98,10 @@ class CsvReader(Reader):
         content = as_utf8(whole_file(path))
         if content is None:
             fail(path, "is not text; pass a file that is")
-        layout = _layout(path, content, None if leads is None else len(leads))
+        lines = head_lines(content)
+        layout = _layout(path, lines, None if leads is None else len(leads))
         data = _cleaned(path, body(content, layout.above), layout.delimiter)
-        rate_above, unit_above = _rate_and_unit(head_lines(content)[: layout.above])
+        rate_above, unit_above = _rate_and_unit(lines[: layout.above])
         del content
         if empty := re.search(rb"\n[ \t]*(?=\n)", data.rstrip()):
             line = layout.above + 1 + data.count(b"\n", 0, empty.start() + 1)
@@ -142,7 +143,7 @@ class CsvReader(Reader):
             times.sort(key=lambda column: seconds_in(*column[1:]) is None)  # those that say their unit first
             number, title, unit = times[0]
             said_rate = rate_of_column(path, title, numbers[:, number], unit, rate_hz or rate_above)
-            if rate_above is not None and abs(said_rate - rate_above) > 0.01 * rate_above:
+            if rate_above is not None and is_another_rate(said_rate, rate_above):
                 fail(
                     path,
                     f"a line above the numbers says {rate_above:g} Hz, and column {title} tells {said_rate:g} Hz; "
@@ -194,8 +195,7 @@ def _fields(line: str) -> list[str]:
     return fields if full and all(NUMBER.fullmatch(field) for field in full) else []
 
 
-def _layout(path: Path, content: bytes, given: int | None) -> _Layout:
-    lines = head_lines(content)
+def _layout(path: Path, lines: list[str], given: int | None) -> _Layout:
     above = next((number for number, line in enumerate(lines) if _fields(line)), None)
     if above is None:
         dated = next((found[0] for line in lines if (found := _DATE_AND_NUMBER.search(line))), None)

@@ -24,6 +24,11 @@ def given_rate(path: Path, given: float | None) -> float | None:
     return rate
 
 
+def is_another_rate(rate_hz: float, said_hz: float) -> bool:
+    """Whether a rate differs by more than 1 % from the one that is said."""
+    return abs(rate_hz - said_hz) > 0.01 * abs(said_hz)
+
+
 def rate_of(path: Path, said: float | None, given: float | None) -> float:
     """The sampling rate in Hz that the file says, or else the caller.
 
@@ -33,7 +38,7 @@ def rate_of(path: Path, said: float | None, given: float | None) -> float:
     given = given_rate(path, given)
     if said is None and given is None:
         fail(path, "does not say its sampling rate; pass rate_hz=500 for 500 Hz (on the command line --rate 500)")
-    if said is not None and given is not None and abs(said - given) > 0.01 * abs(said):
+    if said is not None and given is not None and is_another_rate(given, said):
         fail(path, f"says {said:g} Hz, and {given:g} Hz is given; leave out rate_hz (on the command line --rate)")
     return given if said is None else said  # type: ignore[return-value] # one of them is a number
 

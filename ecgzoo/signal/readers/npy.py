@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import names_of, rate_of, scale_of
+from ecgzoo.signal.readers.given import is_another_rate, names_of, rate_of, scale_of
 from ecgzoo.signal.readers.times import holds_times, rate_of_column, time_and_unit
 from ecgzoo.signal.record import Record
 
@@ -106,7 +106,7 @@ def _rate_of_times(path: Path, title: str, column: np.ndarray, said: float | Non
     """The rate that times tell, which must be that of the file."""
     word, unit = time_and_unit(title) or (title, None)
     rate = rate_of_column(path, word, (column - column[0]).astype(np.float64), unit, said or given)
-    if said is not None and abs(rate - said) > 0.01 * said:
+    if said is not None and is_another_rate(rate, said):
         fail(path, f"says {said:g} Hz, and its array {title!r} tells {rate:.6g} Hz; keep the one that is right")
     return rate
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail
+from ecgzoo.signal.readers.given import is_another_rate
 from ecgzoo.signal.units import per_millivolt
 
 SECONDS = {
@@ -91,7 +92,7 @@ def rate_of_column(path: Path, title: str, column: np.ndarray, unit: str | None,
     step = float(np.median(np.diff(since))) if len(since) > 1 else 0.0
     nearest = min(_UNSAID, key=lambda name: abs(math.log(step * _UNSAID[name] * given))) if step > 0 else "s"
     rate = rate_of_times(path, since * _UNSAID[nearest])
-    if abs(rate - given) > 0.01 * given:
+    if is_another_rate(rate, given):
         fail(
             path,
             f"column {title!r} rises by {step:.6g} a sample, which is {rate:.6g} Hz if it is in {nearest}, and "
