@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import RecipeError, RegistryError
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,27 @@ class Loss(nn.Module):
         self._refuse_without(teacher)
 
     def __call__(self, student: View, teacher: View | None, batch: Batch) -> Tensor:
-        """Call `forward`; the teacher's view must be given if it is required."""
+        """Call `forward`; the teacher's view must be given if it is required.
+
+        Raises:
+            RecipeError: it is not given.
+            RegistryError: the loss changes its inputs.
+        """
         self._refuse_without(teacher)
         self.extras = {}  # those of another batch
+        before = _changes(student, teacher, batch)
         try:
             value: Tensor = super().__call__(student, teacher, batch)
         except AttributeError as error:
             if teacher is not None or error.obj is not None or f"teacher.{error.name}" not in NEEDS:
                 raise
             raise AttributeError(f"{error}: it does not declare teacher.{error.name} in `requires`") from error
+        after = _changes(student, teacher, batch)
+        if changed := [part for part, count in after.items() if count != before[part]]:
+            raise RegistryError(
+                f"the loss {type(self).__name__} changes {', '.join(changed)} in place, which other losses read, too; "
+                "work on a copy, such as x.clone()"
+            )
         return value
 
     def forward(self, student: View, teacher: View, batch: Batch) -> Tensor:
@@ -169,6 +181,16 @@ class Loss(nn.Module):
     def _refuse_without(self, teacher: object) -> None:
         if teacher is None and needs_teacher(self.requires):
             raise RecipeError(f"{type(self).__name__} requires {', '.join(sorted(self.requires))}; give a teacher")
+
+
+def _changes(student: View, teacher: View | None, batch: Batch) -> dict[str, int]:
+    """How often each input was changed in place, as torch counts it for autograd."""
+    return {
+        f"{side}.{part}": tensor._version
+        for side, given in (("student", student), ("teacher", teacher), ("batch", batch))
+        for part, tensor in (vars(given) if given is not None else {}).items()
+        if isinstance(tensor, Tensor) and not tensor.is_inference()  # torch counts no changes of these
+    }
 
 
 def needs_teacher(requires: frozenset[str]) -> bool:

@@ -28,7 +28,7 @@ class Findings:
         broken = self.clauses.setdefault(what, [])
 
         def require(condition: bool, sentence: str) -> bool:
-            if not condition:
+            if not condition and sentence not in broken:
                 broken.append(sentence)
             return condition
 
