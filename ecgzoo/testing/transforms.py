@@ -1,5 +1,8 @@
 """assert_transform_conforms: check the transform contract on a registered transform."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -10,15 +13,16 @@ from ecgzoo.transforms.contract import Crops, Draws, Transform
 
 _RECORDS, _CLASSES, _SAMPLES, _RATE_HZ = 8, 3, 251, 100.0
 _LEADS = ("I", "II", "V2")
+_MOST_MV = 100.0
 
 
 def assert_transform_conforms(name: str, amount: float = 0.5) -> None:
     """Check a registered transform against the contract of ``ecgzoo.transforms.contract``.
 
-    With default arguments it must keep shape, precision and device, give finite signals, change nothing in place, and
-    change labels and identity only if it declares this. It must use only random numbers from `Crops.draws`: the same
-    draws give the same crops, other draws give other crops, and each of two processes gets its rows of what a single
-    process would get.
+    With default arguments it must keep shape, precision and device, give finite signals in millivolts, change nothing
+    in place, and change labels and identity only if it declares this; if it mixes records, it must mix the labels of
+    the second task, too. It must use only random numbers from `Crops.draws`: the same draws give the same crops, other
+    draws give other crops, and each of two processes gets its rows of what a single process would get.
 
     Args:
         name: registered name.
@@ -37,32 +41,31 @@ def check_transform(name: str, amount: float = 0.5) -> Findings:
     labels = (torch.rand(_RECORDS, _CLASSES, generator=random) < 0.4).float()
     transform = create_transform(name, DataInfo(tuple("ABC"), labels, auxiliary=labels.repeat(1, 2)), amount)
     whole = _crops(labels, random, _LEADS)
-    before, changed = whole.millivolts.clone(), whole
+    before, changed = whole.millivolts, whole
     with findings.clause("result") as require:
         state = torch.random.get_rng_state()
-        changed = _applied(transform, whole, seed=0)
-        require(torch.equal(whole.millivolts, before), "changes the crops that it is given")
+        changed = _applied(transform, whole, require)
         require(torch.equal(torch.random.get_rng_state(), state), "uses torch's global random numbers")
         if not _check_kept(transform, whole, changed, require):
             return findings
         require(not torch.equal(changed.millivolts, before), f"changes nothing with amount {amount}")
     with findings.clause("draws") as require:
-        again, other = (_applied(transform, whole, seed).millivolts for seed in (0, 1))
+        again, other = (_applied(transform, whole, require, seed).millivolts for seed in (0, 1))
         require(torch.equal(again, changed.millivolts), "does not repeat itself")
         require(not torch.equal(other, changed.millivolts), "ignores the draws")
     with findings.clause("one record, one lead") as require:
         for one in (_crops(labels[:1], random, _LEADS), _crops(labels, random, ("II",))):
             for done in (0.0, 0.9):
-                _check_kept(transform, one, _applied(transform, one, 0, done), require)
+                _check_kept(transform, one, _applied(transform, one, require, done=done), require)
     if not transform.uses_done:
         with findings.clause("share of epochs done") as require:
-            later = _applied(transform, whole, 0, done=0.9).millivolts
+            later = _applied(transform, whole, require, done=0.9).millivolts
             require(torch.equal(later, changed.millivolts), "uses the share of epochs done without declaring it")
     if transform.keeps_identity:
         with findings.clause("two processes") as require:
             for process in (0, 1):
                 own = Crops(before[process::2], _rows(whole.batch, process), _LEADS, _RATE_HZ, whole.draws)
-                found = _applied(transform, own, 0, process=process, processes=2).millivolts
+                found = _applied(transform, own, require, process=process, processes=2).millivolts
                 same = torch.allclose(found, changed.millivolts[process::2], atol=1e-5)
                 require(same, f"process {process} of 2 does not get its rows of what a single process would get")
     return findings
@@ -81,11 +84,27 @@ def _rows(batch: Batch, process: int) -> Batch:
 
 
 def _applied(
-    transform: Transform, crops: Crops, seed: int, done: float = 0.0, process: int = 0, processes: int = 1
+    transform: Transform,
+    crops: Crops,
+    require: Require,
+    seed: int = 0,
+    done: float = 0.0,
+    process: int = 0,
+    processes: int = 1,
 ) -> Crops:
+    """What the transform makes of a copy of `crops`, which it must not change."""
     records = len(crops.millivolts) * processes
     draws = Draws((seed,), records, crops.millivolts.device, process, processes)
-    return transform(Crops(crops.millivolts, crops.batch, crops.leads, crops.rate_hz, draws), done)
+    given = replace(deepcopy(crops), draws=draws)
+    found = transform(given, done)
+    require(torch.equal(given.millivolts, crops.millivolts), "changes the crops that it is given")
+    changed = [part for part, tensor in vars(crops.batch).items() if not _equal(getattr(given.batch, part), tensor)]
+    require(not changed, f"changes {', '.join(changed)} of the batch that it is given")
+    return found
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 def _check_kept(transform: Transform, given: Crops, found: Crops, require: Require) -> bool:
@@ -100,10 +119,16 @@ def _check_kept(transform: Transform, given: Crops, found: Crops, require: Requi
         for what in ("shape", "dtype", "device")
     ]
     require(bool(found.millivolts.isfinite().all()), "gives signals that are not finite")
+    peak = found.millivolts.abs().max().item()
+    require(not peak > _MOST_MV, f"gives signals of {peak:.3g} mV for crops of about 1 mV; expected millivolts")
     require((found.leads, found.rate_hz) == (given.leads, given.rate_hz), "changes lead names or rate")
     same = require(found.batch.labels.shape == given.batch.labels.shape, "changes the number of labels")
+    kept_labels = same and torch.equal(found.batch.labels, given.batch.labels)
+    kept_auxiliary = _equal(found.batch.auxiliary, given.batch.auxiliary)
     if transform.keeps_labels and same:
-        require(torch.equal(found.batch.labels, given.batch.labels), "changes labels without declaring it")
+        require(kept_labels and kept_auxiliary, "changes labels without declaring it")
+    if not transform.keeps_identity and same and not kept_labels:
+        require(not kept_auxiliary, "mixes records and their labels, but not those of the second task (auxiliary)")
     if transform.keeps_identity:
         require(torch.equal(found.batch.index, given.batch.index), "changes record indices without declaring it")
     return all(kept)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ecgzoo import registry
 from ecgzoo.data import Cohort
 from ecgzoo.errors import RegistryError
-from ecgzoo.losses.contract import DataInfo
+from ecgzoo.losses.contract import Batch, DataInfo
 from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.distiller import Distiller, create_losses
@@ -18,6 +19,8 @@ from ecgzoo.training.recipe import Recipe
 from ecgzoo.transforms.contract import Transform
 
 RECORDS = 16
+
+Shown = tuple[Tensor, Tensor, Batch]  # millivolts of the student, of the teacher, and the batch
 
 
 def rehearse(
@@ -42,11 +45,12 @@ def rehearse(
     records = TrainingRecords(cohort, rows, every, student.config.window, len(rows), device, auxiliary)
     shown = next(Feed(records, cohort.leads, student, teacher, (), recipe.seed).epoch(0, 0.0))
     for count, change in enumerate(recipe.transform_terms, 1):
-        found, given = registry.lookup("transform", change.name), shown[:2]
+        found, given = registry.lookup("transform", change.name), shown
         with registry.blamed(found):
             shown = next(Feed(records, cohort.leads, student, teacher, transforms[:count], recipe.seed).epoch(0, 0.0))
-        for crops, before in zip(shown[:2], given, strict=True):
+        for crops, before in zip(shown[:2], given[:2], strict=True):
             _check_crops(found, crops, before)
+        _check_declared(found, transforms[count - 1], shown, given)
     with registry.blamed(registry.lookup("backbone", student.config.architecture)), accelerator.autocast():
         student.to(device).train().view(shown[0])
     for term in recipe.loss_terms:
@@ -91,3 +95,12 @@ def _check_crops(found: registry.Registered, crops: Tensor, before: Tensor) -> N
         )
     if crops.dtype != before.dtype:
         raise RegistryError(f"{found} gives crops of {crops.dtype}; expected {before.dtype}, as it gets them. {report}")
+
+
+def _check_declared(found: registry.Registered, transform: Transform, shown: Shown, before: Shown) -> None:
+    """Check that what a transform declares not to change is as it was `before`: else the targets are wrong."""
+    report = f"Report it to the authors of {found.distribution}"
+    if transform.sees == "student" and not torch.equal(shown[1], before[1]):
+        raise RegistryError(f"{found} is for the student only, but changes the teacher's crops in place. {report}")
+    if transform.keeps_labels and not torch.equal(shown[2].labels, before[2].labels):
+        raise RegistryError(f"{found} changes labels and does not declare it (keeps_labels). {report}")

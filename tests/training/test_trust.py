@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,26 @@ def test_a_transform_that_spoils_the_crops_is_named(tiny: str, tmp_path: Path, m
         both.setattr("ecgzoo.transforms.gain.Gain.changed", spoil_others)
         with pytest.raises(RegistryError, match=r"transform gain of ecgzoo \S+ gives crops \(16, 12, 250\), or"):
             ecgzoo.distill(recipe(tmp_path, transforms=("gain=0.3",), losses=("bce=1", "mkd=1")))
+
+
+def test_a_transform_that_spoils_the_targets_is_named(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"losses": ("bce=1", "mkd=1"), "transforms": ("gain=0.3", "noise=0.1")}
+    with monkeypatch.context() as in_place:
+        in_place.setattr("ecgzoo.transforms.gain.Gain.changed", lambda self, crops: crops.millivolts.mul_(2))
+        in_place.setattr("ecgzoo.transforms.gain.Gain.every_lead", True)
+        with pytest.raises(RegistryError, match=r"transform gain of ecgzoo \S+ is for the student only, but changes"):
+            ecgzoo.distill(recipe(tmp_path, **fields))
+
+    def mixed(self, crops, done):
+        batch = replace(crops.batch, labels=crops.batch.labels.flip(0))
+        return replace(crops, millivolts=crops.millivolts.flip(0), batch=batch)
+
+    monkeypatch.setattr("ecgzoo.transforms.gain.Gain.sees", "both")
+    monkeypatch.setattr("ecgzoo.transforms.gain.Gain.__call__", mixed)
+    with pytest.raises(RegistryError, match=r"transform gain of ecgzoo \S+ changes labels and does not declare it"):
+        ecgzoo.distill(recipe(tmp_path, **fields))
 
 
 @pytest.mark.parametrize(

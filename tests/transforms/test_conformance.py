@@ -117,9 +117,50 @@ class OfTheBatch(Good):
         return super().changed(crops) + crops.millivolts.mean(0)
 
 
+class LabelsInPlace(Good):
+    def __call__(self, crops, done):
+        crops.batch.labels.mul_(0.9)
+        return super().__call__(crops, done)
+
+
+class OneLeadInPlace(Good):
+    def __call__(self, crops, done):
+        return super().__call__(crops, done) if len(crops.leads) > 1 else InPlace.__call__(self, crops, done)
+
+    def changed(self, crops):
+        return InPlace.changed(self, crops) if len(crops.leads) == 1 else super().changed(crops)
+
+
+class Microvolts(Good):
+    def changed(self, crops):
+        return 1000 * super().changed(crops)
+
+
+class OtherAuxiliary(Good):
+    def __call__(self, crops, done):
+        batch = replace(crops.batch, auxiliary=1 - crops.batch.auxiliary)
+        return replace(super().__call__(crops, done), batch=batch)
+
+
+class HalfMixup(Transform):
+    """Leaves the labels of the second task as they are."""
+
+    sees, keeps_labels, keeps_identity, uses_done = "both", False, False, False
+
+    def __call__(self, crops, done):
+        share = crops.draws.beta(1.0)
+        signals, labels = (share * x + (1 - share) * x.roll(1, 0) for x in (crops.millivolts, crops.batch.labels))
+        return replace(crops, millivolts=signals, batch=replace(crops.batch, labels=labels))
+
+
 @pytest.mark.parametrize(
     ("transform", "reason"),
     [
+        (LabelsInPlace, "changes labels of the batch that it is given"),
+        (OneLeadInPlace, "one lead: changes the crops that it is given"),
+        (Microvolts, r"gives signals of \S+ mV for crops of about 1 mV"),
+        (OtherAuxiliary, "changes labels without declaring it"),
+        (HalfMixup, "mixes records and their labels, but not those of the second task"),
         (InPlace, "changes the crops that it is given"),
         (GlobalRandomness, "torch's global random numbers"),
         (OwnRandomness, "does not repeat itself"),
