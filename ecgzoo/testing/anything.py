@@ -64,8 +64,6 @@ def _check(kind: str, name: str, root: str | Path | None, found: registry.Regist
 def _check_weights(found: registry.Registered, findings: Findings) -> None:
     with findings.clause("folder") as require:
         config = load_registered(found).config
-        backbone = config.architecture.rpartition("::")[2]
-        require(found.spec.name.startswith(f"{backbone}."), f"holds weights of {backbone}; the name is backbone.tag")
         leads = found.spec.leads
         require(leads in ((), config.leads), f"leads are {', '.join(config.leads)}, its spec says {', '.join(leads)}")
         require(bool(config.classes), "has no class names, so it cannot predict; train it")

@@ -157,10 +157,17 @@ def _check_shapes(build: Factory, require: Require) -> None:
 def _check_evaluation(build: Factory, require: Require) -> None:
     network = _built(build)
     x = torch.randn(3, LEADS, LENGTHS[0])
+    before = x.clone()
     logits = network(x)
+    require(torch.equal(x, before), "it changes its input in place.")
     require(torch.equal(network(x), logits), "in evaluation mode, the same input gives different outputs.")
     alone = torch.cat([network(record[None]) for record in x])
     require(_same(alone, logits), "in evaluation mode, a record's logits depend on the batch that it is in.")
+    features = [network.forward_features(record[None]) for record in x]
+    require(
+        _same(torch.cat([network.forward_head(each) for each in features]), logits),
+        "forward_head depends on what forward_features was called with last, not only on the features that it gets.",
+    )
 
 
 def _check_gradients(build: Factory, require: Require) -> None:

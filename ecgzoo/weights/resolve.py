@@ -48,7 +48,11 @@ def load_registered(found: registry.Registered) -> EcgModel:
     make = registry.factory(found)
     with registry.blamed(found):
         folder = Path(make(found.spec.name))
-    return _load(folder, "packaged", f"{found.spec.name} of {found.distribution} {found.version}")
+    model = _load(folder, "packaged", f"{found.spec.name} of {found.distribution} {found.version}")
+    backbone = registry.lookup("backbone", model.config.architecture).spec
+    if found.spec.name.partition(".")[0] not in (backbone.name, *backbone.aliases):
+        raise WeightsError(f"{found} holds weights of {backbone.name}; its name must be {backbone.name}.TAG")
+    return model
 
 
 def lookup_weights(name: str, leads: Sequence[str] | None = None) -> registry.Registered:

@@ -132,6 +132,31 @@ class OtherForward(Tiny):
         return super().forward(x) + 1
 
 
+class RemembersTheStem(Tiny):
+    """Its head reads what forward_features has left there, so features of another record get it, too."""
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        self.level = x.mean()
+        return super().forward_features(x)
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        return super().forward_head(x + self.level, pre_logits)
+
+
+class RemembersEachRecord(RemembersTheStem):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        features = super().forward_features(x)
+        self.level = x.mean((1, 2))[:, None, None]
+        return features
+
+
+class CentresInPlace(Tiny):
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.requires_grad:
+            x.sub_(x.mean(-1, keepdim=True))
+        return super().forward_features(x)
+
+
 class FixedClassifier(Tiny):
     def reset_classifier(self, num_classes: int) -> None:
         if not hasattr(self, "classifier"):
@@ -225,6 +250,8 @@ def test_network_that_inherits_nothing_conforms() -> None:
         (DropsAfterEmbedding, "head: in training mode, get_classifier"),
         (ChangesFeatures, "head: in evaluation mode, (get_classifier|forward_head changes)"),
         (OtherForward, r"shapes: forward is not forward_head\(forward_features\)"),
+        (RemembersEachRecord, "evaluation mode: forward_head depends on what forward_features was called with last"),
+        (CentresInPlace, "evaluation mode: it changes its input in place"),
         (FixedClassifier, r"reset_classifier: after reset_classifier\(7\), the logits are \[2, 3\]"),
         (WrongReduction, "feature_info: .*'reduction': 4"),
         (WrongStageChannels, "feature_info: .*this module gives 8 channels"),

@@ -60,13 +60,16 @@ class Net(nn.Module):
         super().__init__()
         self.num_classes = {classes}
         self.body, self.classifier = nn.Conv1d({leads}, 4, 3), nn.Linear(4, {classes})
-    def forward(self, x): return self.classifier(self.body({x}).mean(-1))
-    def forward_features(self, x): ...
-    def forward_head(self, x, pre_logits=False): ...
-    def get_classifier(self): ...
+    def forward(self, x): return self.forward_head(self.forward_features(x))
+    def forward_features(self, x): return self.body({x})
+    def forward_head(self, x, pre_logits=False):
+        return x.mean(-1) if pre_logits else self.classifier(x.mean(-1))
+    def get_classifier(self): return self.classifier
     def reset_classifier(self, num_classes): ...
 backbone = Net
 """
+KEEPS = NET.format(leads="num_leads", classes="num_classes", x="x")
+IS_NOT = r"forward\(x\) is not get_classifier\(\)\(forward_head\(forward_features\(x\), pre_logits=True\)\)"
 
 
 def third_party(install, module: str, source: str) -> None:
@@ -90,6 +93,16 @@ def third_party(install, module: str, source: str) -> None:
             r"could not be saved \(Some tensors share memory.*give each weight one name",
         ),
         (NET.format(leads="num_leads", classes="7", x="x"), r"built for 5 classes, its network gives logits \[1, 7\]"),
+        (KEEPS.replace("nn.Conv1d", "nn.LazyConv1d").replace("(num_leads, 4", "(4"), "could not be saved .*uninitial"),
+        (KEEPS.replace("self.body(x)", "self.body(x - x.mean(0))"), "other logits alone than in a batch, or random"),
+        (KEEPS.replace("x.mean(-1)", "nn.functional.dropout(x.mean(-1))"), "in a batch, or random ones"),
+        (KEEPS.replace("else self.classifier(x.mean(-1))", "else self.classifier(x.mean(-1)).sigmoid()"), IS_NOT),
+        (KEEPS.replace("forward_head(self.forward_features(x))", "classifier(self.body(x).amax(-1))"), IS_NOT),
+        (
+            KEEPS.replace("self.body(x)", "self.body(x).transpose(1, 2)").replace("x.mean(-1)", "x.mean(1)"),
+            r"gives features \[1, 248, 4\] and an embedding \[1, 4\]; expected \[1, 4, T'\]",
+        ),
+        (KEEPS.replace("x.mean(-1) if", "x.amax((1, 2)) if"), r"an embedding \[1\]; expected"),
     ],
 )
 def test_a_backbone_that_breaks_the_contract(install, source: str, reason: str) -> None:
@@ -148,6 +161,18 @@ def test_a_plugins_weights_are_a_tag(install, tmp_path: Path) -> None:
     assert create_student("resnet1d18", pretrained="mine").config.leads == ("I",)
     with pytest.raises(WeightsError, match="'mien' is not a folder of weights"):
         create_student("resnet1d18", pretrained="mien")
+
+
+def test_weights_of_another_backbone_than_their_name_says_are_refused(install, tmp_path: Path) -> None:
+    from ecgzoo import load_pretrained, save_pretrained
+
+    save_pretrained(create_student("resnet1d34", leads="I"), tmp_path / "folder")
+    third_party(install, "mixed_weights", f"\ndef weights(name): return {str(tmp_path / 'folder')!r}\n")
+    said = (
+        r"weights resnet1d18\.mine of mixed-weights 1\.2 holds weights of resnet1d34; its name must be resnet1d34\.TAG"
+    )
+    with pytest.raises(WeightsError, match=said):
+        load_pretrained("resnet1d18.mine")
 
 
 def test_a_plugins_recipe_gets_its_own_flags(install) -> None:
