@@ -50,7 +50,7 @@ def read_record(
             head = file.read(HEAD_BYTES)
     except OSError as error:  # a WFDB record without its suffix may still be there
         head, problem = b"", error.strerror
-    known = _reader_of(head, path)
+    known = reader_of(head, path)
     if known is not None:
         return _read(*known, path, None if leads is None else resolve_leads(leads), units, rate_hz)
     if os.path.isdir(path):
@@ -77,7 +77,7 @@ def is_recording(path: Path, *, alone: bool = False) -> bool:
             head = file.read(HEAD_BYTES)
     except OSError:
         return False
-    return _reader_of(head, Path(os.devnull) if alone else path.with_suffix("")) is not None
+    return reader_of(head, Path(os.devnull) if alone else path.with_suffix("")) is not None
 
 
 def _read(
@@ -100,7 +100,7 @@ def _read(
     return record
 
 
-def _reader_of(head: bytes, path: Path) -> tuple[registry.Registered, Reader] | None:
+def reader_of(head: bytes, path: Path) -> tuple[registry.Registered, Reader] | None:
     """The first reader that knows `path`, whose content begins with `head`."""
     # one after the other: a plugin's reader is not even imported for a file that ours knows
     for name in registry.once("reader", "in order", lambda: sorted(registry.names("reader"), key=_rank)):
