@@ -190,6 +190,11 @@ def _provided(
             for caller in callers:
                 if caller.name not in HOOKS:
                     raise RegistryError(f"no hook is called {caller.name}. {did_you_mean(caller.name, HOOKS)}")
+            marked = {caller.name for caller in callers}
+            if unmarked := [hook for hook in HOOKS if hook not in marked and callable(getattr(module, hook, None))]:
+                raise RegistryError(
+                    f"{unmarked[0]} is no hook without @hookimpl above it (from ecgzoo import hookimpl)"
+                )
         provided = tuple(
             (HOOKS[caller.name], spec)
             for caller in callers

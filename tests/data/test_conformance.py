@@ -1,6 +1,7 @@
 """Every built-in data set against the contract, and the contract against data sets that break it."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from ecgzoo import registry
 from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError
 from ecgzoo.testing import assert_dataset_conforms
+from ecgzoo.testing.datasets import check_dataset
 
 
 def test_the_simulated_cohort_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +65,30 @@ def test_a_data_set_that_breaks_the_contract_is_told_how(
     monkeypatch.setattr(registry, "factory", lambda found: load)
     with pytest.raises(AssertionError, match=reason):
         assert_dataset_conforms("synthetic")
+
+
+@pytest.mark.parametrize("field", ["leads", "rate_hz", "unit_uv"])
+def test_a_data_set_that_is_another_when_loaded_again_does_not_conform(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    good = load_synthetic(None, "superdiagnostic", num_records=40)
+    others = {"leads": good.leads[::-1], "rate_hz": 500.0, "unit_uv": np.full(40, 2)}
+    loaded = itertools.cycle([good, dataclasses.replace(good, **{field: others[field]})])
+
+    def load(root: Path | None, task: str):
+        if task != "superdiagnostic":
+            raise DataError("no")
+        return next(loaded)
+
+    monkeypatch.setattr(registry, "factory", lambda found: load)
+    with pytest.raises(AssertionError, match=f"loading it again gives other {field}"):
+        assert_dataset_conforms("synthetic")
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "said"), [(100.0, "beats a minute, 0 of 20 records unreadable"), (20.0, "20 of 20 records unreadable")]
+)
+def test_a_check_says_what_a_wrong_rate_would_show(monkeypatch: pytest.MonkeyPatch, rate_hz: float, said: str) -> None:
+    cohort = dataclasses.replace(load_synthetic(None, "superdiagnostic", num_records=40), rate_hz=rate_hz)
+    monkeypatch.setattr(registry, "factory", lambda found: lambda root, task: cohort)
+    assert said in check_dataset("synthetic").notes["signals"]

@@ -46,6 +46,7 @@ def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) ->
         ("import sys; sys.exit(1)", "import", "SystemExit: 1"),
         (good("a").replace("ecgzoo_backbones", "ecgzoo_backbone"), "register", "Did you mean ecgzoo_backbones"),
         (good("a").replace("ecgzoo_backbones()", "ecgzoo_backbones(leads)"), "register", "leads"),
+        (good("a").replace("@hookimpl", ""), "register", "ecgzoo_backbones is no hook without @hookimpl above it"),
         (
             good("a").replace("return [", "raise ValueError('no'); return ["),
             "hook",
