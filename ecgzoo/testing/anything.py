@@ -27,6 +27,10 @@ def check(kind: str, name: str, root: str | Path | None = None) -> Findings:
     """
     found = registry.get(kind, name)
     findings = _check(kind, name, root, found)
+    for conflict in registry.conflicts(kind):
+        if conflict.refused == found.distribution and conflict.name in (found.spec.name, *found.spec.aliases):
+            other = f"that of {conflict.kept}" if conflict.kept else "of several plugins"
+            findings.notes["name"] = f"{conflict.name} alone is {other}; this is {conflict.refused}::{conflict.name}"
     if found.spec.deprecated_by:
         with findings.clause("deprecated_by") as require:
             try:

@@ -70,8 +70,8 @@ def check_reader(name: str, folder: str | Path, sample: str | Path | None = None
         with findings.clause("sample") as require:
             require(reader.sniff(content[:HEAD_BYTES], sample), f"does not know {sample.name}")
             known = reader_of(content[:HEAD_BYTES], sample)
-            others = known is not None and known[0].spec.factory != registered.spec.factory
-            require(not others, f"{known and known[0]} is asked first and reads {sample.name}")
+            if known is not None:
+                require(known[0] == registered, f"{known[0]} is asked first and reads {sample.name}")
             first, second = (read_record(sample, **given) for _ in range(2))  # type: ignore[arg-type] # the caller's
             if require(isinstance(first, Record), f"gives a {type(first).__name__}, expected a Record"):
                 same = np.array_equal(first.signal, second.signal, equal_nan=True)

@@ -160,6 +160,21 @@ def ecgzoo_losses():
         plugins.run(Namespace(check="old", root=None, json=False))
 
 
+def test_a_name_that_does_not_mean_the_plugins_is_said(install, capsys: pytest.CaptureFixture[str]) -> None:
+    source = """
+from ecgzoo import LossSpec, hookimpl
+
+@hookimpl
+def ecgzoo_losses():
+    yield LossSpec(name="kd", factory="ecgzoo.losses.kd:KD", summary="")
+    yield LossSpec(name="free", factory="ecgzoo.losses.kd:KD", summary="")
+"""
+    install("rude-plugin", source)
+    plugins.run(Namespace(check="rude-plugin", root=None, json=True))
+    rows = json.loads(capsys.readouterr().out)["checked"]
+    assert ["name: kd alone is that of ecgzoo; this is rude-plugin::kd" in row["notes"] for row in rows] == [True, False]
+
+
 def test_the_traceback_of_a_failure_is_shown_on_request(
     install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
