@@ -172,7 +172,8 @@ def ecgzoo_losses():
     install("rude-plugin", source)
     plugins.run(Namespace(check="rude-plugin", root=None, json=True))
     rows = json.loads(capsys.readouterr().out)["checked"]
-    assert ["name: kd alone is that of ecgzoo; this is rude-plugin::kd" in row["notes"] for row in rows] == [True, False]
+    said = "name: kd alone is that of ecgzoo; this is rude-plugin::kd"
+    assert [said in row["notes"] for row in rows] == [True, False]
 
 
 def test_the_traceback_of_a_failure_is_shown_on_request(
