@@ -283,7 +283,7 @@ def test_errors_name_the_flags(folder: Path, tmp_path: Path, capsys, monkeypatch
         header.write_text(header.read_text().replace(" I\n", " ECG\n"))
     for workers in (1, 2):
         _, said = command(capsys, monkeypatch, there, "--workers", workers)
-        assert said.count("Pass --rename ECG=I if that channel is this lead") == 9
+        assert said.count("pass --rename ECG=I if that channel is this lead") == 9
         assert "record.rename" not in said
 
 

@@ -73,10 +73,11 @@ def said(error: EcgZooError) -> str:
 
     channel = channel_to_rename(error.channels)
     remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
-    remedies += ["--leads with a name for each channel, in order, if they have other names"]
     if set(error.missing) <= set(LEAD_SETS[6]) and len(set(error.channels) & set(LEAD_SETS[6])) > 1:
         remedies += ["--derive for a limb lead that follows from two others"]
-    return printable(f"{error.problem} Pass {', or '.join(remedies)}.")
+    remedies += ["--leads with a name for each channel, in order, if those names are wrong"]
+    others = "Choose other leads, with a model of them (ecgzoo list --pretrained)"
+    return printable(f"{error.problem} {others}, or pass {', or '.join(remedies)}.")
 
 
 def _renaming(text: str) -> tuple[str, str]:

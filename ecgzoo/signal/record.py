@@ -202,12 +202,13 @@ class Record:
             # of a derived lead, what it would take
             limb = [name for name in missing if derive and name in _LIMB_LEADS]
             needs = f" {', '.join(limb)} would follow from two of {', '.join(LEAD_SETS[6])}." if limb else ""
+            channel = channel_to_rename(self.leads)
             raise MissingLeadError(
                 f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}.{needs}",
-                "Choose among those"
+                "Choose among those, with a model of them (ecgzoo.list_pretrained())"
                 + ("" if derive else ", or derive=True for limb leads that follow from two others")
-                + ". If a channel is that lead under another name, say so: "
-                f"record.rename({{{channel_to_rename(self.leads) or self.leads[0]!r}: {missing[0]!r}}}).",
+                + (f", or record.rename({{{channel!r}: {missing[0]!r}}}) if that channel is it" if channel else "")
+                + ".",
                 missing,
                 self.leads,
             )
