@@ -201,7 +201,7 @@ class EcgModel(nn.Module):
         if missing:
             raise SignalError(
                 f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. "
-                "Use a recording with these leads, or another model."
+                "Use recordings with these leads, or a model of others (in a recipe: --teacher-leads, --student-leads)."
             )
         return [leads.index(lead) for lead in self.config.leads]
 

@@ -134,8 +134,15 @@ def import_records(given: Namespace) -> None:
         return
     usual = Recipe()
     trained = sum(done.folds.get(fold, 0) for fold in parse_folds(usual.train_folds))
-    smaller = f" --batch-size {max(2, trained // 4)}" if trained < usual.batch_size else ""
-    print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels{smaller}")
+    leads = resolve_leads(given.store_leads)
+    recipe, flags = "mvkt" if len(leads) > 1 else "baseline", ""  # a teacher of one lead knows no more than a student
+    if len(leads) > 1 and not set(usual.teacher_leads) <= set(leads):
+        flags += f" --teacher-leads {' '.join(leads)}"
+    if not set(usual.student_leads) <= set(leads):
+        flags += f" --student-leads {leads[0]}"
+    if trained < usual.batch_size:
+        flags += f" --batch-size {max(2, trained // 4)}"
+    print(f"train with: ecgzoo recipe {recipe} --data folder --root {given.output} --task labels{flags}")
 
 
 def export_records(given: Namespace) -> None:
