@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the comparison to this JSON file")
     group = parser.add_argument_group("records to compare on (default: simulated hearts); onnx-int8 needs some")
     group.add_argument("--calibrate", metavar="PATH", help="a folder of recordings, a file or a pattern")
-    group.add_argument("--data", help="registered data set")
+    group.add_argument("--data", help="data set, as ecgzoo list --kind dataset names it")
     group.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
     group.add_argument("--calibrate-folds", metavar="FOLDS", help="of the data set, such as 8")
     reading.add_arguments(parser)

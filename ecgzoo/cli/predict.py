@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="for one long recording: when each class was present, and a summary of each hour",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes for many records")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes for many records (default: 1)")
     reading.add_arguments(parser)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """The flags that `read` takes."""
     group = parser.add_argument_group("what the file does not say")
-    group.add_argument("--leads", metavar="I,II", help="names of the channels, in order")
-    group.add_argument("--rate", type=float, metavar="HZ", help="samples per second")
+    group.add_argument("--leads", metavar="I,II", help="a name for each channel, in order")
+    group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate in Hz")
     group.add_argument("--units", metavar="UNIT", help="of the samples: mV, uV, nV or V")
     group.add_argument(
         "--rename",
