@@ -32,6 +32,6 @@ def run(given: Namespace) -> None:
         for family, number in registry.families(shown).items() if given.pattern == "*" else ():
             table.add_row(shown, cell(family), "", f"{number} more; list them with: ecgzoo list '{cell(family)}'")
     # people copy a name: it stays in one line, or is folded where the terminal is too narrow, but never cut
-    name = table.columns[1]
-    name.no_wrap = max(map(cell_len, map(str, name.cells)), default=0) <= console.width // 2
+    names = table.columns[1]
+    names.no_wrap = max(map(cell_len, map(str, names.cells)), default=0) <= console.width // 2
     console.print(table)

@@ -216,7 +216,7 @@ class Record:
         return replace(record, signal=np.stack(rows), leads=names)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at `rate_hz` samples per second, behind an anti-alias filter (`ecgzoo.signal.resample`).
+        """The record at `rate_hz` samples per second, after an anti-alias filter (`ecgzoo.signal.resample`).
 
         The ratio of the rates is rounded to the nearest fraction with a denominator of at most 10,000. If it is exact,
         as for whole numbers of Hz, the duration stays the same to within one sample.
@@ -352,7 +352,7 @@ class Record:
             start_s: where the stretch that is drawn begins, in seconds.
 
         Raises:
-            EcgZooError: another ending, a class that the model has not, or a record that it cannot read.
+            EcgZooError: another ending, a class that the model does not have, or a record that it cannot read.
         """
         from ecgzoo.show import plot
 
