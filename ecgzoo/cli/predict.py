@@ -184,7 +184,8 @@ def _many(given: Namespace) -> None:
     if output:
         output.finish()
         there = f" ({before} were there)" if before else ""
-        print(f"{given.output}: {before + new} records{there}, {failed} failed; unreadable now: {unreadable}")
+        why = "; the columns error and unreadable say why" * bool(failed or unreadable)
+        print(f"{given.output}: {before + new} records{there}, {failed} failed, {unreadable} new ones unreadable{why}")
     if failed:
         sys.exit(many.SOME_FAILED)
 
