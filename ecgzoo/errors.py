@@ -46,11 +46,11 @@ class SignalError(EcgZooError):
 
 
 class MissingLeadError(SignalError):
-    """A lead that a recording has not, by its names.
+    """A recording lacks a lead, by the names of its channels.
 
     Attributes:
         problem: what is missing and what there is, without the remedy in Python that the message ends with.
-        missing: the leads that were asked for in vain.
+        missing: the leads that are not there.
         channels: the names that the recording has.
     """
 

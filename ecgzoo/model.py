@@ -201,7 +201,7 @@ class EcgModel(nn.Module):
         if missing:
             raise SignalError(
                 f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. "
-                "Use a recording with these leads, or another model."
+                "Use recordings with these leads, or a model of others (in a recipe: --teacher-leads, --student-leads)."
             )
         return [leads.index(lead) for lead in self.config.leads]
 
@@ -379,9 +379,9 @@ class EcgModel(nn.Module):
             raise WeightsError(f"{self.config.architecture} {self._why_untrained()}")
 
     def _too_slow(self, rate_hz: float) -> str | None:
-        needed = self.config.rate_hz
-        too_slow = rate_hz < LOWEST_SHARE_OF_RATE * needed
-        return f"{rate_hz:g} Hz is too low for a model of {needed:g} Hz" if too_slow else None
+        needed, least = self.config.rate_hz, LOWEST_SHARE_OF_RATE * self.config.rate_hz
+        problem = f"{rate_hz:g} Hz is too low for a model of {needed:g} Hz, which needs at least {least:g} Hz"
+        return problem if rate_hz < least else None
 
     def _predict_windows(self, record: Record, insist: bool) -> list[Prediction]:
         config, broken = self.config, record.einthoven_problem()

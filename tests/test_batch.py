@@ -109,7 +109,7 @@ def test_of_a_thousand_recordings_ten_are_broken(tmp_path: Path, capsys, monkeyp
     given = ("--leads", "I", "--rate", 100, "--units", "mV", "--output", output)
     status, said = command(capsys, monkeypatch, folder, *given)
     rows = rows_of(output)
-    assert (status, "1000 records, 10 failed; unreadable now: 0" in said) == (4, True)
+    assert (status, "1000 records, 10 failed, 0 new ones unreadable; the columns error" in said) == (4, True)
     assert {row["path"] for row in rows if row["error"]} == broken.keys()
     assert all(broken[row["path"]] in row["error"] for row in rows if row["error"])
     assert sum(bool(row["p_MI"]) for row in rows) == 990
@@ -254,7 +254,7 @@ def test_other_flags_or_files_need_another_output(tmp_path: Path, capsys, monkey
         np.save(tmp_path / name / "in" / "r.npy", 1000 * heart(1000).astype(np.float32))
     monkeypatch.chdir(tmp_path / "one")
     given = ("in", "--leads", "I", "--rate", 100, "--output", tmp_path / "x.csv")
-    assert "unreadable now: 1" in command(capsys, monkeypatch, *given, "--units", "mV")[1]
+    assert "1 new ones unreadable" in command(capsys, monkeypatch, *given, "--units", "mV")[1]
     status, said = command(capsys, monkeypatch, *given, "--units", "uV")
     assert (status, "of other flags ('--leads I --rate 100.0 --units mV', not" in said) == (2, True)
     assert (
@@ -283,7 +283,7 @@ def test_errors_name_the_flags(folder: Path, tmp_path: Path, capsys, monkeypatch
         header.write_text(header.read_text().replace(" I\n", " ECG\n"))
     for workers in (1, 2):
         _, said = command(capsys, monkeypatch, there, "--workers", workers)
-        assert said.count("Pass --rename ECG=I if that channel is this lead") == 9
+        assert said.count("pass --rename ECG=I if that channel is this lead") == 9
         assert "record.rename" not in said
 
 

@@ -133,6 +133,22 @@ def test_records_without_labels_alone_are_not_for_a_run(folder: Path, tmp_path: 
     assert "train with" not in said
 
 
+@pytest.mark.parametrize(
+    ("leads", "recipe", "flags"),
+    [("V1,V2", "mvkt", " --teacher-leads V1 V2 --student-leads V1"), ("I", "baseline", "")],
+)
+def test_the_proposed_run_has_the_leads_of_the_store(
+    leads: str, recipe: str, flags: str, folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    store = tmp_path / "s"
+    table = write_table(tmp_path / "t.csv", rows())
+    given = ("data", "import", folder, "--table", table, "-o", store, "--store-leads", leads)
+    monkeypatch.setattr(sys, "argv", ["ecgzoo", *map(str, given)])
+    main()
+    said = capsys.readouterr().out
+    assert f"ecgzoo recipe {recipe} --data folder --root {store} --task labels{flags} --batch-size" in said
+
+
 def test_the_columns_and_the_layout_are_as_asked(folder: Path, tmp_path: Path, monkeypatch) -> None:
     table = tmp_path / "t.tsv"
     table.write_text("file\tperson\tstrat\tcodes\n" + "a/r03.hea\t7\t3\t\"['A', 'B']\"\n" + "a/r04\t8.0\t9\t[]\n")

@@ -201,7 +201,7 @@ def test_a_window_that_cannot_be_read_says_why(model: EcgModel) -> None:
     assert len(insisted[0].probabilities) == 5
     assert any("read as requested: lead I: flat" in note for note in insisted[0].notes)
     slow = model.predict(record(10, 60), per_window=True)
-    assert slow[0].unreadable == "60 Hz is too low for a model of 100 Hz"
+    assert slow[0].unreadable == "60 Hz is too low for a model of 100 Hz, which needs at least 75 Hz"
 
 
 def test_what_cannot_be_streamed_is_said(model: EcgModel) -> None:

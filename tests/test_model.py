@@ -199,7 +199,7 @@ def test_what_cannot_be_read_is_an_answer_of_its_own() -> None:
     assert on_demand.findings
     assert any("read as requested: 7 of 7 windows" in note for note in on_demand.notes)
     slow = model.predict(record(rate_hz=60))
-    assert slow.unreadable == "60 Hz is too low for a model of 100 Hz"
+    assert slow.unreadable == "60 Hz is too low for a model of 100 Hz, which needs at least 75 Hz"
 
 
 def test_windows_that_cannot_be_read_take_no_part() -> None:

@@ -117,13 +117,14 @@ def render(
         "",
         "## The grid",
         "",
-        f"The grid has {len(lines)} of {WHOLE} runs on {first['data']}. Folds {first['folds']['train']} are for "
+        f"An arm is one way to train a student. The grid has {len(lines)} of {WHOLE} runs on {first['data']}. "
+        f"Folds {first['folds']['train']} are for "
         f"training, fold {first['folds']['val']} is for choosing the epoch, and fold {first['folds']['test']} is for "
         f"testing. Fold 10 was never read. Student and teacher are {first['student']}; the teacher reads 12 leads and "
         f"has a macro AUC of {summary['grid']['teacher']['macro_auc']:.4f}. Runs have {first['epochs']} epochs unless "
         "the table says otherwise.",
         "",
-        "No arm was tuned, except plus, long and mixup. The weights of the terms are the published ones. Learning "
+        "No arm was tuned, except plus, long and mixup. The weights of the losses are the published ones. Learning "
         "rate, batch size and, unless the table says otherwise, epochs are the same for all arms. Plus, long and mixup "
         f"were chosen by the attempts below on fold {first['folds']['val']}, and by a few early runs that also looked "
         f"at fold {first['folds']['test']}. For the effect of the teacher, compare mvkt plus with bce plus: they "
@@ -161,7 +162,8 @@ def _verdict(summary: dict[str, Any], fewer: dict[str, Any]) -> list[str]:
         f"Compared with the same recipe without the teacher it gains {_signed(teachers_part)}. This part comes from "
         f"distillation{'' if teachers_part['ci'][0] > 0 else ', but may be chance'}. The rest comes from pretraining "
         "on pairs of leads, longer crops, finer labels and averaged weights. MKD + CLT as published gain "
-        f"{_signed(published)} over labels alone; with two training folds MKD + CLT over the whole bank gain "
+        f"{_signed(published)} over labels alone; with two training folds MKD + CLT over the whole bank (all training "
+        "records) gain "
         f"{_signed(fewer['verdicts']['I']['mvkt'])}. The aim of a quarter of the gap is "
         f"{'reached' if plus['gap_recovered'] >= 0.25 else 'not reached, and no attempt below comes close'}. The "
         f"averaged probabilities of all {len(plus['seeds'])} students of the recipe have a macro AUC of "
@@ -179,10 +181,10 @@ def headline(summary: dict[str, Any], fewer: dict[str, Any]) -> str:
         f"**On lead I, the best recipe gains {_signed(plus)} macro AUC over training on labels alone. This is "
         f"{plus['gap_recovered']:.0%} of the gap to the twelve-lead teacher.** The teacher itself contributes only "
         f"{_signed(teachers_part)}{_unsure(teachers_part)}. The rest comes from pretraining on pairs of leads, finer "
-        f"labels, longer crops and averaged weights. The published losses, MKD + CLT, gain {_signed(published)}"
-        f"{_unsure(published)}. With two training folds instead of seven, MKD + CLT over the whole bank gain "
-        f"{_signed(scarce)}{_unsure(scarce)}. "
-        "These figures are for the five superclasses of PTB-XL, fold 9, with 95 % intervals over patients and seeds."
+        "labels, longer crops and averaged weights. The published losses, MKD (per class) + CLT (contrastive), gain "
+        f"{_signed(published)}{_unsure(published)}. With two training folds instead of seven, MKD + CLT over all "
+        f"training records gain {_signed(scarce)}{_unsure(scarce)}. "
+        "All of it for the five superclasses of PTB-XL, fold 9; 95 % intervals over patients and seeds."
     )
     return "\n".join(textwrap.wrap(text, 120, break_on_hyphens=False)) + "\n"
 

@@ -31,26 +31,28 @@ from ecgzoo.cli.messages import show_our_warnings_in_one_line
 from ecgzoo.errors import EcgZooError
 
 COMMANDS = {
-    "list": listing,
-    "plugins": plugins,
-    "new-plugin": new_plugin,
-    "info": info,
-    "evaluate": evaluate,
     "predict": predict,
-    "data": data,
     "plot": plot,
     "report": report,
+    "list": listing,
+    "info": info,
+    "evaluate": evaluate,
+    "recipe": recipes,
+    "data": data,
     "export": export,
     "push": push,
     "pull": pull,
-    "recipe": recipes,
+    "plugins": plugins,
+    "new-plugin": new_plugin,
 }
 
 
 def make_parser() -> ArgumentParser:
     """The parser of all commands."""
     parser = ArgumentParser(
-        prog="ecgzoo", description="12-lead ECG teachers, single-lead students: list, inspect, evaluate, predict."
+        prog="ecgzoo",
+        description="Networks that read an ECG from one lead, trained with the help of a teacher that sees twelve. To "
+        "begin: ecgzoo predict FILE --model xresnet1d18. Flags: ecgzoo COMMAND --help. Research use only.",
     )
     python = ".".join(map(str, sys.version_info[:3]))
     parser.add_argument(

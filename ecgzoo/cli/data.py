@@ -35,16 +35,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--columns", type=_column, nargs="+", default=[], metavar="path=COLUMN", help="what the table calls its columns"
     )
     command.add_argument(
-        "--classes", metavar="A,B", help="all classes, if some occur in no record; or those of a teacher"
+        "--classes",
+        metavar="A,B",
+        help="all classes, if some occur in no record, or those of a teacher (default: those of the table)",
     )
-    command.add_argument("--name", help="name of the cohort in tables and cards; that of STORE if not given")
+    command.add_argument("--name", help="name of the cohort in tables and cards (default: that of STORE)")
     command.add_argument(
         "--missing-leads",
         choices=("error", "skip"),
         default="error",
         help="whether a recording without one of the leads is an error or left out (default: error)",
     )
-    command.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes")
+    command.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes (default: 1)")
     group = command.add_argument_group("the records of the cohort")
     group.add_argument("--store-leads", default="12", metavar="I,II", help="leads, by name or number (default: 12)")
     group.add_argument(
@@ -61,9 +63,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = cleandoc(export_records.__doc__ or "")
     command = commands.add_parser("export", help=text.splitlines()[0], description=text)
     command.set_defaults(make=export_records)
-    command.add_argument("--data", required=True, help="registered data set; folder for an imported cohort")
+    command.add_argument(
+        "--data", required=True, help="data set, as ecgzoo list --kind dataset names it; folder for an imported cohort"
+    )
     command.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
-    command.add_argument("--task", help="label set")
+    command.add_argument("--task", help="labels (default: the first task of the data set)")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="a new folder")
 
 
@@ -134,8 +138,15 @@ def import_records(given: Namespace) -> None:
         return
     usual = Recipe()
     trained = sum(done.folds.get(fold, 0) for fold in parse_folds(usual.train_folds))
-    smaller = f" --batch-size {max(2, trained // 4)}" if trained < usual.batch_size else ""
-    print(f"train with: ecgzoo recipe mvkt --data folder --root {given.output} --task labels{smaller}")
+    leads = resolve_leads(given.store_leads)
+    recipe, flags = "mvkt" if len(leads) > 1 else "baseline", ""  # a teacher of one lead knows no more than a student
+    if len(leads) > 1 and not set(usual.teacher_leads) <= set(leads):
+        flags += f" --teacher-leads {' '.join(leads)}"
+    if not set(usual.student_leads) <= set(leads):
+        flags += f" --student-leads {leads[0]}"
+    if trained < usual.batch_size:
+        flags += f" --batch-size {max(2, trained // 4)}"
+    print(f"train with: ecgzoo recipe {recipe} --data folder --root {given.output} --task labels{flags}")
 
 
 def export_records(given: Namespace) -> None:

@@ -16,11 +16,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, help="a folder, a name or name.tag of installed weights, or hf-hub:org/name"
     )
-    parser.add_argument("--data", required=True, help="registered data set")
-    parser.add_argument("--folds", required=True, help="such as 9 or 1-8,10")
+    parser.add_argument("--data", required=True, help="data set, as ecgzoo list --kind dataset names it")
+    parser.add_argument("--folds", required=True, help="folds to measure on, such as 9 or 1-8,10")
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
-    parser.add_argument("--task", help="label set; that of the model if not given")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap")
+    parser.add_argument("--task", help="labels (default: the task of the model)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

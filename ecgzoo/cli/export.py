@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from ecgzoo.cli import reading
 from ecgzoo.cli.messages import cell
 from ecgzoo.exporting import SPECS
 
 if TYPE_CHECKING:
+    from ecgzoo.config import ModelConfig
     from ecgzoo.data import Cohort
     from ecgzoo.exporting.parity import Parity
     from ecgzoo.signal import Record
@@ -31,11 +33,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--samples", type=int, metavar="N", help="samples that a file of one length takes (default: one window)"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the comparison to this JSON file")
-    group = parser.add_argument_group("records to compare on, and to calibrate int8 on (simulated hearts if not given)")
+    group = parser.add_argument_group("records to compare on (default: simulated hearts); onnx-int8 needs some")
     group.add_argument("--calibrate", metavar="PATH", help="a folder of recordings, a file or a pattern")
-    group.add_argument("--data", help="registered data set")
+    group.add_argument("--data", help="data set, as ecgzoo list --kind dataset names it")
     group.add_argument("--root", type=Path, metavar="DIR", help="folder with the data set's files")
     group.add_argument("--calibrate-folds", metavar="FOLDS", help="of the data set, such as 8")
+    reading.add_arguments(parser)
 
 
 def run(given: Namespace) -> None:
@@ -51,7 +54,7 @@ def run(given: Namespace) -> None:
 
     _refuse_one_name(given)
     model = load_pretrained(given.model)
-    data, folds = _data(given, model.config.task), parse_folds(given.calibrate_folds) if given.calibrate_folds else ()
+    data, folds = _data(given, model.config), parse_folds(given.calibrate_folds) if given.calibrate_folds else ()
     try:
         found = export(
             model,
@@ -79,19 +82,21 @@ def _refuse_one_name(given: Namespace) -> None:
         raise DataError(f"--report {given.report}: is a file of the model itself; choose another name")
 
 
-def _data(given: Namespace, task: str | None) -> "Cohort | list[Record] | None":
+def _data(given: Namespace, config: "ModelConfig") -> "Cohort | list[Record] | None":
     from ecgzoo.batch import find_records
     from ecgzoo.create import load_cohort
     from ecgzoo.errors import DataError
-    from ecgzoo.recordings import read_record
 
     if given.calibrate and (given.data or given.calibrate_folds):
         raise DataError("--calibrate names recordings and --data a data set; give one of them")
+    if (said := reading.flags(given)) and not given.calibrate:
+        raise DataError(f"{said}: of the recordings of --calibrate; give them, or leave this out")
     if bool(given.data) != bool(given.calibrate_folds):
         raise DataError("--data and --calibrate-folds belong together, such as --data ptbxl --calibrate-folds 8")
     if given.data:
-        return load_cohort(given.data, given.root, task)
-    return [read_record(path) for path in find_records([given.calibrate])] if given.calibrate else None
+        return load_cohort(given.data, given.root, config.task)
+    paths = find_records([given.calibrate]) if given.calibrate else ()
+    return [reading.read(path, given, config.leads) for path in paths] or None
 
 
 def _report(given: Namespace, found: "Parity") -> None:

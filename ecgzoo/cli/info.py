@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,15 @@ def run(given: Namespace) -> None:
     try:
         for name, text in _rows(values):
             table.add_row(name, cell(text))
-        classes = _classes(values) if model.config.classes else None
+        labels = _labels(values, model.config.labels) if model.config.classes else None
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{given.name}: the config's metrics or training cannot be shown ({error!r}); --json prints them as is"
         ) from error
     console = Console()
     console.print(table)
-    if classes:
-        console.print(classes)
+    if labels:
+        console.print(labels)
 
 
 def _has_weights(name: str) -> bool:
@@ -139,14 +139,18 @@ def _measured(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"macro AUC, {cell(name)}", said
 
 
-def _classes(values: Mapping[str, Any]) -> Table:
-    """One row per class: what it means, its AUC, and its thresholds on the calibrated probability."""
-    table = Table("class", "meaning", "AUC", "present from", "screening from", "uncertain between")
-    for name in values["classes"]:
-        points = values["thresholds"].get(name)
-        auc = values["metrics"].get("per_class", {}).get(name)
-        limits = [f"{points['f1']:.3f}", f"{points['screening']:.3f}"] if points else ["—", "—"]
-        limits.append(f"{points['lower']:.3f} and {points['upper']:.3f}" if points else "—")
+def _labels(values: Mapping[str, Any], labels: Sequence[str]) -> Table:
+    """One row per label: what it means, its AUC, and where its calibrated probability becomes which finding."""
+    titles = "label", "meaning", "AUC", "uncertain from", "present from"
+    table = Table(*(Column(title, overflow="fold") for title in titles))
+    aucs = dict(values["metrics"].get("per_class", {}))
+    aucs |= {name: of_any["auc"] for name, of_any in values["metrics"].get("aggregates", {}).items()}
+    for name in labels:
+        points, auc = values["thresholds"].get(name), aucs.get(name)
+        limits = ["no finding", "no finding"]
+        if points:
+            never = points["lower"] >= points["upper"]
+            limits = ["never" if never else f"{points['lower']:.3f}", f"{max(points['f1'], points['upper']):.3f}"]
         meaning = values["class_info"].get(name, {}).get("name", "—")
         table.add_row(*map(cell, (name, meaning, "—" if auc is None else f"{auc:.4f}", *limits)))
     return table

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -19,8 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> None:
     """List backbones, losses, transforms, readers, data sets, weights and recipes."""
-    # fold a long name instead of cutting it: people copy it
-    table = Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
+    console, table = Console(), Table(*(Column(title, overflow="fold") for title in ("kind", "name", "from", "what")))
     kind = "weights" if given.pretrained else given.kind
     for shown in [kind] if kind else KINDS:
         for name in registry.names(shown, given.pattern):
@@ -31,4 +31,7 @@ def run(given: Namespace) -> None:
             table.add_row(shown, *map(cell, (name, f"{found.distribution} {found.version}", what)))
         for family, number in registry.families(shown).items() if given.pattern == "*" else ():
             table.add_row(shown, cell(family), "", f"{number} more; list them with: ecgzoo list '{cell(family)}'")
-    Console().print(table)
+    # people copy a name: it stays in one line, or is folded where the terminal is too narrow, but never cut
+    names = table.columns[1]
+    names.no_wrap = max(map(cell_len, map(str, names.cells)), default=0) <= console.width // 2
+    console.print(table)

@@ -13,9 +13,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="where to write it: .png, .svg or .pdf; for many, a folder"
     )
     parser.add_argument("--format", choices=("png", "svg", "pdf"), help="of pictures in a folder; default: png")
-    parser.add_argument("--model", help="as predict takes it: its findings and the quality of its windows, too")
+    parser.add_argument("--model", help="as for predict; draws its findings and the quality of its windows")
     parser.add_argument("--explain", metavar="LABEL", help="shade what speaks for a class of the model, and against it")
-    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where the picture begins")
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="SECONDS", help="where the picture begins (default: 0)"
+    )
     reading.add_arguments(parser)
 
 

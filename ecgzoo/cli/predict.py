@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="for one long recording: when each class was present, and a summary of each hour",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes for many records")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes for many records (default: 1)")
     reading.add_arguments(parser)
 
 
@@ -184,7 +184,8 @@ def _many(given: Namespace) -> None:
     if output:
         output.finish()
         there = f" ({before} were there)" if before else ""
-        print(f"{given.output}: {before + new} records{there}, {failed} failed; unreadable now: {unreadable}")
+        why = "; the columns error and unreadable say why" * bool(failed or unreadable)
+        print(f"{given.output}: {before + new} records{there}, {failed} failed, {unreadable} new ones unreadable{why}")
     if failed:
         sys.exit(many.SOME_FAILED)
 

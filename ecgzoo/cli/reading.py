@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """The flags that `read` takes."""
     group = parser.add_argument_group("what the file does not say")
-    group.add_argument("--leads", metavar="I,II", help="names of the channels, in order")
-    group.add_argument("--rate", type=float, metavar="HZ", help="samples per second")
+    group.add_argument("--leads", metavar="I,II", help="a name for each channel, in order")
+    group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate in Hz")
     group.add_argument("--units", metavar="UNIT", help="of the samples: mV, uV, nV or V")
     group.add_argument(
         "--rename",
@@ -73,10 +73,11 @@ def said(error: EcgZooError) -> str:
 
     channel = channel_to_rename(error.channels)
     remedies = [f"--rename {channel}={error.missing[0]} if that channel is this lead"] if channel else []
-    remedies += ["--leads with a name for each channel, in order, if they have other names"]
     if set(error.missing) <= set(LEAD_SETS[6]) and len(set(error.channels) & set(LEAD_SETS[6])) > 1:
         remedies += ["--derive for a limb lead that follows from two others"]
-    return printable(f"{error.problem} Pass {', or '.join(remedies)}.")
+    remedies += ["--leads with a name for each channel, in order, if those names are wrong"]
+    others = "Choose other leads, with a model of them (ecgzoo list --pretrained)"
+    return printable(f"{error.problem} {others}, or pass {', or '.join(remedies)}.")
 
 
 def _renaming(text: str) -> tuple[str, str]:

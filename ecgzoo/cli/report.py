@@ -12,9 +12,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="the page to write: .html or .htm; for many, a folder"
     )
-    parser.add_argument("--model", required=True, help="as predict takes it")
+    parser.add_argument("--model", required=True, help="as for predict")
     parser.add_argument("--explain", metavar="LABEL", help="shade what speaks for a class of the model, and against it")
-    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="where the picture begins")
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="SECONDS", help="where the picture begins (default: 0)"
+    )
     reading.add_arguments(parser)
 
 

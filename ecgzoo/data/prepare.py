@@ -60,7 +60,7 @@ CHANGES = {
 def prepare(record: Record, layout: Layout) -> Prepared:
     """The first samples of a record in the layout of a store.
 
-    Leads are selected by name, invalid samples are interpolated, and the rate is changed behind an anti-alias filter.
+    Leads are selected by name, invalid samples are interpolated, and the rate is changed after an anti-alias filter.
 
     Raises:
         MissingLeadError: a lead is missing.

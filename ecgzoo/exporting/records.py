@@ -13,6 +13,7 @@ from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, EcgZooWarning, SignalError
 from ecgzoo.signal import Record
 from ecgzoo.signal.quality import assess
+from ecgzoo.signal.resample import LOWEST_SHARE_OF_RATE
 from ecgzoo.signal.windows import window_starts
 
 SIMULATED = 40  # records to compare on if there are no others
@@ -69,7 +70,7 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
     check_cohort(cohort)
     folds = sorted(set(folds))
     rows = cohort.rows(folds)
-    _refuse_other(cohort.title, cohort.leads, cohort.rate_hz, config)
+    _refuse_other(cohort.title, cohort.leads, cohort.rate_hz, config, cohort.rate_hz == config.rate_hz)
     at = [cohort.leads.index(lead) for lead in config.leads]
     padded = cohort.signals(rows)[:, at] * cohort.units(rows) / np.float32(MICROVOLTS_PER_MILLIVOLT)
     signals = [signal[:, :length] for signal, length in zip(padded, cohort.samples(rows), strict=True)]
@@ -80,17 +81,18 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
 
 
 def from_recordings(recordings: Iterable[Record], config: ModelConfig) -> Records:
-    """These `recordings`; invalid samples are interpolated.
+    """These `recordings`, at the rate of the model; invalid samples are interpolated.
 
     Raises:
         DataError: there are none.
-        SignalError: a recording has other leads or another rate than the model, is shorter than a window, or cannot be
-            read.
+        SignalError: a recording lacks a lead of the model, has a rate too low for it, is shorter than a window, or
+            cannot be read.
     """
     signals, recordings = [], list(recordings)
     for record in recordings:
-        _refuse_other(record.source, record.leads, record.rate_hz, config)
-        signals.append(record.select(config.leads).interpolate_invalid().signal)
+        fast = record.rate_hz >= LOWEST_SHARE_OF_RATE * config.rate_hz
+        _refuse_other(record.source, record.leads, record.rate_hz, config, fast)
+        signals.append(record.select(config.leads).interpolate_invalid().resample(config.rate_hz).signal)
     if 0 < len(signals) < FEW:
         warnings.warn(
             f"calibrated on {len(signals)} recordings; the answers to others may differ by more than is measured on "
@@ -116,12 +118,12 @@ def simulated(config: ModelConfig, samples: int = 0) -> Records:
     return Records(title="simulated hearts", signals=signals, simulated=True)
 
 
-def _refuse_other(source: str, leads: Sequence[str], rate_hz: float, config: ModelConfig) -> None:
+def _refuse_other(source: str, leads: Sequence[str], rate_hz: float, config: ModelConfig, of_rate: bool) -> None:
     if missing := [lead for lead in config.leads if lead not in leads]:
         raise SignalError(
             f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. Calibrate on other records."
         )
-    if rate_hz != config.rate_hz:
+    if not of_rate:
         raise SignalError(
             f"{source} is at {rate_hz:g} Hz, the model at {config.rate_hz:g} Hz; calibrate on records at that rate"
         )

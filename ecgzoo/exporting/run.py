@@ -40,7 +40,7 @@ def export(
         path: the file.
         format: ``onnx``, ``onnx-fp16``, ``onnx-int8``, ``torch-export``, ``executorch`` or ``litert``.
         data: recordings to compare on, and to calibrate int8 on: a cohort, of which `folds` are used, or recordings
-            with the model's leads and rate. Simulated hearts if not given, which int8 does not accept.
+            with the model's leads, resampled to its rate. Simulated hearts if not given, which int8 does not accept.
         folds: of a cohort.
         samples: length of the recordings that the file takes, where a format has a fixed length; one window if not
             given.
@@ -75,7 +75,10 @@ def export(
         raise DataError(f"folds {folds} are those of a cohort, and data is none; give a cohort, or leave out the folds")
     if data is None:
         if into.calibrated:
-            raise DataError(f"{format} needs records to calibrate on; give folds of a data set, or recordings")
+            raise DataError(
+                f"{format} needs records to calibrate on; give folds of a data set, or recordings (on the command line "
+                "--data, --root and --calibrate-folds, or --calibrate)"
+            )
         on = records.simulated(config, samples or 0)
     elif isinstance(data, Cohort):
         on = records.from_cohort(data, folds, config)

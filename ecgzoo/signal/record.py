@@ -202,12 +202,13 @@ class Record:
             # of a derived lead, what it would take
             limb = [name for name in missing if derive and name in _LIMB_LEADS]
             needs = f" {', '.join(limb)} would follow from two of {', '.join(LEAD_SETS[6])}." if limb else ""
+            channel = channel_to_rename(self.leads)
             raise MissingLeadError(
                 f"{self.source}: no lead {', '.join(missing)}; it has {', '.join(self.leads)}.{needs}",
-                "Choose among those"
+                "Choose among those, with a model of them (ecgzoo.list_pretrained())"
                 + ("" if derive else ", or derive=True for limb leads that follow from two others")
-                + ". If a channel is that lead under another name, say so: "
-                f"record.rename({{{channel_to_rename(self.leads) or self.leads[0]!r}: {missing[0]!r}}}).",
+                + (f", or record.rename({{{channel!r}: {missing[0]!r}}}) if that channel is it" if channel else "")
+                + ".",
                 missing,
                 self.leads,
             )
@@ -215,7 +216,7 @@ class Record:
         return replace(record, signal=np.stack(rows), leads=names)
 
     def resample(self, rate_hz: float) -> "Record":
-        """The record at `rate_hz` samples per second, behind an anti-alias filter (`ecgzoo.signal.resample`).
+        """The record at `rate_hz` samples per second, after an anti-alias filter (`ecgzoo.signal.resample`).
 
         The ratio of the rates is rounded to the nearest fraction with a denominator of at most 10,000. If it is exact,
         as for whole numbers of Hz, the duration stays the same to within one sample.
@@ -351,7 +352,7 @@ class Record:
             start_s: where the stretch that is drawn begins, in seconds.
 
         Raises:
-            EcgZooError: another ending, a class that the model has not, or a record that it cannot read.
+            EcgZooError: another ending, a class that the model does not have, or a record that it cannot read.
         """
         from ecgzoo.show import plot
 

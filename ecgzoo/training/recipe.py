@@ -71,7 +71,7 @@ class Recipe:
         RecipeError: a value that its declaration does not allow, folds that overlap, or a term that is named twice.
     """
 
-    data: str = option("synthetic", "data", "registered data set")
+    data: str = option("synthetic", "data", "data set, as ecgzoo list --kind dataset names it")
     root: str | Path | None = option(
         None, "data", "folder with its files; the synthetic cohort needs none", scope="machine", convert=_path
     )

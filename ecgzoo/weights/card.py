@@ -134,10 +134,12 @@ def _labels(config: ModelConfig) -> list[str]:
     return [
         "## Labels and thresholds",
         "",
-        *_table(["label", "meaning", "SCP-ECG", "SNOMED CT", "flag", "screening", "uncertain from", "to"], rows),
+        *_table(
+            ["label", "meaning", "SCP-ECG", "SNOMED CT", "flag", "screening", "uncertain from", "present from"], rows
+        ),
         "",
-        "The flag is the threshold with the highest F1, screening the one with a sensitivity of 0.9. Between the last "
-        "two thresholds, a finding is uncertain. "
+        "A probability below both of the last two thresholds means absent. The flag is the threshold with the highest "
+        "F1, screening the one with a sensitivity of 0.9. "
         f"Thresholds and temperature were chosen on {_plain(config.calibrated_on)}."
         if config.thresholds
         else "No thresholds were chosen.",

@@ -102,7 +102,8 @@ async function show(recording, answers) {
     );
   }
   if (rate < LOWEST_SHARE_OF_RATE * needed) {
-    throw new Error(`${recording.name}: ${+rate.toFixed(3)} Hz is too low for a model of ${needed} Hz`);
+    const least = `which needs at least ${LOWEST_SHARE_OF_RATE * needed} Hz`;
+    throw new Error(`${recording.name}: ${+rate.toFixed(3)} Hz is too low for a model of ${needed} Hz, ${least}`);
   }
   const columns = leads.map((lead) => answers[`lead ${lead}`]).filter(Boolean);
   if (new Set(columns).size < columns.length) {

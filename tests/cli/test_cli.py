@@ -78,6 +78,15 @@ def test_list_shows_what_there_is_and_from_where(ecgzoo_command: Command) -> Non
     assert "Unknown kind" in ecgzoo_command("list", "--kind", "los", status=2)
 
 
+def test_list_cuts_no_name(ecgzoo_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = ecgzoo_command("list", "--pretrained")
+    assert all(f" {name} " in out for name in ecgzoo.list_pretrained())
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [line.split("│")[2].strip() for line in ecgzoo_command("list", "--pretrained").splitlines() if "│" in line]
+    assert all(name in "".join(rows) for name in ecgzoo.list_pretrained())
+
+
 def test_list_says_every_kind_that_it_lists(ecgzoo_command: Command) -> None:
     described = ecgzoo_command("list", "--help").partition("positional")[0].replace("data sets", "datasets")
     assert all(kind in described for kind in KINDS)

@@ -43,9 +43,29 @@ def test_it_describes_what_predict_uses(name: str, wide: None, capsys: pytest.Ca
         f"{config.metrics['macro_auc']:.4f} (95 % interval {low:.4f} to {high:.4f})",
         config.training["data_fingerprint"],
         *(f"{config.metrics['per_class'][label]:.4f}" for label in config.classes),
-        *(f"{points[name]:.3f}" for points in config.thresholds.values() for name in points),
+        *(f"{points['lower']:.3f}" for points in config.thresholds.values()),
     ):
         assert said in text, said
+
+
+def test_its_limits_are_those_of_the_findings(wide: None, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "xresnet1d18.ptbxl_rhythm_i"
+    model = ecgzoo.load_pretrained(name)
+    lines = described(name, capsys).splitlines()
+    for at, label in enumerate(model.config.labels):
+        [shown] = [line for line in lines if line.startswith(f"│ {label} ")]
+        uncertain, present = (text.strip() for text in shown.split("│")[4:6])
+        for hundredth in range(101):
+            probabilities = [0.0] * len(model.config.labels)
+            probabilities[at] = hundredth / 100
+            found = model.findings(probabilities).get(label)
+            if uncertain == "no finding" == present:
+                expected = None
+            elif hundredth / 100 >= float(present):
+                expected = "present"
+            else:
+                expected = "uncertain" if uncertain != "never" and hundredth / 100 >= float(uncertain) else "absent"
+            assert found == expected, (label, hundredth)
 
 
 def test_it_describes_a_folder_and_a_backbone(

@@ -77,7 +77,9 @@ def test_a_missing_lead_has_remedies_of_the_command_line(strip: Path) -> None:
         with pytest.raises(MissingLeadError) as caught:
             record.rename({"ECG": "I"}).select(lead)
         assert ("--derive" in reading.said(caught.value)) == derivable
-        assert "--rename" not in reading.said(caught.value)
+        for text in (reading.said(caught.value), str(caught.value)):
+            assert "rename" not in text  # I and III are no other lead
+            assert "pretrained" in text
     assert reading.said(SignalError("a problem")) == "a problem"
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
@@ -21,9 +22,10 @@ from torch import nn
 import ecgzoo
 from ecgzoo import registry
 from ecgzoo.aggregates import with_aggregates
+from ecgzoo.cli import export as command
 from ecgzoo.cli.app import main
 from ecgzoo.data.synthetic import load_synthetic
-from ecgzoo.errors import DataError, EcgZooError, ExportError, SignalError, WeightsError
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, ExportError, SignalError, WeightsError
 from ecgzoo.exporting import SPECS, onnx_fp16, onnx_int8, records, run
 from ecgzoo.exporting.contract import Tolerance
 from ecgzoo.exporting.onnx import Onnx, session
@@ -512,10 +514,23 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     assert extra in str(caught.value)
 
 
+def test_recordings_of_a_device_are_read_by_the_flags_and_resampled(small: EcgModel, tmp_path: Path) -> None:
+    [heart] = hearts(small, 1000)
+    fast = heart.resample(250)
+    np.savetxt(tmp_path / "strip.txt", 1000 * fast.signal[0], header="ECG", comments="")
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    said = ["--rate", "250", "--units", "uV", "--rename", "ECG=I"]
+    given = parser.parse_args(["--model", "x", "-o", "x", "--calibrate", str(tmp_path / "strip.txt"), *said])
+    with pytest.warns(EcgZooWarning, match="calibrated on 1 recordings"):
+        found = records.from_recordings(command._data(given, small.config), small.config)
+    np.testing.assert_allclose(found.signals[0], fast.resample(small.config.rate_hz).signal, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["--calibrate", "x", "--data", "ptbxl"], ["--data", "ptbxl"], ["--report", "x"]),
+        *(["--calibrate", "x", "--data", "ptbxl"], ["--data", "ptbxl"], ["--report", "x"], ["--rate", "500"]),
         ["--format", "executorch", "--report", "./x.json"],
     ],
 )

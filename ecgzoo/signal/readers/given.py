@@ -14,7 +14,7 @@ def given_rate(path: Path, given: float | None) -> float | None:
     """The sampling rate in Hz that the caller gives, as a number.
 
     Raises:
-        SignalError: it is none, or one of no recorder.
+        SignalError: it is not a number, or outside the rates of recorders (10 Hz to 100 kHz).
     """
     if given is None:
         return None
