@@ -105,7 +105,7 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_record(path: Path) -> bool:
-    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path, alone=True))
+    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path))
 
 
 def _is_part(path: Path) -> bool:
@@ -161,7 +161,7 @@ class Predictor:
     @property
     def columns(self) -> list[str]:
         """The columns of a row, in order."""
-        return list(self._row(Path(), Prediction("", self.model.config.labels, (), 0, (), 0.0)))
+        return list(self._row(Path(), self._no_values()))
 
     def answers(self, paths: Iterable[Path]) -> list[Answer]:
         """One `Answer` for each file, in order, whatever is in it."""
@@ -189,28 +189,23 @@ class Predictor:
         found = []
         for path, read in waiting:
             outcome = read if isinstance(read, Exception) else next(said)
+            if isinstance(outcome, Prediction):
+                found.append(Answer(self._row(path, outcome.to_row()), str(outcome)))
+                continue
             if isinstance(outcome, EcgZooError):
                 text = self.said(outcome)
             else:
-                text = str(outcome) if isinstance(outcome, Prediction) else _unexpected(outcome)
-            if isinstance(outcome, Prediction):
-                found.append(Answer(self._row(path, outcome), text))
-            else:
-                text = text if printable(path) in text else f"{printable(path)}: {text}"
-                found.append(Answer(self._row(path, outcome, text), text))
+                text = printable(f"{type(outcome).__name__}: {outcome}")
+            text = text if printable(path) in text else f"{printable(path)}: {text}"
+            found.append(Answer(self._row(path, self._no_values(), text), text))
         return found
 
-    def _row(self, path: Path, outcome: Prediction | Exception, error: str = "") -> Row:
-        if isinstance(outcome, Exception):
-            row = dict.fromkeys(Prediction("", self.model.config.labels, (), 0, (), 0.0).to_row())
-        else:
-            row = outcome.to_row()
-        del row["source"]
-        return {"path": printable(path), **row, "error": error or None, **self.identity}
+    def _no_values(self) -> Row:
+        return dict.fromkeys(Prediction("", self.model.config.labels, (), 0, (), 0.0).to_row())
 
-
-def _unexpected(error: Exception) -> str:
-    return printable(f"{type(error).__name__}: {error}")
+    def _row(self, path: Path, values: Row, error: str | None = None) -> Row:
+        del values["source"]
+        return {"path": printable(path), **values, "error": error, **self.identity}
 
 
 def predict_files(
@@ -379,7 +374,7 @@ class _Parquet:
         if path.exists():
             try:
                 with pq.ParquetFile(path) as table:
-                    for batch in table.iter_batches(columns=None):
+                    for batch in table.iter_batches():
                         for row in batch.to_pylist():
                             _check_row(path, row, columns, identity)
                             self._before.add(row["path"])
