@@ -305,26 +305,27 @@ class Writer:
     def __init__(self, root: Path, layout: Layout, reading: str) -> None:
         self.root, self.layout, self._reading = root, layout, reading
         self.info = read_info(root)
-        journal = root / "journal.jsonl"
-        self.columns = {} if self.info is None else read_columns(root, self.info)
-        if self.info is not None and self.info.layout != layout:
-            raise _other_layout(root, self.info.layout)
+        self.columns: dict[str, np.ndarray] = {}
+        self._first = 0
         if self.info is not None:
+            self.columns = read_columns(root, self.info)
+            if self.info.layout != layout:
+                raise _other_layout(root, self.info.layout)
             read_signals(root, self.info, self.columns["digests"])
-        if self.info is not None and len(self.info.shards) >= _MOST_SHARDS:
+            self._first = len(self.info.shards)
+        if self._first >= _MOST_SHARDS:
             raise DataError(
-                f"{root}: has {len(self.info.shards)} files of signals, because each import begins one; import all "
-                "records at once into another --output"
+                f"{root}: has {self._first} files of signals, because each import begins one; import all records at "
+                "once into another --output"
             )
         self.read: dict[str, Read] = {}
-        self._first = 0 if self.info is None else len(self.info.shards)
         self._row = _kind(layout)
         self._per_shard = max(1, SHARD_BYTES // self._row.itemsize)
         self._shard: BinaryIO | None = None
         self._added = 0
         try:
             (root / _SIGNALS).mkdir(parents=True, exist_ok=True)
-            self._journal: BinaryIO = open(journal, "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
+            self._journal: BinaryIO = open(root / "journal.jsonl", "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
             self._continue()
         except OSError as error:
             raise _unwritable(root, error) from error
