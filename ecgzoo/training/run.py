@@ -483,17 +483,14 @@ class Run:
         """
         for arm, model in models.items():
             self._check_unseen(arm, model)
-        with self.at_work():
-            return self._reported(models)
-
-    def _reported(self, models: dict[str, EcgModel]) -> Report:
         folds = self.recipe.judged_folds
-        scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
-        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
-        on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
+        with self.at_work():
+            scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
+            report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
+            on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
         return report
 
 
@@ -590,8 +587,9 @@ def _as_teacher(model: EcgModel) -> dict[str, Any]:
 
 def _network(model: EcgModel) -> dict[str, Any]:
     config = model.config
-    plain: dict[str, Any] = json.loads(json.dumps([config.architecture, config.leads, config.arguments], default=str))
-    return dict(zip(("architecture", "leads", "arguments"), plain, strict=True))
+    fields = {"architecture": config.architecture, "leads": config.leads, "arguments": config.arguments}
+    plain: dict[str, Any] = json.loads(json.dumps(fields, default=str))  # as `origin` is read from a file
+    return plain
 
 
 def has_bf16() -> bool:
