@@ -160,7 +160,9 @@ def _import(job: _Job, writer: Writer, wanted: Sequence[str], name: str | None) 
     accepted = [usable[record] for record in writer.read]  # in the order of their samples
     total = len(held) + len(accepted)
     if not total:
-        raise DataError(f"{job.table}: no record can be used, {_first(job, left_out)}")
+        first = next(row for row in job.rows if row.record in left_out)
+        reason = left_out[first.record]
+        raise DataError(f"{job.table}: no record can be used, the first, {first.path}, because: {reason}")
     _write_left_out(job, writer.root, left_out)
     added = _columns(accepted, folds, classes, writer.read)
     whole = {key: np.concatenate([before[key], values]) if before else values for key, values in added.items()}
@@ -356,11 +358,6 @@ def _columns(
         "labels": labels,
     }
     return columns
-
-
-def _first(job: _Job, left_out: Mapping[str, str]) -> str:
-    first = next(row for row in job.rows if row.record in left_out)
-    return f"the first, {first.path}, because: {left_out[first.record]}"
 
 
 def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:

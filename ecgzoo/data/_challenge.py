@@ -107,13 +107,11 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
     kind = np.dtype(
         [
             ("signals", np.int16, (len(layout.leads), layout.samples)),
-            *(
-                ("record_ids", np.int64),
-                ("lengths", np.int64),
-                ("units", np.uint8),
-                ("sexes", np.int8),
-                ("ages", np.float32),
-            ),
+            ("record_ids", np.int64),
+            ("lengths", np.int64),
+            ("units", np.uint8),
+            ("sexes", np.int8),
+            ("ages", np.float32),
             ("classes", np.uint8, (len(classes),)),
         ]
     )

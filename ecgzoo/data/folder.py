@@ -124,12 +124,9 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
     root = Path(root)
     info = read_info(root)
     if info is None:
-        state = (
-            "its import has not ended: run the command again"
-            if (root / "journal.jsonl").exists()
-            else (f"no cohort is there; make one with ecgzoo data import DIR --table TABLE -o {root}")
-        )
-        raise DataError(f"{root}: {state}")
+        if (root / "journal.jsonl").exists():
+            raise DataError(f"{root}: its import has not ended: run the command again")
+        raise DataError(f"{root}: no cohort is there; make one with ecgzoo data import DIR --table TABLE -o {root}")
     columns = read_columns(root, info)
     signals = read_signals(root, info, columns["digests"])
     order = np.argsort(columns["record_ids"])
@@ -237,7 +234,7 @@ def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
     verified = verified_state(root)
     known = verified if isinstance(verified, dict) else {}
     states: dict[str, list[int]] = {}
-    path, first = root, 0
+    path, first, kind = root, 0, _kind(info.layout)
     with contextlib.ExitStack() as opened:
         try:
             warn_of_others(root)
@@ -245,13 +242,11 @@ def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
             for number, rows in enumerate(info.shards):
                 path = _shard(root, number)
                 states[path.name] = file_state(path)
-                files.append((opened.enter_context(open_regular(path)), rows))
-                if (
-                    npy_rows(path.stem, _kind(info.layout), files[-1][0].read(HEADER_BYTES), states[path.name][0])
-                    != rows
-                ):
+                file = opened.enter_context(open_regular(path))
+                if npy_rows(path.stem, kind, file.read(HEADER_BYTES), states[path.name][0]) != rows:
                     raise ValueError(f"it does not have {rows} records")
-            signals = Shards(files, _kind(info.layout).shape, HEADER_BYTES)
+                files.append((file, rows))
+            signals = Shards(files, kind.shape, HEADER_BYTES)
             for name, rows in zip(states, info.shards, strict=True):
                 path = root / _SIGNALS / name
                 if known.get(name) != states[name]:
