@@ -164,7 +164,7 @@ def read_wfdb(path: str | Path) -> Record:
         if problem:
             notes.append(f"Channel {channel.name} left out: {problem}.")
             continue
-        digital_per_millivolt = _digital_per_millivolt(channel)
+        digital_per_millivolt = (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
         if not _GAINS[0] <= abs(digital_per_millivolt) <= _GAINS[1]:
             fail(
                 header.path,
@@ -374,10 +374,6 @@ def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
     if failed:
         fail(header.path, f"checksum of {failed[0]} fails. The file or the header is damaged: fetch both again.")
     return []
-
-
-def _digital_per_millivolt(channel: _Channel) -> float:
-    return (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
 
 
 def _millivolts(kept: list[tuple[_Channel, np.ndarray, float]]) -> np.ndarray:
