@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -346,7 +346,7 @@ def _columns(
     for one, row in zip(labels, rows, strict=True):
         one[[number[name] for name in row.labels or ()]] = 1
     digests = b"".join(bytes.fromhex(read[row.record].digest) for row in rows)
-    columns: dict[str, Any] = {
+    return {
         "record_ids": np.array([whole_number(row.record) for row in rows], np.int64),
         "patients": np.array([whole_number(row.patient) for row in rows], np.int64),
         "folds": np.array([folds[row.record] for row in rows], np.int16),
@@ -357,7 +357,6 @@ def _columns(
         "digests": np.frombuffer(digests, np.uint8).reshape(len(rows), DIGEST_BYTES),
         "labels": labels,
     }
-    return columns
 
 
 def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
