@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -448,5 +449,6 @@ def _cut_half_a_line(file: Any) -> None:
 
 def _csv_line(values: Sequence[object]) -> str:
     """One line of CSV, without a line end in it."""
-    texts = ["" if value is None else printable(value) for value in values]
-    return ",".join(f'"{text.replace(chr(34), chr(34) * 2)}"' if {",", '"'} & set(text) else text for text in texts)
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow("" if value is None else printable(value) for value in values)
+    return line.getvalue()
