@@ -23,6 +23,7 @@ from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process
 LEFT_OUT = "left-out.csv"
+_LEFT_OUT_COLUMNS = ("path", "reason")
 
 ReadFile = Callable[[Path], Record]
 OnMissing = Literal["error", "skip"]
@@ -87,7 +88,8 @@ def import_records(
         advance: called with the number of records that are done, and of all.
 
     Raises:
-        DataError: the table, its labels or its folds contradict each other or the cohort, or no record could be used.
+        DataError: the table, its labels or its folds contradict each other or the cohort, no record could be used, or
+            the list of what was left out is damaged.
         MissingLeadError: a recording lacks a lead, and `missing_leads` is ``error``.
         RecipeError: another import uses `output`.
         WriteError: `output` cannot be written.
@@ -365,12 +367,20 @@ def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
     lines = [(printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out]
     if path.exists():
         named = {printable(row.path) for row in job.rows}
-        with open(path, encoding="utf-8", newline="") as file:
-            earlier = [(line[0], line[1]) for line in csv.reader(file) if len(line) == 2][1:]
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                head, *earlier = [(name, reason) for name, reason in csv.reader(file)]
+            if head != _LEFT_OUT_COLUMNS:
+                raise ValueError(f"its columns are {', '.join(head)}")
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(
+                f"{path}: is not the list that was written ({error}), and may have been saved by another program; "
+                "restore or delete it, and run the same command again"
+            ) from error
         lines = [line for line in earlier if line[0] not in named] + lines
     if not lines:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *lines])
+    csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT_COLUMNS, *lines])
     write_text(path, text.getvalue())
