@@ -48,10 +48,10 @@ class Answer(NamedTuple):
 def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     """The records that `paths` mean, in order: files as they are named, and what is in folders and matches globs.
 
-    In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
-    file that a registered reader knows by its content, except the files of signals that a header stands for. A warning
-    counts the others, since one may be a recording that is empty or damaged. Links to folders are followed. A file of
-    signals is left out where its header is named, too.
+    In a folder, and among the matches of a glob, a record is each WFDB header, whatever is in it, and each other file
+    that a registered reader knows by its content. Files of signals are left out where their header is a record. A
+    warning counts files that no reader knows, since one may be a recording that is empty or damaged. Links to folders
+    are followed.
 
     Raises:
         DataError: a folder or a glob holds no record.
