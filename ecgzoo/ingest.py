@@ -17,8 +17,8 @@ from ecgzoo.data.prepare import Layout, prepare
 from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, composed, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
 from ecgzoo.files import write_text
+from ecgzoo.run_folder import RunFolder
 from ecgzoo.signal import Record
-from ecgzoo.training.folder import RunFolder
 from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process

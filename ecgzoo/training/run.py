@@ -23,6 +23,7 @@ from ecgzoo.evaluation.cohort import check_classes, cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
+from ecgzoo.run_folder import RunFolder
 from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import (
@@ -33,7 +34,6 @@ from ecgzoo.training.distiller import (
     create_losses,
     reads_labels,
 )
-from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.pretrain import pretrain
