@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, WriteError, printable
-from ecgzoo.files import lock, read_bytes, write_atomic
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, printable
+from ecgzoo.files import lock, read_bytes, write_atomic, writing
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
@@ -264,7 +264,11 @@ class Output(Protocol):
     failed: int
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Add `rows`; they are in the file when this returns."""
+        """Add `rows`; they are in the file when this returns.
+
+        Raises:
+            WriteError: the disk is full, for example.
+        """
 
     def finish(self) -> None:
         """All rows are there."""
@@ -287,13 +291,11 @@ def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str])
             is missing.
         WriteError: it cannot be written.
     """
-    try:
+    with writing(path):
         if path.suffix == ".parquet":
             return _Parquet(path, columns, identity)
         if path.suffix in FORMATS:
             return _Lines(path, columns, identity)
-    except OSError as error:
-        raise WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or path)) from error
     raise DataError(f"{path}: expected a name that ends with {', '.join(FORMATS)}")
 
 
@@ -353,8 +355,9 @@ class _Lines:
             self._write([json.dumps(row, allow_nan=False) for row in rows])
 
     def _write(self, lines: Sequence[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
-        self._file.flush()
+        with writing(self.path):
+            self._file.write("".join(f"{line}\n" for line in lines).encode())
+            self._file.flush()
 
     def finish(self) -> None:
         self._file.close()

@@ -13,8 +13,8 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -113,6 +113,21 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is done here to write a file: an OSError becomes a `WriteError` of its file, or of `path` if it names none.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or path)) from error
 
 
 def write_atomic(path: Path, write: Callable[[Path], object], new: bool = False) -> None:

@@ -37,7 +37,7 @@ from ecgzoo.data.store import (
     write_table,
 )
 from ecgzoo.errors import DataError, SignalError, WriteError, did_you_mean
-from ecgzoo.files import open_regular, read_bytes, read_json, write_json
+from ecgzoo.files import open_regular, read_bytes, read_json, write_json, writing
 from ecgzoo.signal import resolve_leads
 
 TASK = "labels"
@@ -318,12 +318,10 @@ class Writer:
         self._per_shard = max(1, SHARD_BYTES // self._row.itemsize)
         self._shard: BinaryIO | None = None
         self._added = 0
-        try:
+        with writing(root):
             (root / _SIGNALS).mkdir(parents=True, exist_ok=True)
             self._journal: BinaryIO = open(root / "journal.jsonl", "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
             self._continue()
-        except OSError as error:
-            raise _unwritable(root, error) from error
 
     def _continue(self) -> None:
         """Take up what the journal says, as far as the samples are there."""
@@ -405,7 +403,7 @@ class Writer:
         Raises:
             WriteError: the disk is full, for example; what was added before stays.
         """
-        try:
+        with writing(self.root):
             while some:
                 room = self._per_shard - self._added % self._per_shard
                 if self._shard is None:
@@ -418,8 +416,6 @@ class Writer:
                 self.read |= {read.record: read for read, _ in part}
                 if len(part) == room:
                     self._end_shard(self._per_shard)
-        except OSError as error:
-            raise _unwritable(self.root, error) from error
 
     def finish(self, name: str, classes: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> Info:
         """Make all records that were added part of the cohort.
@@ -434,23 +430,24 @@ class Writer:
         """
         table = f"table-{uuid.uuid4().hex[:8]}"
         try:
-            shards, rest = divmod(self._added, self._per_shard)
-            if rest:
-                self._end_shard(rest)
-            (self.root / table).mkdir(mode=0o755)
-            write_table(self.root / table, columns)
-            sha256 = {}
-            for column in columns:
-                with open(self.root / table / f"{column}.npy", "rb") as file:
-                    os.fsync(file.fileno())
-                    sha256[column] = hashlib.sha256(file.read()).hexdigest()
-            before = () if self.info is None else self.info.shards
-            added = (*[self._per_shard] * shards, *[rest] * (rest > 0))
-            info = Info(name, self.layout, classes, (*before, *added), table, sha256)
-            write_json(self.root / "info.json", {"format": _FORMAT, **asdict(info)})
-        except OSError as error:
+            with writing(self.root):
+                shards, rest = divmod(self._added, self._per_shard)
+                if rest:
+                    self._end_shard(rest)
+                (self.root / table).mkdir(mode=0o755)
+                write_table(self.root / table, columns)
+                sha256 = {}
+                for column in columns:
+                    with open(self.root / table / f"{column}.npy", "rb") as file:
+                        os.fsync(file.fileno())
+                        sha256[column] = hashlib.sha256(file.read()).hexdigest()
+                before = () if self.info is None else self.info.shards
+                added = (*[self._per_shard] * shards, *[rest] * (rest > 0))
+                info = Info(name, self.layout, classes, (*before, *added), table, sha256)
+                write_json(self.root / "info.json", {"format": _FORMAT, **asdict(info)})
+        except WriteError:
             shutil.rmtree(self.root / table, ignore_errors=True)
-            raise _unwritable(self.root, error) from error
+            raise
         # from here on it is done; the rest is to tidy up
         with contextlib.suppress(OSError):
             paths = [_shard(self.root, number) for number in range(len(info.shards))]
@@ -511,9 +508,3 @@ def _other_layout(root: Path, layout: Layout) -> DataError:
         f"{root}: holds records with leads {','.join(layout.leads)} at {layout.rate_hz:g} Hz, from {shortest:g} to "
         f"{seconds:g} s; import with the same leads, rate and seconds, or choose another --output"
     )
-
-
-def _unwritable(root: Path, error: OSError) -> WriteError:
-    if isinstance(error, WriteError):
-        return error
-    return WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or root))
