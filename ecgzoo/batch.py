@@ -22,6 +22,7 @@ from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
 from ecgzoo.signal import Record
+from ecgzoo.signal.readers.wfdb import HEADER_BYTES
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.folder import meaning
 from ecgzoo.workers import in_order
@@ -30,7 +31,6 @@ FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
 ROWS_AT_ONCE = 10_000  # a row group of Parquet
 FORMATS = (".csv", ".jsonl", ".parquet")
-_HEADER_BYTES = 1 << 20
 _WFDB_PARTS = (".dat", ".mat", ".atr")  # the header stands for them
 _OTHER = {"model": "other weights", "flags": "other flags", "folder": "files of another folder"}
 
@@ -125,7 +125,7 @@ def _named_in(folder: Path) -> frozenset[str]:
     names: set[str] = set()
     for header in folder.glob("*.hea"):
         with contextlib.suppress(OSError):
-            text = read_bytes(header, _HEADER_BYTES).decode("utf-8", errors="replace")
+            text = read_bytes(header, HEADER_BYTES).decode("utf-8", errors="replace")
             names |= {line.split()[0] for line in text.splitlines() if line.split()}
     return frozenset(names)
 

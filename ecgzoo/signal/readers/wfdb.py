@@ -29,7 +29,7 @@ _SUFFIXES = (".hea", ".dat", ".mat")
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
 
 # What a header may take, before it is parsed: WFDB's own lines have 255 characters, and its records 32 signals.
-_HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
+HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
 _BLOCK = 1 << 18  # samples that are scaled at a time
 _MOST_COMPRESSED = (2_000_000, 50)  # limits for a compressed file: samples that are always allowed, samples per byte
 
@@ -209,7 +209,7 @@ def _read_header(path: Path) -> _Header:
         path = path.with_suffix("")
     path = Path(f"{path}.hea")
     try:
-        content = read_bytes(path, _HEADER_BYTES)
+        content = read_bytes(path, HEADER_BYTES)
     except OSError as error:
         fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header next to its samples.", error)
     try:
