@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -15,12 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, WriteError, printable
-from ecgzoo.files import lock, read_bytes, write_atomic
+from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, printable
+from ecgzoo.files import lock, read_bytes, write_atomic, writing
 from ecgzoo.model import EcgModel
 from ecgzoo.prediction import Prediction
 from ecgzoo.recordings import is_recording
 from ecgzoo.signal import Record
+from ecgzoo.signal.readers.wfdb import HEADER_BYTES
 from ecgzoo.weights import load_pretrained
 from ecgzoo.weights.folder import meaning
 from ecgzoo.workers import in_order
@@ -29,7 +31,6 @@ FILES_AT_ONCE = 64  # a task of a process, and what is lost at most when the run
 SAMPLES_AT_ONCE = 1 << 23  # that a process holds before it predicts
 ROWS_AT_ONCE = 10_000  # a row group of Parquet
 FORMATS = (".csv", ".jsonl", ".parquet")
-_HEADER_BYTES = 1 << 20
 _WFDB_PARTS = (".dat", ".mat", ".atr")  # the header stands for them
 _OTHER = {"model": "other weights", "flags": "other flags", "folder": "files of another folder"}
 
@@ -47,10 +48,10 @@ class Answer(NamedTuple):
 def find_records(paths: Sequence[str | Path]) -> Iterator[Path]:
     """The records that `paths` mean, in order: files as they are named, and what is in folders and matches globs.
 
-    In a folder, and among the matches of a glob, each WFDB header is a record, whatever is in it, and so is each other
-    file that a registered reader knows by its content, except the files of signals that a header stands for. A warning
-    counts the others, since one may be a recording that is empty or damaged. Links to folders are followed. A file of
-    signals is left out where its header is named, too.
+    In a folder, and among the matches of a glob, a record is each WFDB header, whatever is in it, and each other file
+    that a registered reader knows by its content. Files of signals are left out where their header is a record. A
+    warning counts files that no reader knows, since one may be a recording that is empty or damaged. Links to folders
+    are followed.
 
     Raises:
         DataError: a folder or a glob holds no record.
@@ -105,7 +106,7 @@ def _meant(given: str | Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _is_record(path: Path) -> bool:
-    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path, alone=True))
+    return path.suffix == ".hea" or (not _is_part(path) and is_recording(path))
 
 
 def _is_part(path: Path) -> bool:
@@ -124,7 +125,7 @@ def _named_in(folder: Path) -> frozenset[str]:
     names: set[str] = set()
     for header in folder.glob("*.hea"):
         with contextlib.suppress(OSError):
-            text = read_bytes(header, _HEADER_BYTES).decode("utf-8", errors="replace")
+            text = read_bytes(header, HEADER_BYTES).decode("utf-8", errors="replace")
             names |= {line.split()[0] for line in text.splitlines() if line.split()}
     return frozenset(names)
 
@@ -161,7 +162,7 @@ class Predictor:
     @property
     def columns(self) -> list[str]:
         """The columns of a row, in order."""
-        return list(self._row(Path(), Prediction("", self.model.config.labels, (), 0, (), 0.0)))
+        return list(self._row(Path(), self._no_values()))
 
     def answers(self, paths: Iterable[Path]) -> list[Answer]:
         """One `Answer` for each file, in order, whatever is in it."""
@@ -189,28 +190,23 @@ class Predictor:
         found = []
         for path, read in waiting:
             outcome = read if isinstance(read, Exception) else next(said)
+            if isinstance(outcome, Prediction):
+                found.append(Answer(self._row(path, outcome.to_row()), str(outcome)))
+                continue
             if isinstance(outcome, EcgZooError):
                 text = self.said(outcome)
             else:
-                text = str(outcome) if isinstance(outcome, Prediction) else _unexpected(outcome)
-            if isinstance(outcome, Prediction):
-                found.append(Answer(self._row(path, outcome), text))
-            else:
-                text = text if printable(path) in text else f"{printable(path)}: {text}"
-                found.append(Answer(self._row(path, outcome, text), text))
+                text = printable(f"{type(outcome).__name__}: {outcome}")
+            text = text if printable(path) in text else f"{printable(path)}: {text}"
+            found.append(Answer(self._row(path, self._no_values(), text), text))
         return found
 
-    def _row(self, path: Path, outcome: Prediction | Exception, error: str = "") -> Row:
-        if isinstance(outcome, Exception):
-            row = dict.fromkeys(Prediction("", self.model.config.labels, (), 0, (), 0.0).to_row())
-        else:
-            row = outcome.to_row()
-        del row["source"]
-        return {"path": printable(path), **row, "error": error or None, **self.identity}
+    def _no_values(self) -> Row:
+        return dict.fromkeys(Prediction("", self.model.config.labels, (), 0, (), 0.0).to_row())
 
-
-def _unexpected(error: Exception) -> str:
-    return printable(f"{type(error).__name__}: {error}")
+    def _row(self, path: Path, values: Row, error: str | None = None) -> Row:
+        del values["source"]
+        return {"path": printable(path), **values, "error": error, **self.identity}
 
 
 def predict_files(
@@ -268,7 +264,11 @@ class Output(Protocol):
     failed: int
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Add `rows`; they are in the file when this returns."""
+        """Add `rows`; they are in the file when this returns.
+
+        Raises:
+            WriteError: the disk is full, for example.
+        """
 
     def finish(self) -> None:
         """All rows are there."""
@@ -291,13 +291,11 @@ def open_output(path: Path, columns: Sequence[str], identity: Mapping[str, str])
             is missing.
         WriteError: it cannot be written.
     """
-    try:
+    with writing(path):
         if path.suffix == ".parquet":
             return _Parquet(path, columns, identity)
         if path.suffix in FORMATS:
             return _Lines(path, columns, identity)
-    except OSError as error:
-        raise WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or path)) from error
     raise DataError(f"{path}: expected a name that ends with {', '.join(FORMATS)}")
 
 
@@ -357,8 +355,9 @@ class _Lines:
             self._write([json.dumps(row, allow_nan=False) for row in rows])
 
     def _write(self, lines: Sequence[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
-        self._file.flush()
+        with writing(self.path):
+            self._file.write("".join(f"{line}\n" for line in lines).encode())
+            self._file.flush()
 
     def finish(self) -> None:
         self._file.close()
@@ -379,7 +378,7 @@ class _Parquet:
         if path.exists():
             try:
                 with pq.ParquetFile(path) as table:
-                    for batch in table.iter_batches(columns=None):
+                    for batch in table.iter_batches():
                         for row in batch.to_pylist():
                             _check_row(path, row, columns, identity)
                             self._before.add(row["path"])
@@ -453,5 +452,6 @@ def _cut_half_a_line(file: Any) -> None:
 
 def _csv_line(values: Sequence[object]) -> str:
     """One line of CSV, without a line end in it."""
-    texts = ["" if value is None else printable(value) for value in values]
-    return ",".join(f'"{text.replace(chr(34), chr(34) * 2)}"' if {",", '"'} & set(text) else text for text in texts)
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow("" if value is None else printable(value) for value in values)
+    return line.getvalue()

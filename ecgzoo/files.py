@@ -13,8 +13,8 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -115,7 +115,22 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def write_atomic(path: Path, write: Callable[[Path], None], new: bool = False) -> None:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is done here to write a file: an OSError becomes a `WriteError` of its file, or of `path` if it names none.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or path)) from error
+
+
+def write_atomic(path: Path, write: Callable[[Path], object], new: bool = False) -> None:
     """Let `write` fill a temporary file next to `path`, then sync it and rename it to `path`.
 
     The file gets the usual permissions of a new file (umask). Temporary files of dead processes are removed.
@@ -136,7 +151,7 @@ def write_atomic(path: Path, write: Callable[[Path], None], new: bool = False) -
         raise WriteError(number, os.strerror(number), str(path)) from error
 
 
-def _write_atomic(path: Path, write: Callable[[Path], None], new: bool) -> None:
+def _write_atomic(path: Path, write: Callable[[Path], object], new: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.ecgzoo-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}")
@@ -208,11 +223,7 @@ def _place_new(temporary: Path, path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes, new: bool = False) -> None:
     """Write `content` completely or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    write_atomic(path, write, new)
+    write_atomic(path, lambda temporary: temporary.write_bytes(content), new)
 
 
 def write_text(path: Path, text: str, new: bool = False) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from ecgzoo.data.prepare import Layout, prepare
 from ecgzoo.data.table import WITHOUT_LABELS, Row, check_files, composed, place, read_table, whole_number
 from ecgzoo.errors import DataError, EcgZooError, EcgZooWarning, MissingLeadError, printable
 from ecgzoo.files import write_text
+from ecgzoo.run_folder import RunFolder
 from ecgzoo.signal import Record
-from ecgzoo.training.folder import RunFolder
 from ecgzoo.workers import in_order
 
 FILES_AT_ONCE = 64  # a task of a process
 LEFT_OUT = "left-out.csv"
+_LEFT_OUT_COLUMNS = ("path", "reason")
 
 ReadFile = Callable[[Path], Record]
 OnMissing = Literal["error", "skip"]
@@ -87,7 +88,8 @@ def import_records(
         advance: called with the number of records that are done, and of all.
 
     Raises:
-        DataError: the table, its labels or its folds contradict each other or the cohort, or no record could be used.
+        DataError: the table, its labels or its folds contradict each other or the cohort, no record could be used, or
+            the list of what was left out is damaged.
         MissingLeadError: a recording lacks a lead, and `missing_leads` is ``error``.
         RecipeError: another import uses `output`.
         WriteError: `output` cannot be written.
@@ -101,9 +103,8 @@ def import_records(
     try:
         writer = Writer(output, layout, _reading(read, folder))
         try:
-            return _import(
-                _Job(folder, table, rows, read, layout), writer, classes, name, missing_leads, workers, advance
-            )
+            job = _Job(folder, table, rows, read, layout, missing_leads, workers, advance)
+            return _import(job, writer, classes, name)
         finally:
             writer.close()
     finally:
@@ -125,17 +126,12 @@ class _Job:
     rows: list[Row]
     read: ReadFile
     layout: Layout
+    missing_leads: OnMissing
+    workers: int
+    advance: Callable[[int, int], None]
 
 
-def _import(
-    job: _Job,
-    writer: Writer,
-    wanted: Sequence[str],
-    name: str | None,
-    missing_leads: OnMissing,
-    workers: int,
-    advance: Callable[[int, int], None],
-) -> Import:
+def _import(job: _Job, writer: Writer, wanted: Sequence[str], name: str | None) -> Import:
     before = writer.columns
     held = {int(number): row for row, number in enumerate(before.get("record_ids", ()))}
     known = dict(zip(map(int, before.get("patients", ())), map(int, before.get("folds", ())), strict=True))
@@ -162,11 +158,13 @@ def _import(
                 f"that was stopped has read it from {earlier.path}; finish it with the table that it had, or choose "
                 "another --output"
             )
-    left_out |= _read_all(job, usable, writer, missing_leads, workers, advance)
+    left_out |= _read_all(job, usable, writer)
     accepted = [usable[record] for record in writer.read]  # in the order of their samples
     total = len(held) + len(accepted)
     if not total:
-        raise DataError(f"{job.table}: no record can be used, {_first(job, left_out)}")
+        first = next(row for row in job.rows if row.record in left_out)
+        reason = left_out[first.record]
+        raise DataError(f"{job.table}: no record can be used, the first, {first.path}, because: {reason}")
     _write_left_out(job, writer.root, left_out)
     added = _columns(accepted, folds, classes, writer.read)
     whole = {key: np.concatenate([before[key], values]) if before else values for key, values in added.items()}
@@ -258,16 +256,6 @@ def _in_folds_with_labels(
     }
 
 
-class _Found(NamedTuple):
-    """The row of a record in the store, and what goes with it."""
-
-    length: int
-    unit_uv: int
-    changes: int
-    samples: bytes
-    digest: str
-
-
 class _Refused(NamedTuple):
     """Why a recording cannot be used; of a missing lead, also what is said, the leads and the channels."""
 
@@ -275,17 +263,10 @@ class _Refused(NamedTuple):
     missing: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None
 
 
-_Answer = _Found | _Refused
+_Answer = tuple[Read, bytes] | _Refused  # or the record, and its row in the store
 
 
-def _read_all(
-    job: _Job,
-    rows: Mapping[str, Row],
-    writer: Writer,
-    missing_leads: OnMissing,
-    workers: int,
-    advance: Callable[[int, int], None],
-) -> dict[str, str]:
+def _read_all(job: _Job, rows: Mapping[str, Row], writer: Writer) -> dict[str, str]:
     """Read all `rows` that were not read, and add them in their order; the reasons why some are left out."""
     there = zip(*(writer.columns.get(name, ()) for name in ("record_ids", "digests", "patients")), strict=True)
     samples_of = {
@@ -296,53 +277,55 @@ def _read_all(
     }
     waiting = [row for record, row in rows.items() if record not in writer.read]
     done, refused = len(rows) - len(waiting), {}
-    advance(done, len(rows))
+    job.advance(done, len(rows))
     tasks = [waiting[start : start + FILES_AT_ONCE] for start in range(0, len(waiting), FILES_AT_ONCE)]
-    for task, answers in zip(tasks, _answers(job, tasks, workers), strict=True):
+    for task, answers in zip(tasks, _answers(job, tasks), strict=True):
         added: list[tuple[Read, bytes]] = []
         for row, answer in zip(task, answers, strict=True):
             if isinstance(answer, _Refused):
-                if answer.missing and missing_leads == "error":
+                if answer.missing and job.missing_leads == "error":
                     writer.add(added)
                     problem, leads, channels = answer.missing
                     problem = f"{problem} To leave out such recordings, pass --missing-leads skip."
                     raise MissingLeadError(problem, missing=leads, channels=channels)
                 refused[row.record] = answer.reason
-            elif answer.digest in samples_of:
-                name, patient = samples_of[answer.digest]
+                continue
+            digest = answer[0].digest
+            if digest in samples_of:
+                name, patient = samples_of[digest]
                 other = ", which is said to be of another patient: check both"  # their records may be in two folds
                 refused[row.record] = f"has the same samples as {name}" + other * (patient != whole_number(row.patient))
             else:
-                samples_of[answer.digest] = row.path, whole_number(row.patient)
-                read = Read(row.record, row.path, answer.length, answer.digest, answer.unit_uv, answer.changes)
-                added.append((read, answer.samples))
+                samples_of[digest] = row.path, whole_number(row.patient)
+                added.append(answer)
         writer.add(added)
         done += len(task)
-        advance(done, len(rows))
+        job.advance(done, len(rows))
     return refused
 
 
-def _answers(job: _Job, tasks: Sequence[Sequence[Row]], workers: int) -> Iterator[list[_Answer]]:
+def _answers(job: _Job, tasks: Sequence[Sequence[Row]]) -> Iterator[list[_Answer]]:
     """What was read of each task's files, in order."""
-    waiting = ([job.folder / row.path for row in task] for task in tasks)
-    if workers == 1:
-        yield from map(_Reader(job.read, job.layout).answers, waiting)
-        return
+    reader = partial(_Reader, job.folder, job.read, job.layout)
+    if job.workers == 1:
+        return map(reader(), tasks)
     again = "run the same command again, with fewer workers: what was read is not read again"
-    yield from in_order(workers, partial(_answers_of, job.read, job.layout), waiting, if_ended=again)
+    return in_order(job.workers, reader, tasks, if_ended=again)
 
 
 @dataclass(frozen=True)
 class _Reader:
+    folder: Path
     read: ReadFile
     layout: Layout
 
-    def answers(self, paths: Sequence[Path]) -> list[_Answer]:
+    def __call__(self, rows: Sequence[Row]) -> list[_Answer]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", EcgZooWarning)
-            return [self._answer(path) for path in paths]
+            return [self._answer(row) for row in rows]
 
-    def _answer(self, path: Path) -> _Answer:
+    def _answer(self, row: Row) -> _Answer:
+        path = self.folder / row.path
         try:
             samples, unit_uv, changes = prepare(self.read(path), self.layout)
         except MissingLeadError as error:
@@ -351,15 +334,9 @@ class _Reader:
             return _Refused(str(error))
         except Exception as error:  # others wrote the file, and maybe its reader
             return _Refused(printable(f"{path}: {type(error).__name__}: {error}"))
-        row = samples.astype("<i2", copy=False)
-        if samples.shape[1] < self.layout.samples:
-            row = np.pad(row, ((0, 0), (0, self.layout.samples - samples.shape[1])))
-        content = row.tobytes()
-        return _Found(samples.shape[1], unit_uv, changes, content, digest_of(content).hex())
-
-
-def _answers_of(read: ReadFile, layout: Layout) -> Callable[[Sequence[Path]], list[_Answer]]:
-    return _Reader(read, layout).answers
+        length = samples.shape[1]
+        content = np.pad(samples.astype("<i2", copy=False), ((0, 0), (0, self.layout.samples - length))).tobytes()
+        return Read(row.record, row.path, length, digest_of(content).hex(), unit_uv, changes), content
 
 
 def _columns(
@@ -371,7 +348,7 @@ def _columns(
     for one, row in zip(labels, rows, strict=True):
         one[[number[name] for name in row.labels or ()]] = 1
     digests = b"".join(bytes.fromhex(read[row.record].digest) for row in rows)
-    columns: dict[str, Any] = {
+    return {
         "record_ids": np.array([whole_number(row.record) for row in rows], np.int64),
         "patients": np.array([whole_number(row.patient) for row in rows], np.int64),
         "folds": np.array([folds[row.record] for row in rows], np.int16),
@@ -382,12 +359,6 @@ def _columns(
         "digests": np.frombuffer(digests, np.uint8).reshape(len(rows), DIGEST_BYTES),
         "labels": labels,
     }
-    return columns
-
-
-def _first(job: _Job, left_out: Mapping[str, str]) -> str:
-    first = next(row for row in job.rows if row.record in left_out)
-    return f"the first, {first.path}, because: {left_out[first.record]}"
 
 
 def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
@@ -396,12 +367,20 @@ def _write_left_out(job: _Job, root: Path, left_out: Mapping[str, str]) -> None:
     lines = [(printable(row.path), left_out[row.record]) for row in job.rows if row.record in left_out]
     if path.exists():
         named = {printable(row.path) for row in job.rows}
-        with open(path, encoding="utf-8", newline="") as file:
-            earlier = [(line[0], line[1]) for line in csv.reader(file) if len(line) == 2][1:]
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                head, *earlier = [(name, reason) for name, reason in csv.reader(file)]
+            if head != _LEFT_OUT_COLUMNS:
+                raise ValueError(f"its columns are {', '.join(head)}")
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(
+                f"{path}: is not the list that was written ({error}), and may have been saved by another program; "
+                "restore or delete it, and run the same command again"
+            ) from error
         lines = [line for line in earlier if line[0] not in named] + lines
     if not lines:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *lines])
+    csv.writer(text, lineterminator="\n").writerows([_LEFT_OUT_COLUMNS, *lines])
     write_text(path, text.getvalue())

@@ -143,20 +143,18 @@ def _entry_points() -> list[tuple[str, str, EntryPoint]]:
     chosen = os.environ.get("ECGZOO_PLUGINS")
     if chosen is None:
         return found
-    wanted = {_canonical(name): name.strip() for name in chosen.split(",") if name.strip()}
+    # the spelling by which pip compares names; imported only here, because listing names must be fast
+    from packaging.utils import canonicalize_name
+
+    wanted = {canonicalize_name(name): name for name in map(str.strip, chosen.split(",")) if name}
     names = {name for distribution, _, entry in found for name in (distribution, entry.name)}
-    for name in sorted(wanted[unknown] for unknown in wanted.keys() - set(map(_canonical, names))):
+    for name in sorted(wanted[unknown] for unknown in wanted.keys() - set(map(canonicalize_name, names))):
         warnings.warn(
             f"ECGZOO_PLUGINS names {name!r}, which is no installed plugin. {did_you_mean(name, names)}",
             EcgZooWarning,
             stacklevel=2,
         )
-    return [plugin for plugin in found if {_canonical(plugin[0]), _canonical(plugin[2].name)} & wanted.keys()]
-
-
-def _canonical(name: str) -> str:
-    """The spelling by which pip compares names: ``my_ecg`` and ``My-ECG`` are ``my-ecg``."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+    return [plugin for plugin in found if set(map(canonicalize_name, (plugin[0], plugin[2].name))) & wanted.keys()]
 
 
 class _PhaseError(Exception):

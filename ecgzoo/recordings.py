@@ -67,17 +67,14 @@ def read_record(
     )
 
 
-def is_recording(path: Path, *, alone: bool = False) -> bool:
-    """Whether a registered reader knows the file `path` by its content, whatever its name says.
-
-    A file beside a WFDB header of its name belongs to that record, unless only what is in the file counts (`alone`).
-    """
+def is_recording(path: Path) -> bool:
+    """Whether a registered reader knows the file `path` by its content, whatever its name and what is beside it."""
     try:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         return False
-    return reader_of(head, Path(os.devnull) if alone else path.with_suffix("")) is not None
+    return reader_of(head, Path(os.devnull)) is not None
 
 
 def _read(

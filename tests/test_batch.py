@@ -60,6 +60,26 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return status, said.out + said.err
 
 
+LIMITED = """
+import resource, sys
+from ecgzoo.cli.app import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()),) * 2)
+main()
+"""
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    output = tmp_path / "x.csv"
+    words = ["predict", str(folder / "a"), "--model", MODEL, "--output", str(output)]
+    ended = subprocess.run([sys.executable, "-c", LIMITED, *words, "1500"], capture_output=True, text=True)
+    said = f"error: {output} cannot be written: File too large. Make room, or choose another place.\n"
+    assert (ended.returncode, ended.stderr.endswith(said)) == (2, True), ended.stderr
+    assert "Traceback" not in ended.stderr
+    command(capsys, monkeypatch, folder / "a", "--output", output)
+    assert len({row["path"] for row in rows_of(output)}) == len(rows_of(output)) == 10
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     if path.suffix == ".csv":
         with path.open(newline="") as file:

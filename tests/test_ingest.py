@@ -356,6 +356,33 @@ def test_what_cannot_be_used_is_listed_and_read_again_later(folder: Path, tmp_pa
     assert made(odd, nothing, tmp_path / "other").records == 1
 
 
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text.encode("cp1252"),
+        lambda text: text.replace(",", ";").encode(),
+        lambda text: text.partition("\n")[2].encode(),
+    ],
+    ids=["another encoding", "semicolons", "no header"],
+)
+def test_a_list_that_a_spreadsheet_has_changed_is_not_lost(folder: Path, tmp_path: Path, saved: Callable) -> None:
+    (tmp_path / "Müller").write_text("no recording")
+    first = [{"path": "Müller", "patient": "x", "labels": "A", "id": 90}]
+    recordings, store = shutil.copytree(folder, tmp_path / "r"), tmp_path / "s"
+    (tmp_path / "Müller").rename(recordings / "Müller")
+    made(recordings, write_table(tmp_path / "t.csv", rows(4) + first), store)
+    listed = store / "left-out.csv"
+    text = listed.read_text(encoding="utf-8")
+    listed.write_bytes(saved(text))
+    more = write_table(tmp_path / "u.csv", rows(8)[4:])
+    with pytest.raises(DataError, match=r"left-out\.csv: is not the list that was written .*; restore or delete it"):
+        made(recordings, more, store)
+    assert len(ecgzoo.load_cohort("folder", store)) == 4
+    listed.write_bytes(text.encode("utf-8-sig"))  # as spreadsheets write UTF-8
+    assert made(recordings, more, store).records == 8
+    assert listed.read_text(encoding="utf-8") == text
+
+
 def test_what_was_changed_is_counted(tmp_path: Path) -> None:
     flat, gap = SIMULATED[0].copy(), SIMULATED[1].copy()
     flat[3], gap[2, 5] = 0, -(2**15)  # the value of a missing sample

@@ -58,7 +58,7 @@ WRITERS = {
     "ecgzoo/data/folder.py": "gigabytes, record by record; they count when info.json is replaced",
     "ecgzoo/testing/readers.py": "broken files for a reader's conformance, in the caller's empty folder",
     "ecgzoo/training/checkpoint.py": "fills the temporary file that write_atomic hands it",
-    "ecgzoo/training/folder.py": "the lock, an empty file that is never written to",
+    "ecgzoo/run_folder.py": "the lock, an empty file that is never written to",
     "ecgzoo/training/report.py": "draws into the temporary file that write_atomic hands it",
     "ecgzoo/weights/card.py": "draws into memory",
 }

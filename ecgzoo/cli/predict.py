@@ -107,14 +107,9 @@ def _events(given: Namespace) -> None:
             when = (_clock(event.from_s), _clock(event.to_s))
             table.add_row(cell(event.label), *when, f"{event.peak_probability:.3f}", str(event.windows))
         Console().print(table)
-        shown = (
-            "hour",
-            "read",
-            "left out",
-            "heart rate (lowest–highest)",
-            "share of the windows in which it is present",
+        table = Table(
+            "hour", "read", "left out", "heart rate (lowest–highest)", "share of the windows in which it is present"
         )
-        table = Table(*shown)
         for hour in hours:
             rates = [hour[name] for name in ("heart_rate_bpm", "heart_rate_lowest", "heart_rate_highest")]
             rate = "—" if None in rates else "{:.0f} ({:.0f}–{:.0f})".format(*rates)

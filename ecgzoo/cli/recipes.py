@@ -25,7 +25,9 @@ def run(given: Namespace) -> None:
         for name in registry.names("recipe"):
             print(f"{name:20} {printable(registry.lookup('recipe', name).spec.summary)}")
     elif given.name == "copy":
-        copy(*given.flags) if len(given.flags) == 2 else _refuse()
+        if len(given.flags) != 2:
+            raise RecipeError("say which recipe to copy and where: ecgzoo recipe copy mvkt mine.py")
+        copy(*given.flags)
     else:
         found = registry.get("recipe", given.name)
         main = registry.factory(found)
@@ -56,7 +58,3 @@ def copy(name: str, file: str) -> None:
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         raise RecipeError(f"{target} cannot be written ({error})") from error
     print(printable(f"{target} is a copy of {found}; edit it, then run it: python {target}"))
-
-
-def _refuse() -> None:
-    raise RecipeError("say which recipe to copy and where: ecgzoo recipe copy mvkt mine.py")

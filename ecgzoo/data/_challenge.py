@@ -18,9 +18,8 @@ from ecgzoo.data.prepare import CHANGES, Layout, prepare
 from ecgzoo.data.store import open_store, store_key, tree_digest, write_signals, write_table
 from ecgzoo.errors import DataError, SignalError
 from ecgzoo.files import read_bytes
-from ecgzoo.signal.readers.wfdb import read_wfdb
+from ecgzoo.signal.readers.wfdb import HEADER_BYTES, read_wfdb
 
-_HEADER_BYTES = 1 << 20
 _NAMES = {  # the names that are numbers to this base, fit into int64, and are not the same number as another name
     10: (re.compile(r"[1-9][0-9]{0,11}"), "digits, such as 17"),
     36: (re.compile(r"[A-Za-z][A-Za-z0-9]{0,11}"), "letters and digits, such as A0001"),
@@ -107,13 +106,11 @@ def load(challenge: Challenge, root: Path | None, task: str) -> Cohort:
     kind = np.dtype(
         [
             ("signals", np.int16, (len(layout.leads), layout.samples)),
-            *(
-                ("record_ids", np.int64),
-                ("lengths", np.int64),
-                ("units", np.uint8),
-                ("sexes", np.int8),
-                ("ages", np.float32),
-            ),
+            ("record_ids", np.int64),
+            ("lengths", np.int64),
+            ("units", np.uint8),
+            ("sexes", np.int8),
+            ("ages", np.float32),
             ("classes", np.uint8, (len(classes),)),
         ]
     )
@@ -225,7 +222,7 @@ def _read_header(path: Path, challenge: Challenge) -> _Header:
     if not pattern.fullmatch(path.stem):
         raise DataError(f"{path}: expected a name of {expected}. {challenge.where}")
     try:
-        text = read_bytes(path, _HEADER_BYTES).decode("utf-8", errors="replace")
+        text = read_bytes(path, HEADER_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). {challenge.where}") from error
     comments = [line.lstrip("# ").rstrip() for line in text.splitlines() if line.startswith("#")]

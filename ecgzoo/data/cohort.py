@@ -147,7 +147,7 @@ class Cohort:
             DataError: a fold has no records.
         """
         wanted = sorted(set(folds))
-        present = sorted(int(fold) for fold in np.unique(self.folds))
+        present = np.unique(self.folds).tolist()
         missing = [fold for fold in wanted if fold not in present]
         if missing or not wanted:
             raise DataError(

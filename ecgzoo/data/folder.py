@@ -37,7 +37,7 @@ from ecgzoo.data.store import (
     write_table,
 )
 from ecgzoo.errors import DataError, SignalError, WriteError, did_you_mean
-from ecgzoo.files import open_regular, read_bytes, read_json, write_json
+from ecgzoo.files import open_regular, read_bytes, read_json, write_json, writing
 from ecgzoo.signal import resolve_leads
 
 TASK = "labels"
@@ -124,12 +124,9 @@ def load_folder(root: Path | None, task: str = TASK) -> Cohort:
     root = Path(root)
     info = read_info(root)
     if info is None:
-        state = (
-            "its import has not ended: run the command again"
-            if (root / "journal.jsonl").exists()
-            else (f"no cohort is there; make one with ecgzoo data import DIR --table TABLE -o {root}")
-        )
-        raise DataError(f"{root}: {state}")
+        if (root / "journal.jsonl").exists():
+            raise DataError(f"{root}: its import has not ended: run the command again")
+        raise DataError(f"{root}: no cohort is there; make one with ecgzoo data import DIR --table TABLE -o {root}")
     columns = read_columns(root, info)
     signals = read_signals(root, info, columns["digests"])
     order = np.argsort(columns["record_ids"])
@@ -237,7 +234,7 @@ def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
     verified = verified_state(root)
     known = verified if isinstance(verified, dict) else {}
     states: dict[str, list[int]] = {}
-    path, first = root, 0
+    path, first, kind = root, 0, _kind(info.layout)
     with contextlib.ExitStack() as opened:
         try:
             warn_of_others(root)
@@ -245,13 +242,11 @@ def read_signals(root: Path, info: Info, digests: np.ndarray) -> Shards:
             for number, rows in enumerate(info.shards):
                 path = _shard(root, number)
                 states[path.name] = file_state(path)
-                files.append((opened.enter_context(open_regular(path)), rows))
-                if (
-                    npy_rows(path.stem, _kind(info.layout), files[-1][0].read(HEADER_BYTES), states[path.name][0])
-                    != rows
-                ):
+                file = opened.enter_context(open_regular(path))
+                if npy_rows(path.stem, kind, file.read(HEADER_BYTES), states[path.name][0]) != rows:
                     raise ValueError(f"it does not have {rows} records")
-            signals = Shards(files, _kind(info.layout).shape, HEADER_BYTES)
+                files.append((file, rows))
+            signals = Shards(files, kind.shape, HEADER_BYTES)
             for name, rows in zip(states, info.shards, strict=True):
                 path = root / _SIGNALS / name
                 if known.get(name) != states[name]:
@@ -305,29 +300,28 @@ class Writer:
     def __init__(self, root: Path, layout: Layout, reading: str) -> None:
         self.root, self.layout, self._reading = root, layout, reading
         self.info = read_info(root)
-        journal = root / "journal.jsonl"
-        self.columns = {} if self.info is None else read_columns(root, self.info)
-        if self.info is not None and self.info.layout != layout:
-            raise _other_layout(root, self.info.layout)
+        self.columns: dict[str, np.ndarray] = {}
+        self._first = 0
         if self.info is not None:
+            self.columns = read_columns(root, self.info)
+            if self.info.layout != layout:
+                raise _other_layout(root, self.info.layout)
             read_signals(root, self.info, self.columns["digests"])
-        if self.info is not None and len(self.info.shards) >= _MOST_SHARDS:
+            self._first = len(self.info.shards)
+        if self._first >= _MOST_SHARDS:
             raise DataError(
-                f"{root}: has {len(self.info.shards)} files of signals, because each import begins one; import all "
-                "records at once into another --output"
+                f"{root}: has {self._first} files of signals, because each import begins one; import all records at "
+                "once into another --output"
             )
         self.read: dict[str, Read] = {}
-        self._first = 0 if self.info is None else len(self.info.shards)
         self._row = _kind(layout)
         self._per_shard = max(1, SHARD_BYTES // self._row.itemsize)
         self._shard: BinaryIO | None = None
         self._added = 0
-        try:
+        with writing(root):
             (root / _SIGNALS).mkdir(parents=True, exist_ok=True)
-            self._journal: BinaryIO = open(journal, "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
+            self._journal: BinaryIO = open(root / "journal.jsonl", "a+b", buffering=0)  # noqa: SIM115 # `close` closes it
             self._continue()
-        except OSError as error:
-            raise _unwritable(root, error) from error
 
     def _continue(self) -> None:
         """Take up what the journal says, as far as the samples are there."""
@@ -409,7 +403,7 @@ class Writer:
         Raises:
             WriteError: the disk is full, for example; what was added before stays.
         """
-        try:
+        with writing(self.root):
             while some:
                 room = self._per_shard - self._added % self._per_shard
                 if self._shard is None:
@@ -422,8 +416,6 @@ class Writer:
                 self.read |= {read.record: read for read, _ in part}
                 if len(part) == room:
                     self._end_shard(self._per_shard)
-        except OSError as error:
-            raise _unwritable(self.root, error) from error
 
     def finish(self, name: str, classes: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> Info:
         """Make all records that were added part of the cohort.
@@ -438,23 +430,24 @@ class Writer:
         """
         table = f"table-{uuid.uuid4().hex[:8]}"
         try:
-            shards, rest = divmod(self._added, self._per_shard)
-            if rest:
-                self._end_shard(rest)
-            (self.root / table).mkdir(mode=0o755)
-            write_table(self.root / table, columns)
-            sha256 = {}
-            for column in columns:
-                with open(self.root / table / f"{column}.npy", "rb") as file:
-                    os.fsync(file.fileno())
-                    sha256[column] = hashlib.sha256(file.read()).hexdigest()
-            before = () if self.info is None else self.info.shards
-            added = (*[self._per_shard] * shards, *[rest] * (rest > 0))
-            info = Info(name, self.layout, classes, (*before, *added), table, sha256)
-            write_json(self.root / "info.json", {"format": _FORMAT, **asdict(info)})
-        except OSError as error:
+            with writing(self.root):
+                shards, rest = divmod(self._added, self._per_shard)
+                if rest:
+                    self._end_shard(rest)
+                (self.root / table).mkdir(mode=0o755)
+                write_table(self.root / table, columns)
+                sha256 = {}
+                for column in columns:
+                    with open(self.root / table / f"{column}.npy", "rb") as file:
+                        os.fsync(file.fileno())
+                        sha256[column] = hashlib.sha256(file.read()).hexdigest()
+                before = () if self.info is None else self.info.shards
+                added = (*[self._per_shard] * shards, *[rest] * (rest > 0))
+                info = Info(name, self.layout, classes, (*before, *added), table, sha256)
+                write_json(self.root / "info.json", {"format": _FORMAT, **asdict(info)})
+        except WriteError:
             shutil.rmtree(self.root / table, ignore_errors=True)
-            raise _unwritable(self.root, error) from error
+            raise
         # from here on it is done; the rest is to tidy up
         with contextlib.suppress(OSError):
             paths = [_shard(self.root, number) for number in range(len(info.shards))]
@@ -515,9 +508,3 @@ def _other_layout(root: Path, layout: Layout) -> DataError:
         f"{root}: holds records with leads {','.join(layout.leads)} at {layout.rate_hz:g} Hz, from {shortest:g} to "
         f"{seconds:g} s; import with the same leads, rate and seconds, or choose another --output"
     )
-
-
-def _unwritable(root: Path, error: OSError) -> WriteError:
-    if isinstance(error, WriteError):
-        return error
-    return WriteError(error.errno or 0, error.strerror or str(error), str(error.filename or root))

@@ -80,10 +80,9 @@ def bootstrap_aucs(
     y_score: np.ndarray,
     groups: np.ndarray | None = None,
     num_resamples: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> tuple[tuple[float, float], list[tuple[float, float] | None]]:
-    """Intervals of the macro AUC and of the AUC of each class, from the same resamples.
+    """95 % intervals of the macro AUC and of the AUC of each class, from the same resamples.
 
     They equal those of :func:`bootstrap_ci` on all classes and on each class; None for a class for which it raises
     DataError, because more than a tenth of the resamples have no positive or no negative of it.
@@ -93,7 +92,6 @@ def bootstrap_aucs(
         y_score: finite scores, ``[N, C]``.
         groups: see :func:`bootstrap_ci`.
         num_resamples: how many resamples.
-        level: coverage of the intervals.
         seed: seed of the drawing.
 
     Raises:
@@ -103,11 +101,11 @@ def bootstrap_aucs(
     macro_auc(labels, scores)  # undefined on all records: an error, before 1000 resamples are drawn
     parts = _resamples(len(labels), groups, num_resamples, seed)
     aucs = np.concatenate([_weighted_aucs(labels, scores, counts.astype(np.float64)) for counts in parts], axis=1)
-    _, interval = _defined_and_interval(_mean_of_defined(aucs), level)
+    _, interval = _defined_and_interval(_mean_of_defined(aucs))
     each: list[tuple[float, float] | None] = []
     for values in aucs:
         try:
-            each.append(_defined_and_interval(values, level)[1])
+            each.append(_defined_and_interval(values)[1])
         except DataError:
             each.append(None)
     return interval, each
@@ -187,7 +185,7 @@ def _resamples(num_records: int, groups: np.ndarray | None, num_resamples: int, 
         yield counts[patients]
 
 
-def _defined_and_interval(values: np.ndarray, level: float) -> tuple[np.ndarray, tuple[float, float]]:
+def _defined_and_interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, tuple[float, float]]:
     if not 0 < level < 1:
         raise DataError(f"Found level={level}; expected a coverage between 0 and 1, such as 0.95.")
     undefined = np.isnan(values)

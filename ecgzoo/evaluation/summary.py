@@ -84,9 +84,8 @@ def evaluate_scores(
         groups: the patient of each record, ``[N]``, for the interval; None draws single records.
         seed: seed of the bootstrap.
         num_resamples: number of resamples of the bootstrap.
-        subgroups: by name, which records belong to it, bool ``[N]``; a subgroup that is too small, has no positive or
-            has a class with only positives, or whose interval is undefined because its records are of one patient, for
-            example, is left out.
+        subgroups: by name, which records belong to it, bool ``[N]``. One is left out if it is too small, has no
+            positive, has a class with only positives, or its interval is undefined, as that of a single patient is.
         aggregates: by name, the classes that it combines; an aggregate with only positives or only negatives, or whose
             interval is undefined, is left out.
 

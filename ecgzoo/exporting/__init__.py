@@ -8,5 +8,3 @@ SPECS = {
     "executorch": "ecgzoo.exporting.executorch:ExecuTorch",
     "litert": "ecgzoo.exporting.litert:LiteRT",
 }
-
-__all__ = ["SPECS"]

@@ -53,7 +53,6 @@ def graph(scorer: Scorer) -> "onnx.ModelProto":
         raise ExportError('ONNX needs onnx, onnxscript and onnxruntime: pip install "ecgzoo[export]"') from error
     config = scorer.config
     # the exporter would take a dimension of 1 as fixed; at a length of one window, it would drop the choice of windows
-    # the graph of exactly one window would not have the choice of windows
     dimensions = {0: torch.export.Dim("batch"), 2: torch.export.Dim("samples", min=config.window + 1)}
     program = exported(scorer, 2 * config.window + 1, dimensions, "ONNX")
     try:

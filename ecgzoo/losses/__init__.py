@@ -29,5 +29,3 @@ SPECS = (
         summary="binary cross-entropy on the labels of a second, finer task (--aux-task), with a separate head",
     ),
 )
-
-__all__ = ["SPECS"]

@@ -44,5 +44,3 @@ SPECS = (
         summary="a student trained on labels alone, without a teacher",
     ),
 )
-
-__all__ = ["SPECS"]

@@ -9,14 +9,13 @@ import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ecgzoo.errors import WeightsError, printable
 from ecgzoo.files import write_text
 from ecgzoo.model import EcgModel
-from ecgzoo.show.explain import explain_reading
+from ecgzoo.show.explain import Explanation, explain_reading
 from ecgzoo.show.paper import check_suffix, draw, save
 from ecgzoo.show.reading import Reading, look, said_s
 from ecgzoo.signal import Record
@@ -126,7 +125,7 @@ def _text(said: object) -> str:
     return escape(printable(said), quote=True)
 
 
-def _svg(reading: Reading, explanation: Any) -> str:
+def _svg(reading: Reading, explanation: Explanation | None) -> str:
     """The strips as an element of the page."""
     drawn = io.BytesIO()
     save(draw(reading, explanation, panel=False), drawn, "svg")
@@ -154,7 +153,7 @@ def _findings(reading: Reading) -> Iterator[str]:
             f'<span class="bar"><i class="{finding or "absent"}" style="width:{100 * probability:.1f}%"></i>{marks}'
             f"</span><span>{probability:.3f} {found}</span></div>\n"
         )
-    yield ('<p class="soft">Calibrated probability of each label. Between the two marks a finding is uncertain.</p>')
+    yield '<p class="soft">Calibrated probability of each label. Between the two marks a finding is uncertain.</p>'
 
 
 def _quality(reading: Reading) -> Iterator[str]:
@@ -167,12 +166,7 @@ def _quality(reading: Reading) -> Iterator[str]:
         f"{', grey in the strip' if out else ''}. Heart rate {rate}.</p>"
     )
     read = "usable" if reading.prediction and reading.prediction.unreadable else "read"
-    order = (
-        np.lexsort([quality.starts_s, quality.usable])
-        if len(quality.index) > MOST_WINDOWS
-        else range(len(quality.index))
-    )
-    chosen = sorted(int(window) for window in list(order)[:MOST_WINDOWS])
+    chosen = sorted(np.lexsort([quality.starts_s, quality.usable])[:MOST_WINDOWS].tolist())
     rows = [
         (
             f"{said_s(quality.starts_s[w])} to {said_s(quality.starts_s[w] + reading.window_s)} s",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MM_PER_S, MM_PER_MV = 25.0, 10.0
 INCH_MM = 25.4
 SHEET_MM, GRID_MM, EDGE_MM = 297.0, 270.0, 13.5  # A4 across; the grid, and what is left of it and right
+COLUMN_MM = SHEET_MM / 2 - EDGE_MM - 5  # of the text below the strips
 FIRST_MM = 15.0  # of the grid, where time begins: the pulse stands before
 LOWEST_ROW_MM, HIGHEST_ROW_MM = 20.0, 60.0
 COLUMNS, RHYTHM = 4, "II"
@@ -111,7 +112,8 @@ def draw(reading: Reading, explanation: Explanation | None = None, panel: bool =
     pieces = list(_pieces(reading))
     scaled = None if explanation is None else _scaled(reading, explanation)
     centre = {lead: _median(_samples(reading, lead, reading.start_s, reading.end_s)) for lead in reading.leads}
-    ranges = [_range(reading, [piece for piece in pieces if piece.row == row], centre) for row in _rows(pieces)]
+    rows = [[piece for piece in pieces if piece.row == row] for row in range(pieces[-1].row + 1)]
+    ranges = [_range(reading, row, centre) for row in rows]
     heights = [
         min(HIGHEST_ROW_MM, max(LOWEST_ROW_MM, 5 * ceil(MM_PER_MV * (high - low) / 5 + 1))) for low, high in ranges
     ]
@@ -128,17 +130,16 @@ def draw(reading: Reading, explanation: Explanation | None = None, panel: bool =
     axes.set_axis_off()
     _grid(axes, foot, sum(heights))
     top = foot + sum(heights)
-    for row, (height, (low, high)) in enumerate(zip(heights, ranges, strict=True)):
+    for number, (row, height, (low, high)) in enumerate(zip(rows, heights, ranges, strict=True)):
         bottom = top - height
         fits = height - 5  # beyond, a trace is cut: the row's neighbours stay legible
         zero = bottom + (height - MM_PER_MV * (low + high)) / 2
         if MM_PER_MV * (high - low) > fits:
             zero = min(max(zero, bottom + 5), top - 15)
         zero = foot + round(zero - foot)  # on a line of the grid
-        _pulse(axes, zero, row)
-        for piece in pieces:
-            if piece.row == row:
-                _piece(axes, reading, scaled, piece, zero, centre[piece.lead], (bottom, top))
+        _pulse(axes, zero, number)
+        for piece in row:
+            _piece(axes, reading, scaled, piece, zero, centre[piece.lead], (bottom, top))
         top = bottom
     if panel:
         _head(axes, reading, sheet_mm)
@@ -166,10 +167,6 @@ def _pieces(reading: Reading) -> Iterator[Piece]:
             yield Piece(lead, start, min(start + STRIP_S, end), FIRST_MM, row)
             row += 1
         start += STRIP_S
-
-
-def _rows(pieces: list[Piece]) -> range:
-    return range(max(piece.row for piece in pieces) + 1)
 
 
 def _samples(reading: Reading, lead: str, start_s: float, end_s: float) -> np.ndarray:
@@ -249,7 +246,7 @@ def _piece(
     if reading.config is None or piece.lead in reading.config.leads:  # others were not judged
         for begin_s, end_s in reading.left_out_s():
             shade(begin_s, end_s, facecolor=GREY, alpha=0.25, linewidth=0, zorder=2)
-    samples = _samples(reading, piece.lead, piece.start_s, piece.end_s).astype(np.float64)
+    samples = _samples(reading, piece.lead, piece.start_s, piece.end_s).astype(np.float64) - centre
     rate = reading.record.rate_hz
     edge = np.flatnonzero(np.diff(np.isnan(samples), prepend=False, append=False))
     for begin_s, end_s in (piece.start_s + edge.reshape(-1, 2) / rate).tolist():
@@ -259,16 +256,16 @@ def _piece(
 
     at_s = round(piece.start_s * rate) / rate + np.arange(len(samples)) / rate
     x = left + MM_PER_S * (at_s - piece.start_s)
-    (trace,) = axes.plot(x, zero + MM_PER_MV * (samples - centre), color=INK, linewidth=0.8, zorder=4)
+    y = zero + MM_PER_MV * samples
+    (trace,) = axes.plot(x, y, color=INK, linewidth=0.8, zorder=4)
     trace.set_clip_path(row)
     if piece.at_mm > FIRST_MM:  # another lead begins
         axes.plot([left] * 2, [zero - 2.5, zero + 2.5], color=INK, linewidth=0.8, zorder=4)
     _say(axes, left + 1, top - 1, piece.lead, 9, "bold", va="top", box=True, most_mm=40)
     if not reading.twelve and (piece.start_s > reading.start_s or reading.start_s > 0):
         _say(axes, EDGE_MM + 1, bottom + 1, f"{said_s(piece.start_s)} s", 6, colour=GREY, va="bottom", most_mm=14)
-    peak = float(np.fmax.reduce(np.abs(samples - centre), initial=0.0))
-    beyond = zero + MM_PER_MV * (samples - centre)
-    if np.any(beyond > top) or np.any(beyond < bottom):
+    peak = float(np.fmax.reduce(np.abs(samples), initial=0.0))
+    if np.any(y > top) or np.any(y < bottom):
         _say(axes, left + 14, top - 1, f"cut: up to {peak:.4g} mV", 7, colour=RED, va="top", box=True, most_mm=60)
 
 
@@ -372,7 +369,7 @@ def _below(reading: Reading, explanation: Explanation | None) -> list[list[Line]
     wrapped = [
         Line(text, line.colour, line.weight)
         for line in signal
-        for text in textwrap.wrap(printable(line.text)[:400], letters(SHEET_MM / 2 - EDGE_MM - 5, 7.5))
+        for text in textwrap.wrap(printable(line.text)[:400], letters(COLUMN_MM, 7.5))
     ]
     if reading.prediction is None:
         middle = ceil(len(wrapped) / 2) if len(wrapped) > 4 else len(wrapped)
@@ -387,8 +384,7 @@ def _finding_lines(reading: Reading) -> Iterator[Line]:
     leads = f"lead {', '.join(config.leads)}" if len(config.leads) < 7 else f"{len(config.leads)} leads"
     yield Line(f"{config.architecture}, {config.task or 'no task'}, {leads}", INK, "bold")
     if prediction.unreadable:
-        room = letters(SHEET_MM / 2 - EDGE_MM - 5, 7.5)
-        for text in textwrap.wrap(f"Unreadable: {printable(prediction.unreadable)}", room)[:6]:
+        for text in textwrap.wrap(f"Unreadable: {printable(prediction.unreadable)}", letters(COLUMN_MM, 7.5))[:6]:
             yield Line(text, RED)
         return
     ranked = sorted(zip(prediction.probabilities, prediction.classes, strict=True), reverse=True)
@@ -432,11 +428,10 @@ def _signal_lines(reading: Reading) -> Iterator[Line]:
 def _column(axes: "Axes", lines: list[Line], x: float, top: float) -> None:
     from matplotlib.patches import Rectangle
 
-    room = SHEET_MM / 2 - EDGE_MM - 5
     for number, line in enumerate(lines):
         y = top - LINE_MM * (number + 0.8)
         if line.probability is None:
-            _say(axes, x, y, line.text, 7.5, line.weight, colour=line.colour, most_mm=room)
+            _say(axes, x, y, line.text, 7.5, line.weight, colour=line.colour, most_mm=COLUMN_MM)
             continue
         bar, long = x + 48, 50.0
         _say(axes, x, y, line.text, 7.5, most_mm=46)

@@ -316,8 +316,6 @@ def _reasons(
 ) -> tuple[tuple[str, ...], ...]:
     """For each window of recording `one`, the sentences of the failed checks with the lowest rank."""
     reasons: list[tuple[str, ...]] = [()] * len(usable)
-    if usable.all():
-        return tuple(reasons)
     for w in np.flatnonzero(~usable).tolist():
         said: list[str] = []
         for row, lead in enumerate(found.names):

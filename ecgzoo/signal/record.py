@@ -323,14 +323,9 @@ class Record:
         Args:
             tolerance_mv: error that rounding and noise may cause, in mV.
         """
-        if len(self._limb_leads()) < 3:
+        if len(self._limb_leads()) < 3 or (breach := self.einthoven_error_mv()) <= tolerance_mv:
             return None
-        breach = self.einthoven_error_mv()
-        return (
-            f"Limb leads break Einthoven's law by {breach:.3g} mV: swapped or corrupt."
-            if breach > tolerance_mv
-            else None
-        )
+        return f"Limb leads break Einthoven's law by {breach:.3g} mV: swapped or corrupt."
 
     def plot(
         self,

@@ -35,6 +35,9 @@ class Windows:
     """Cuts windows; memory is bounded by a few of them and the longest piece.
 
     They begin every stride, and the last ends where the signal ends, as those of `window_starts`.
+
+    Attributes:
+        pushed: how many samples were pushed.
     """
 
     def __init__(self, leads: int, rate_hz: float, new_rate_hz: float, window: int, stride: int) -> None:
@@ -45,26 +48,21 @@ class Windows:
         self._repair = Repair(leads, round(0.05 * window / new_rate_hz * rate_hz))
         self._context = round(max(CONTEXT_S, window / new_rate_hz) * rate_hz)
         self._waiting: list[np.ndarray] = []
-        self._pushed = 0
+        self.pushed = 0
         self._next = 0  # start of the next window
         self._raw = np.zeros((leads, 0), np.float32)
         self._raw_first = 0
         self._signal = np.zeros((leads, 0), np.float32)
         self._signal_first = 0
 
-    @property
-    def pushed(self) -> int:
-        """How many samples were pushed."""
-        return self._pushed
-
     def push(self, samples: np.ndarray) -> list[Window]:
         """The windows that are complete with the next `samples`, float32 millivolts ``[leads, n]``, NaN where invalid.
 
         They may be views of what is held, to be used before the next call.
         """
-        self._pushed += samples.shape[1]
+        self.pushed += samples.shape[1]
         self._waiting.append(samples.copy())  # the caller may fill the same array again
-        if self._pushed < self._resampler.needed(self._next + self.window):
+        if self.pushed < self._resampler.needed(self._next + self.window):
             return []  # a filter's start costs more than the few samples of a packet
         self._take()
         return self._complete()
@@ -106,7 +104,7 @@ class Windows:
         return found
 
     def _cut(self, start: int) -> Window:
-        end = min(self._recorded(start + self.window), self._pushed)
+        end = min(self._recorded(start + self.window), self.pushed)
         first = max(0, end - self._context)
         around = self._raw[:, first - self._raw_first : end - self._raw_first]
         own = around[:, max(0, self._recorded(start) - first) :]

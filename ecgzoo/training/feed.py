@@ -16,7 +16,7 @@ class Feed:
     """Gives crops of the student's and of the teacher's leads, step by step.
 
     Args:
-        records: the training records, with at least the leads that `leads_in_use` names.
+        records: the training records, with at least the leads of both networks.
         leads: lead names of the records, in channel order.
         student: the network that learns.
         teacher: the network it learns from, if any.

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ecgzoo.evaluation.cohort import check_classes, cohort_scores, seen_folds
 from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
+from ecgzoo.run_folder import RunFolder
 from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import (
@@ -33,9 +34,8 @@ from ecgzoo.training.distiller import (
     create_losses,
     reads_labels,
 )
-from ecgzoo.training.folder import RunFolder
 from ecgzoo.training.loop import Job, fit
-from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, make_optimizer
+from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.pretrain import pretrain
 from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
 from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference
@@ -43,6 +43,7 @@ from ecgzoo.training.rehearsal import rehearse
 from ecgzoo.training.report import Report, make_report
 from ecgzoo.training.state import CHECKPOINT
 from ecgzoo.training.terms import LossTerm
+from ecgzoo.transforms.contract import Transform
 from ecgzoo.weights import load_pretrained, save_pretrained
 from ecgzoo.weights.folder import rounded, weights_sha256
 
@@ -89,13 +90,10 @@ class Run:
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
-        self.train_rows, self.unlabelled_rows, self.val_rows, self.judged_rows = (
-            self.cohort.rows(parse_folds(folds)) if folds else np.zeros(0, np.int64)
-            for folds in (
-                *(recipe.train_folds, recipe.unlabelled_folds, recipe.val_folds),
-                recipe.test_folds or recipe.val_folds,
-            )
-        )
+        self.train_rows = self._rows(recipe.train_folds)
+        self.unlabelled_rows = self._rows(recipe.unlabelled_folds)
+        self.val_rows = self._rows(recipe.val_folds)
+        self.judged_rows = self._rows(recipe.test_folds or recipe.val_folds)
         self.cohort.check_labelled(np.concatenate([self.train_rows, self.val_rows, self.judged_rows]))
         self.every_row = np.concatenate([self.train_rows, self.unlabelled_rows])
         positives = self.cohort.labels[self.train_rows].sum(axis=0)
@@ -105,18 +103,7 @@ class Run:
                 f"{self.cohort.title}: no positive records of {', '.join(absent)} in training folds "
                 f"{recipe.train_folds}. Use more folds or another task."
             )
-        mean_mv, std_mv = 0.0, 1.0
-        if recipe.normalization == "mv_global":
-            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(np.sort(self.every_row))
-            if std_mv > MOST_DEVIATION_MV:
-                raise DataError(
-                    f"{self.cohort.title}: the training records deviate by {std_mv:.3g} mV, and those of an ECG by 0.1 "
-                    "to 0.5 mV: offsets, drift or artefacts hide it from a network with one scale for all. Use "
-                    "--normalization window_z --highpass-hz 0.5."
-                )
-        self.normalization = Normalization(
-            kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz
-        )
+        self.normalization = self._normalization()
         self.auxiliary = self._auxiliary() if recipe.aux_task else None
         self.distills = self._rehearse()
         recipe = self.recipe
@@ -125,6 +112,23 @@ class Run:
             on_main(self.accelerator, lambda: claim_folder(recipe, self.cohort.records_sha256, self._tied))
             if recipe.tracker:
                 self.accelerator.init_trackers("ecgzoo", config=_flat(recipe))
+
+    def _rows(self, folds: str) -> np.ndarray:
+        """Positions of the records in `folds`, such as ``1-8``; none if it is empty."""
+        return self.cohort.rows(parse_folds(folds)) if folds else np.zeros(0, np.int64)
+
+    def _normalization(self) -> Normalization:
+        """That of the recipe, with the scale of the training records; refused if that cannot be one of ECGs."""
+        recipe, mean_mv, std_mv = self.recipe, 0.0, 1.0
+        if recipe.normalization == "mv_global":
+            mean_mv, std_mv = self.cohort.mean_and_deviation_mv(np.sort(self.every_row))
+            if std_mv > MOST_DEVIATION_MV:
+                raise DataError(
+                    f"{self.cohort.title}: the training records deviate by {std_mv:.3g} mV, and those of an ECG by 0.1 "
+                    "to 0.5 mV: offsets, drift or artefacts hide it from a network with one scale for all. Use "
+                    "--normalization window_z --highpass-hz 0.5."
+                )
+        return Normalization(kind=recipe.normalization, mean_mv=mean_mv, std_mv=std_mv, highpass_hz=recipe.highpass_hz)
 
     def _auxiliary(self) -> np.ndarray:
         """Labels ``[N, C']`` of the training records in the second task, matched by record id."""
@@ -216,8 +220,19 @@ class Run:
             check_judged(self.cohort, self.judged_rows, model.config.window, judged)
         for network in (student, *([teacher] if distills else [])):
             network.lead_positions(self.cohort.leads, self.cohort.title)
+        transforms = self._transforms(data, requires)
+        self._check_unlabelled(losses, distills)
+        learner = Distiller(student, teacher, losses).to(self.accelerator.device)
+        optimizer, schedule = make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
+        taught_by = teacher if distills else None
+        rehearse(self.accelerator, recipe, student, taught_by, self.cohort, data, transforms, rows)
+        self._first_step(optimizer, schedule)
+        return distills
+
+    def _transforms(self, data: DataInfo, requires: Mapping[str, frozenset[str]]) -> list[Transform]:
+        """Those of the recipe, refused if they mix records of which a loss or a fold needs each by itself."""
         transforms = []
-        for term in recipe.transform_terms:
+        for term in self.recipe.transform_terms:
             transform = create_transform(term.name, data, term.amount, **term.arguments)
             if not transform.keeps_identity and len(self.unlabelled_rows):
                 raise RecipeError(f"{term.name} mixes labels, but unlabelled_folds have none; leave out one of them")
@@ -228,12 +243,12 @@ class Run:
             transforms.append(transform)
             if transform.uses_done and not self._tied:
                 self._tied = f"transform {term.name}"
-        self._check_unlabelled(losses, distills)
-        learner = Distiller(student, teacher, losses).to(self.accelerator.device)
-        optimizer, schedule = make_optimizer(learner, recipe, steps_per_epoch=1, make=self._optimizer)
-        taught_by = teacher if distills else None
-        rehearse(self.accelerator, recipe, student, taught_by, self.cohort, data, transforms, rows)
-        try:  # with the gradients that are left from the rehearsal
+        return transforms
+
+    def _first_step(self, optimizer: torch.optim.Optimizer, schedule: Schedule) -> None:
+        """Check that both work and can be saved, with the gradients that are left from the rehearsal."""
+        recipe = self.recipe
+        try:
             optimizer.step()
             schedule.after_step(1)
             schedule.after_epoch([0.5])
@@ -245,7 +260,6 @@ class Run:
                 f"{used} with sched {recipe.sched!r} fails in a first step, or cannot be saved in a checkpoint "
                 f"({type(error).__name__}: {said}); use another optimizer, or other arguments of the schedule"
             ) from error
-        return distills
 
     def _check_unlabelled(self, losses: Losses, distills: bool) -> None:
         recipe = self.recipe
@@ -483,17 +497,14 @@ class Run:
         """
         for arm, model in models.items():
             self._check_unseen(arm, model)
-        with self.at_work():
-            return self._reported(models)
-
-    def _reported(self, models: dict[str, EcgModel]) -> Report:
         folds = self.recipe.judged_folds
-        scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
         leads = {arm: model.config.leads for arm, model in models.items()}
-        report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
-        on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
+        with self.at_work():
+            scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
+            report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
+            on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
         return report
 
 
@@ -590,8 +601,9 @@ def _as_teacher(model: EcgModel) -> dict[str, Any]:
 
 def _network(model: EcgModel) -> dict[str, Any]:
     config = model.config
-    plain: dict[str, Any] = json.loads(json.dumps([config.architecture, config.leads, config.arguments], default=str))
-    return dict(zip(("architecture", "leads", "arguments"), plain, strict=True))
+    fields = {"architecture": config.architecture, "leads": config.leads, "arguments": config.arguments}
+    plain: dict[str, Any] = json.loads(json.dumps(fields, default=str))  # as `origin` is read from a file
+    return plain
 
 
 def has_bf16() -> bool:

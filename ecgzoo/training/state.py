@@ -65,8 +65,7 @@ class TrainingState:
     @property
     def judged(self) -> EcgModel:
         """The model that is evaluated and published."""
-        model: EcgModel = self.ema.module if self.ema else self.distiller.student
-        return model
+        return self.ema.module if self.ema else self.distiller.student
 
     def is_out_of(self, patience: int) -> bool:
         """Whether the last `patience` epochs were not better; always False if `patience` is 0."""

@@ -49,5 +49,3 @@ SPECS = (
         summary="change the sampling rate by up to a share",
     ),
 )
-
-__all__ = ["SPECS"]

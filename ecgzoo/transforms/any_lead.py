@@ -25,7 +25,7 @@ class AnyLead(Transform):
 
     def __init__(self, data: DataInfo, amount: float, *, until: float = 0.5) -> None:
         super().__init__(data, amount)
-        self.until = in_range(self, "until", until, above=0, at_most=1)
+        self.until = in_range(self, "until", until, at_most=1)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
         """Signals of random leads under the names of the original leads."""

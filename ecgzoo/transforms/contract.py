@@ -100,7 +100,7 @@ class Transform:
     most: ClassVar[float] = math.inf
 
     def __init__(self, data: DataInfo, amount: float) -> None:
-        self.amount = in_range(self, "amount", amount, above=0, at_most=self.most)
+        self.amount = in_range(self, "amount", amount, at_most=self.most)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
         """Return the changed crops, never in place; `done` is the share of the epochs that are done, from 0."""
@@ -120,7 +120,7 @@ class SignalTransform(Transform):
 
     def __init__(self, data: DataInfo, amount: float, *, share: float = 1.0) -> None:
         super().__init__(data, amount)
-        self.share = in_range(self, "share", share, above=0, at_most=1)
+        self.share = in_range(self, "share", share, at_most=1)
 
     def __call__(self, crops: Crops, done: float) -> Crops:
         """Apply `changed` to a random share of the records."""
@@ -132,18 +132,13 @@ class SignalTransform(Transform):
         raise NotImplementedError
 
 
-def in_range(owner: object, name: str, value: float, above: float, at_most: float) -> float:
-    """Return `value` if it is a number in (`above`, `at_most`].
+def in_range(owner: object, name: str, value: float, at_most: float) -> float:
+    """Return `value` if it is a number in (0, `at_most`].
 
     Raises:
         RecipeError: it is not.
     """
-    if (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and above < value <= at_most
-        and value < math.inf
-    ):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= at_most and value < math.inf:
         return value
-    bounds = f"in ({above:g}, {at_most:g}]" if math.isfinite(at_most) else f"above {above:g}"
+    bounds = f"in (0, {at_most:g}]" if math.isfinite(at_most) else "above 0"
     raise RecipeError(f"{type(owner).__name__}: {name} is {value!r}; expected a number {bounds}")

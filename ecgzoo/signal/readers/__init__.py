@@ -28,5 +28,3 @@ SPECS = (
         name="csv", factory=f"{_HERE}.csv:CsvReader", summary="CSV, TSV and other text: a line a sample", generic=True
     ),
 )
-
-__all__ = ["SPECS"]

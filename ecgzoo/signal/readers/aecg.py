@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgzoo.signal.leads import known_lead
-from ecgzoo.signal.readers.common import Channel, fail, finite, millivolts_of, refuse_stated, to_record
+from ecgzoo.signal.readers.common import DAMAGED, Channel, fail, finite, millivolts_of, refuse_stated, to_record
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.xml_tree import read_tree, root_is
 from ecgzoo.signal.record import Record
@@ -94,7 +94,7 @@ def _digits(path: Path, name: str, text: str) -> np.ndarray:
             warnings.simplefilter("error")  # of NumPy, where something is no number
             values = np.fromstring(text, np.float64, sep=" ")
     except (DeprecationWarning, ValueError) as error:
-        fail(path, f"the samples of {name} are no numbers ({error}). The file is damaged: fetch it again.", error)
+        fail(path, f"the samples of {name} are no numbers ({error}). {DAMAGED}", error)
     if not np.isfinite(values).all():
-        fail(path, f"the samples of {name} are not all finite. The file is damaged: fetch it again.")
+        fail(path, f"the samples of {name} are not all finite. {DAMAGED}")
     return values

@@ -16,6 +16,7 @@ from ecgzoo.signal.leads import is_ecg, known_lead
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
 from ecgzoo.signal.units import per_millivolt
 
+DAMAGED = "The file is damaged: fetch it again."
 STEPS_PER_MILLIVOLT = (1e-3, 1e12)  # of the coarsest and the finest recorder imaginable
 _LARGEST_MV = 1e9  # beyond, no recorder and no arithmetic
 _MEASURED = {"bpm", "1/min", "%", "ohm", "kohm", "ms", "s"}  # units of what is measured on an ECG, such as "ECG HR"
@@ -121,7 +122,7 @@ def finite(path: Path, what: str, text: str | None) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        fail(path, f"expected a number as {what}, got {(text or '')[:80]!r}. The file is damaged: fetch it again.")
+        fail(path, f"expected a number as {what}, got {(text or '')[:80]!r}. {DAMAGED}")
     return value
 
 
@@ -150,7 +151,7 @@ def to_record(
         fail(path, f"expected a sampling rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {rate_hz:g}.")
     if len({len(channel.digital) for channel in channels}) > 1:
         lengths = ", ".join(f"{channel.name} {len(channel.digital)}" for channel in channels)
-        fail(path, f"its channels differ in length ({lengths} samples). The file is damaged: fetch it again.")
+        fail(path, f"its channels differ in length ({lengths} samples). {DAMAGED}")
     signal = np.empty((len(channels), len(channels[0].digital)), np.float32)
     for channel, row in zip(channels, signal, strict=True):
         steps = 1 / channel.step_mv if channel.step_mv else math.inf

@@ -11,6 +11,7 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import (
+    DAMAGED,
     Channel,
     fail,
     finite,
@@ -35,7 +36,6 @@ _TYPES = {
 _SCHEMES = {"SCPECG": "5.6.3-9-", "MDC": "2:"}  # how each writes the lead numbers of ISO 11073-91064
 _CODES = {str(number): lead for number, lead in SCP_LEADS.items()}
 _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class DicomReader(Reader):
@@ -65,7 +65,7 @@ class DicomReader(Reader):
         except SignalError:
             raise
         except Exception as error:  # pydicom parses an element when it is asked for, and lets everything pass through
-            fail(path, f"pydicom cannot read its waveforms ({type(error).__name__}: {error}). {_DAMAGED}", error)
+            fail(path, f"pydicom cannot read its waveforms ({type(error).__name__}: {error}). {DAMAGED}", error)
 
 
 def _waveforms(path: Path) -> "list[Dataset]":
@@ -137,9 +137,9 @@ def _samples(path: Path, group: "Dataset") -> np.ndarray:
     content, dtype = bytes(group.WaveformData), np.dtype(_TYPES[kind])
     expected = samples * channels * dtype.itemsize
     if min(samples, channels) < 1 or channels != len(group.ChannelDefinitionSequence):
-        fail(path, f"announces {channels} channels of {samples} samples. {_DAMAGED}")
+        fail(path, f"announces {channels} channels of {samples} samples. {DAMAGED}")
     if not expected <= len(content) <= expected + 1:  # padded to an even number of bytes
-        fail(path, f"expected {expected} bytes of samples, found {len(content)}. {_DAMAGED}")
+        fail(path, f"expected {expected} bytes of samples, found {len(content)}. {DAMAGED}")
     return np.frombuffer(content, dtype, samples * channels).reshape(samples, channels)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ecgzoo.signal.leads import is_ecg, known_lead
 from ecgzoo.signal.readers.common import (
+    DAMAGED,
     Channel,
     fail,
     finite,
@@ -36,7 +37,6 @@ _SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
 _ANNOTATIONS = {b"0       ": b"EDF Annotations", b"\xffBIOSEMI": b"BDF Annotations"}
 _ONSET = re.compile(rb"[+-]\d{1,15}(?:\.\d{1,15})?")
 _MOST_GAP_S = 0.12  # between data records; less is a clock that was read late
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class EdfReader(Reader):
@@ -101,9 +101,9 @@ def _check_size(path: Path, content: bytes) -> list[str]:
         )
         in_record = _in_record(content, signals)
     except (KeyError, ValueError) as error:
-        fail(path, f"is no whole EDF or BDF header. {_DAMAGED}", error)
+        fail(path, f"is no whole EDF or BDF header. {DAMAGED}", error)
     if header_bytes != 256 * (signals + 1) or min(in_record, default=0) < 1:
-        fail(path, f"its header contradicts itself ({signals} signals, {header_bytes} bytes). {_DAMAGED}")
+        fail(path, f"its header contradicts itself ({signals} signals, {header_bytes} bytes). {DAMAGED}")
     duration = finite(path, "duration of a data record", content[244:252].decode("latin-1"))
     if duration <= 0:
         fail(path, f"its data records last {duration:g} s; it holds annotations only, or is damaged.")
@@ -113,7 +113,7 @@ def _check_size(path: Path, content: bytes) -> list[str]:
     if records < 1 or found != records * record_bytes:
         fail(
             path,
-            f"its header announces {records} data records of {record_bytes} bytes, {found} bytes are there. {_DAMAGED}",
+            f"its header announces {records} data records of {record_bytes} bytes, {found} bytes are there. {DAMAGED}",
         )
     return []
 
@@ -147,7 +147,7 @@ def _parse(path: Path, content: bytes) -> "Edf | Bdf":
             for signal in recording.signals:  # parsed when asked for
                 _ = signal.label, signal.physical_dimension, signal.physical_range, signal.digital_range
     except Exception as error:  # edfio lets whatever its parsing stumbles over pass through
-        fail(path, f"edfio cannot read it ({type(error).__name__}: {error}). {_DAMAGED}", error)
+        fail(path, f"edfio cannot read it ({type(error).__name__}: {error}). {DAMAGED}", error)
     if gaps or (interrupted and not len(onsets)):
         fail(path, "has gaps (EDF+D), and a record has none. Split it into its stretches first.")
     expected = onsets[:-1] + recording.data_record_duration
@@ -222,6 +222,6 @@ def _digital(content: bytes, recording: "Edf | Bdf", signal: "Signal") -> np.nda
 def _channel(path: Path, signal: "Signal", digital: np.ndarray, unit_mv: float) -> Channel:
     (low, high), (digital_low, digital_high) = signal.physical_range, signal.digital_range
     if digital_high <= digital_low or low == high or not abs(high - low) < 1e30:
-        fail(path, f"channel {_name(signal)} maps {digital_low}…{digital_high} to {low:g}…{high:g}. {_DAMAGED}")
+        fail(path, f"channel {_name(signal)} maps {digital_low}…{digital_high} to {low:g}…{high:g}. {DAMAGED}")
     step = (high - low) / (digital_high - digital_low)
     return Channel(_name(signal), digital, step * unit_mv, (low - step * digital_low) * unit_mv)

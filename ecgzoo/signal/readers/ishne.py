@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.leads import LEADS_12
-from ecgzoo.signal.readers.common import Channel, fail, millivolts_of, to_record, whole_file
+from ecgzoo.signal.readers.common import DAMAGED, Channel, fail, millivolts_of, to_record, whole_file
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import Record
 
@@ -16,7 +16,6 @@ _HEADER = 522
 _MOST_LEADS = 12
 _LEADS = {**{5 + k: lead for k, lead in enumerate(LEADS_12)}, 2: "X", 3: "Y", 4: "Z", 17: "ES", 18: "AS", 19: "AI"}
 _FAULT = -32768  # the value of a sample while a lead was off
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class IshneReader(Reader):
@@ -40,19 +39,19 @@ class IshneReader(Reader):
         """
         content = whole_file(path)
         if len(content) < _HEADER or content[:8] != _MAGIC:
-            fail(path, f"is no ISHNE file: {len(content)} bytes, of which the header takes {_HEADER}. {_DAMAGED}")
+            fail(path, f"is no ISHNE file: {len(content)} bytes, of which the header takes {_HEADER}. {DAMAGED}")
         (checksum,) = struct.unpack_from("<H", content, 8)
         free, samples, _, start = struct.unpack_from("<4i", content, 10)
         (count,) = struct.unpack_from("<h", content, 156)
         kinds, _, nanovolts = (struct.unpack_from("<12h", content, place) for place in (158, 182, 206))
         (rate,) = struct.unpack_from("<h", content, 272)
         if not 0 < count <= _MOST_LEADS or free < 0 or start != _HEADER + free or start > len(content):
-            fail(path, f"its header contradicts itself ({count} leads, samples from byte {start}). {_DAMAGED}")
+            fail(path, f"its header contradicts itself ({count} leads, samples from byte {start}). {DAMAGED}")
         notes = _verify(path, content[10:start], checksum)
         found = (len(content) - start) // 2
         # the number of samples a lead; some recorders write that of all leads together
         if samples <= 0 or (len(content) - start) % 2 or found not in (samples * count, samples) or found % count:
-            fail(path, f"its header announces {samples} samples of {count} leads, {found} are there. {_DAMAGED}")
+            fail(path, f"its header announces {samples} samples of {count} leads, {found} are there. {DAMAGED}")
         if (rate_hz is None) == (rate <= 0):
             fail(path, "has no rate. Say it: rate_hz=200" if rate <= 0 else "itself says the rate; leave rate_hz out")
         if units is not None and min(nanovolts[:count]) > 0:
@@ -74,5 +73,5 @@ def _verify(path: Path, header: bytes, checksum: int) -> list[str]:
     if checksum in (found, found >> 8 | (found & 0xFF) << 8):
         return []
     if checksum:
-        fail(path, f"its header's checksum fails (stored {checksum:#06x}, found {found:#06x}). {_DAMAGED}")
+        fail(path, f"its header's checksum fails (stored {checksum:#06x}, found {found:#06x}). {DAMAGED}")
     return ["The header's checksum is zero: not verified."]

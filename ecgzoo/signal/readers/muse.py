@@ -5,7 +5,6 @@ that the tests write: per lead, little-endian int16 in Base64 with microvolts a 
 III, aVR, aVL and aVF follow from I and II. LeadDataCRC32 is not verified: which CRC it is could not be checked.
 """
 
-import binascii
 from base64 import b64decode
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -13,13 +12,12 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgzoo.signal.leads import LEADS_12
-from ecgzoo.signal.readers.common import Channel, fail, finite, millivolts_of, refuse_stated, to_record
+from ecgzoo.signal.readers.common import DAMAGED, Channel, fail, finite, millivolts_of, refuse_stated, to_record
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.xml_tree import read_tree, root_is, text_of
 from ecgzoo.signal.record import Record
 
 _STORED = {"I", "II", "V1", "V2", "V3", "V4", "V5", "V6"}
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class MuseReader(Reader):
@@ -54,7 +52,7 @@ class MuseReader(Reader):
             refuse_stated(path, None, rate_hz)
             power = finite(path, "sample exponent", exponent or "0")
             if not -9 <= power <= 9:
-                fail(path, f"expected a sample exponent of -9 to 9, got {power:g}. {_DAMAGED}")
+                fail(path, f"expected a sample exponent of -9 to 9, got {power:g}. {DAMAGED}")
             rate = finite(path, "sample base", base) * 10**power
         stored = found[0].findall("LeadData")
         if units is not None and all(text_of(lead, "LeadAmplitudeUnits") for lead in stored):
@@ -82,11 +80,11 @@ def _channel(path: Path, lead: Element, units: str | None) -> Channel:
         fail(path, f"lead {name} has samples of {size} bytes; expected 2.")
     try:
         content = b64decode("".join((text_of(lead, "WaveFormData") or "").split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        fail(path, f"the samples of {name} are no Base64 ({error}). {_DAMAGED}", error)
+    except ValueError as error:
+        fail(path, f"the samples of {name} are no Base64 ({error}). {DAMAGED}", error)
     for what, expected in (("LeadByteCountTotal", len(content)), ("LeadSampleCountTotal", len(content) / 2)):
         said = text_of(lead, what)
         if len(content) % 2 or (said is not None and finite(path, what, said) != expected):
-            fail(path, f"lead {name} announces {what} {said}, {len(content)} bytes are there. {_DAMAGED}")
+            fail(path, f"lead {name} announces {what} {said}, {len(content)} bytes are there. {DAMAGED}")
     step = finite(path, f"LeadAmplitudeUnitsPerBit of {name}", text_of(lead, "LeadAmplitudeUnitsPerBit"))
     return Channel(name, np.frombuffer(content, "<i2"), step * millivolts_of(path, unit, f"lead {name}"))

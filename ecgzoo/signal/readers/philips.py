@@ -6,7 +6,6 @@ amplitudes that the carts measured stand beside the samples. In both, the last p
 around a pulse of 1 mV, the same in all leads. It is left out, with a note; sierraecg and ecgdatakit return it.
 """
 
-import binascii
 from base64 import b64decode
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -14,7 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgzoo.signal.leads import LEADS_12
-from ecgzoo.signal.readers.common import Channel, fail, finite, refuse_stated, to_record
+from ecgzoo.signal.readers.common import DAMAGED, Channel, fail, finite, refuse_stated, to_record
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.xml_tree import read_tree, root_is, text_of
 from ecgzoo.signal.record import Record
@@ -23,7 +22,6 @@ _MOST_SAMPLES = 1_000_000  # of a channel: a cart records seconds
 _VERSIONS = ("1.03", "1.04", "1.04.01", "1.04.02")
 _STANDARD = ("STD-12", "10-WIRE")  # acquisition types whose channels are the twelve leads, in order
 _CODE_BITS, _LAST_CODE, _LONGEST = 10, 1022, 1024  # of XLI's LZW; bytes that one code may stand for
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class PhilipsReader(Reader):
@@ -79,8 +77,8 @@ def _decoded(path: Path, waveforms: Element, names: list[str], samples: int) -> 
     """Digital samples ``[channels, samples]``: one chunk each of 4 bytes size, 2 unknown, 2 first difference, LZW."""
     try:
         content = b64decode("".join((waveforms.text or "").split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        fail(path, f"its waveforms are no Base64 ({error}). {_DAMAGED}", error)
+    except ValueError as error:
+        fail(path, f"its waveforms are no Base64 ({error}). {DAMAGED}", error)
     rows, place = np.empty((len(names), samples), np.int64), 0
     for name, row in zip(names, rows, strict=True):
         size = int.from_bytes(content[place : place + 4], "little")
@@ -89,13 +87,13 @@ def _decoded(path: Path, waveforms: Element, names: list[str], samples: int) -> 
         place += 8 + size
         unpacked = _unpacked(chunk, 2 * samples)
         if len(chunk) < size or len(unpacked) != 2 * samples or samples < 2:
-            fail(path, f"channel {name} is cut short: {len(unpacked)} of {2 * samples} bytes. {_DAMAGED}")
+            fail(path, f"channel {name} is cut short: {len(unpacked)} of {2 * samples} bytes. {DAMAGED}")
         halves = np.frombuffer(unpacked, np.uint8).reshape(2, samples).astype(np.uint16)
         words = (halves[0] << 8 | halves[1]).view(np.int16).tolist()
         for k in range(2, samples):
             words[k], last = 2 * words[k - 1] - words[k - 2] - last, words[k] - 64
             if not -(2**15) <= words[k] < 2**15:
-                fail(path, f"channel {name} leaves the range of 16 bits at sample {k}. {_DAMAGED}")
+                fail(path, f"channel {name} leaves the range of 16 bits at sample {k}. {DAMAGED}")
         row[:] = words
     one, two = rows[0], rows[1]  # the other limb leads are stored as what their definitions leave over
     rows[2] = two - one - rows[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgzoo.signal.leads import LEADS_12
-from ecgzoo.signal.readers.common import Channel, fail, refuse_stated, to_record, whole_file
+from ecgzoo.signal.readers.common import DAMAGED, Channel, fail, refuse_stated, to_record, whole_file
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.record import Record
 
@@ -25,7 +25,6 @@ SCP_LEADS = {
 _LARGEST = 64 << 20  # sections of a file have 32-bit lengths, a lead's samples a 16-bit one
 _HEADER = 16  # bytes of a section's header
 _STANDARD_TABLE = 19999
-_DAMAGED = "The file is damaged: fetch it again."
 
 
 class ScpReader(Reader):
@@ -53,27 +52,27 @@ class ScpReader(Reader):
             sections = _sections(path, content)
             return _record(path, sections, leads)
         except (struct.error, IndexError) as error:
-            fail(path, f"is no whole SCP-ECG file ({error}). {_DAMAGED}", error)
+            fail(path, f"is no whole SCP-ECG file ({error}). {DAMAGED}", error)
 
 
 def _sections(path: Path, content: bytes) -> dict[int, bytes]:
     """The bodies of the standard's sections, by number."""
     checksum, size = struct.unpack_from("<HI", content)
     if size != len(content):
-        fail(path, f"its header announces {size} bytes, {len(content)} are there. {_DAMAGED}")
+        fail(path, f"its header announces {size} bytes, {len(content)} are there. {DAMAGED}")
     found = binascii.crc_hqx(content[2:], 0xFFFF)
     if checksum != found:
-        fail(path, f"its checksum fails (header {checksum:#06x}, content {found:#06x}). {_DAMAGED}")
+        fail(path, f"its checksum fails (header {checksum:#06x}, content {found:#06x}). {DAMAGED}")
     number, length = struct.unpack_from("<HI", content, 8)
     if number != 0 or not _HEADER <= length <= size - 6:
-        fail(path, f"does not begin with SCP-ECG's section 0. {_DAMAGED}")
+        fail(path, f"does not begin with SCP-ECG's section 0. {DAMAGED}")
     sections: dict[int, bytes] = {}
     for place in range(6 + _HEADER, 6 + length - 9, 10):
         number, length_of, index = struct.unpack_from("<HII", content, place)
         if number > 12 or length_of < _HEADER:  # of a manufacturer, or empty
             continue
         if index < 7 or index - 1 + length_of > size or struct.unpack_from("<H", content, index + 1)[0] != number:
-            fail(path, f"section {number} is not where section 0 says. {_DAMAGED}")
+            fail(path, f"section {number} is not where section 0 says. {DAMAGED}")
         sections[number] = content[index - 1 + _HEADER : index - 1 + length_of]
     return sections
 
@@ -99,7 +98,7 @@ def _record(path: Path, sections: dict[int, bytes], leads: tuple[str, ...] | Non
         stored = sections[6][start : start + size]
         start += size
         if not 0 < samples <= (8 if coded else 0.5) * len(stored) or len(stored) < size:
-            fail(path, f"announces {samples} samples a lead, which {len(stored)} bytes cannot hold. {_DAMAGED}")
+            fail(path, f"announces {samples} samples a lead, which {len(stored)} bytes cannot hold. {DAMAGED}")
         values = _decoded(path, stored, samples) if coded else np.frombuffer(stored, "<i2", samples).astype(np.int64)
         name = SCP_LEADS.get(number, f"SCP lead {number}")
         channels.append(Channel(name, _summed(values, differences), nanovolts * 1e-6))
@@ -124,7 +123,7 @@ def _decoded(path: Path, stored: bytes, samples: int) -> np.ndarray:
             value = int(bits[place + 10 : place + 10 + width] or "0", 2)
             values[k], place = value - (value >> (width - 1) << width), place + 10 + width
         if place > len(bits):
-            fail(path, f"a lead's samples end after {k} of {samples}. {_DAMAGED}")
+            fail(path, f"a lead's samples end after {k} of {samples}. {DAMAGED}")
     return values
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ecgzoo.errors import SignalError
 from ecgzoo.files import read_bytes
 from ecgzoo.signal.leads import is_ecg, known_lead
-from ecgzoo.signal.readers.common import fail, numbered, refuse_a_lost_ecg, refuse_another_order
+from ecgzoo.signal.readers.common import STEPS_PER_MILLIVOLT, fail, numbered, refuse_a_lost_ecg, refuse_another_order
 from ecgzoo.signal.readers.contract import Reader
 from ecgzoo.signal.readers.text import as_utf8
 from ecgzoo.signal.record import FASTEST_HZ, SLOWEST_HZ, Record
@@ -27,10 +27,9 @@ from ecgzoo.signal.units import per_millivolt
 
 _SUFFIXES = (".hea", ".dat", ".mat")
 _DEFAULT_GAIN = 200.0  # WFDB's, for a header that gives none
-_GAINS = (1e-3, 1e12)  # digital units per millivolt, for the coarsest and the finest plausible recorder
 
 # What a header may take, before it is parsed: WFDB's own lines have 255 characters, and its records 32 signals.
-_HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
+HEADER_BYTES, _LINE_CHARACTERS, _MOST_CHANNELS = 1 << 20, 1000, 1000
 _BLOCK = 1 << 18  # samples that are scaled at a time
 _MOST_COMPRESSED = (2_000_000, 50)  # limits for a compressed file: samples that are always allowed, samples per byte
 
@@ -150,6 +149,7 @@ def read_wfdb(path: str | Path) -> Record:
     notes = _verify_checksums(header, digital)
 
     kept: list[tuple[_Channel, np.ndarray, float]] = []
+    least, most = STEPS_PER_MILLIVOLT
     for channel, samples in zip(channels, digital, strict=True):
         problem = None
         if per_millivolt(channel.units) is None:
@@ -164,12 +164,12 @@ def read_wfdb(path: str | Path) -> Record:
         if problem:
             notes.append(f"Channel {channel.name} left out: {problem}.")
             continue
-        digital_per_millivolt = _digital_per_millivolt(channel)
-        if not _GAINS[0] <= abs(digital_per_millivolt) <= _GAINS[1]:
+        digital_per_millivolt = (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
+        if not least <= abs(digital_per_millivolt) <= most:
             fail(
                 header.path,
-                f"channel {channel.name} has {digital_per_millivolt:g} digital units per mV; expected {_GAINS[0]:g} to "
-                f"{_GAINS[1]:g}. Correct its gain.",
+                f"channel {channel.name} has {digital_per_millivolt:g} digital units per mV; expected {least:g} to "
+                f"{most:g}. Correct its gain.",
             )
         if channel.gain is None:
             notes.append(f"Channel {channel.name}: no gain in the header, using WFDB's default of 200 per mV.")
@@ -209,7 +209,7 @@ def _read_header(path: Path) -> _Header:
         path = path.with_suffix("")
     path = Path(f"{path}.hea")
     try:
-        content = read_bytes(path, _HEADER_BYTES)
+        content = read_bytes(path, HEADER_BYTES)
     except OSError as error:
         fail(path, f"cannot be read ({error.strerror}). A WFDB record needs its header next to its samples.", error)
     try:
@@ -374,10 +374,6 @@ def _verify_checksums(header: _Header, digital: list[np.ndarray]) -> list[str]:
     if failed:
         fail(header.path, f"checksum of {failed[0]} fails. The file or the header is damaged: fetch both again.")
     return []
-
-
-def _digital_per_millivolt(channel: _Channel) -> float:
-    return (channel.gain or _DEFAULT_GAIN) * (per_millivolt(channel.units) or math.nan)
 
 
 def _millivolts(kept: list[tuple[_Channel, np.ndarray, float]]) -> np.ndarray:
