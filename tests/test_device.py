@@ -50,7 +50,11 @@ def batch() -> Batch:
     return Batch(labels, torch.arange(BATCH, device=GPU), labels.repeat(1, 2))
 
 
-@pytest.mark.parametrize("name", built_in("backbone"))
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.long] * name.endswith(("34", "101"))  # these have the blocks of 18 and 50
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in built_in("backbone")])
 def test_every_backbone(name: str) -> None:
     model = ecgzoo.create_model(name, 3)
     with fake():

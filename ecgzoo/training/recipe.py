@@ -1,5 +1,6 @@
 """Recipe: what is trained, on which data and how. Every field is a flag; the recipe is saved in the run's folder."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,8 +13,9 @@ from typing import Any, Literal, cast
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from ecgzoo import registry
 from ecgzoo.data import parse_folds
-from ecgzoo.errors import RecipeError
+from ecgzoo.errors import RecipeError, RegistryError
 from ecgzoo.files import read_json, sweep, write_json
 from ecgzoo.signal import LEADS_12, resolve_leads
 from ecgzoo.training.options import check, option, options
@@ -323,6 +325,20 @@ class Recipe:
         values = {name: getattr(self, name) for name, declared in options(self).items() if wanted(declared)}
         plain: dict[str, Any] = json.loads(json.dumps(values, default=str))  # tuples become lists, terms their text
         return plain
+
+
+def plugin_versions(recipe: Recipe) -> dict[str, str]:
+    """The version of each plugin that provides a network, a loss or a transform of `recipe`."""
+    parts = [("backbone", recipe.teacher), ("backbone", recipe.student)]
+    parts += [("loss", term.name) for term in recipe.loss_terms]
+    parts += [("transform", term.name) for term in recipe.transform_terms]
+    versions = {}
+    for kind, name in parts:
+        with contextlib.suppress(RegistryError):  # a teacher that is not needed may be unknown
+            found = registry.lookup(kind, name)
+            if not found.built_in:
+                versions[found.distribution] = found.version
+    return versions
 
 
 def check_requires(requires: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from ecgzoo.errors import RecipeError, printable
 from ecgzoo.evaluation import CohortScores, paired_difference
 from ecgzoo.files import parse_json, read_bytes, write_atomic, write_json
 from ecgzoo.provenance import provenance
-from ecgzoo.training.recipe import Recipe
+from ecgzoo.training.recipe import Recipe, plugin_versions
 
 TITLES = {
     "teacher": "teacher",
@@ -210,7 +210,7 @@ def make_report(
             "recipe": recipe.to_dict(),
             "processes": processes,
             "precision": recipe.precision,
-            "provenance": provenance(),
+            "provenance": {**provenance(), "plugins": plugin_versions(recipe)},
         }
     )
 

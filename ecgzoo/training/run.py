@@ -38,7 +38,7 @@ from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.pretrain import pretrain
 from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
-from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference
+from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference, plugin_versions
 from ecgzoo.training.rehearsal import rehearse
 from ecgzoo.training.report import Report, make_report
 from ecgzoo.training.state import CHECKPOINT
@@ -477,6 +477,7 @@ class Run:
             "seed": recipe.seed,
             "precision": recipe.precision,
             **provenance(),
+            "plugins": plugin_versions(recipe),
         }
         student.config = dataclasses.replace(student.config, training=training)
         on_main(self.accelerator, lambda: self._own.check(arm), lambda: save_pretrained(student, folder))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -159,4 +160,8 @@ def test_five_broken_wheels_break_nothing(python: Path, tiny: str, tmp_path: Pat
     assert all(failure["version"] == "0.7" for failure in failures)
     flags = ["--student", "tcn_small", "--losses", "bce=1", "dist=1", "clt=0.5", "--requires", "ecgzoo-tcn>=1"]
     call(python, "-m", "ecgzoo", "recipe", "mvkt", *SHORT, *flags, "--output", tmp_path / "run", **of_tiny())
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["arms"].keys() == {"teacher", "student"}
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["arms"].keys() == {"teacher", "student"}
+    trained = json.loads((tmp_path / "run" / "student" / "config.json").read_text())["training"]
+    versions = {name: version(name) for name in ("ecgzoo-losses", "ecgzoo-tcn")}
+    assert results["provenance"]["plugins"] == trained["plugins"] == versions
