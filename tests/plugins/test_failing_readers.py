@@ -15,14 +15,19 @@ from ecgzoo.cli import plugins
 from ecgzoo.errors import EcgZooWarning, RegistryError, SignalError
 from ecgzoo.testing import assert_reader_conforms
 
-SOURCE = """
-from ecgzoo import Reader, ReaderSpec, SignalError, hookimpl
+HEAD = """
+import numpy as np
+from ecgzoo import Reader, ReaderSpec, Record, SignalError, hookimpl
 
 @hookimpl
 def ecgzoo_readers():
     yield ReaderSpec(name="my_strip", factory="strip_plugin:Strip", summary="")
 
 class Strip(Reader):
+"""
+SOURCE = (
+    HEAD
+    + """
     def sniff(self, head, path):
         print("sniffing")
         {sniff}
@@ -30,6 +35,7 @@ class Strip(Reader):
         print("reading")
         {read}
 """
+)
 MINE = "return head.startswith(b'my strip')"
 FAILS = "return head[10**9]"
 
@@ -100,15 +106,9 @@ def test_check_shows_the_reader_any_first_bytes(install, capsys: pytest.CaptureF
     assert "sniff: of b'' raises IndexError: index out of range; expected True or False" in failure
 
 
-CARELESS = """
-import numpy as np
-from ecgzoo import Reader, ReaderSpec, Record, SignalError, hookimpl
-
-@hookimpl
-def ecgzoo_readers():
-    yield ReaderSpec(name="my_strip", factory="strip_plugin:Strip", summary="")
-
-class Strip(Reader):
+CARELESS = (
+    HEAD
+    + """
     def sniff(self, head, path):
         return head.startswith(b"my strip")
 
@@ -124,6 +124,7 @@ class Strip(Reader):
             raise SignalError("no strip")
         return Record(rows, leads or ("I", "II", "III"), rate_hz or 100, str(path))
 """
+)
 
 
 @pytest.mark.parametrize(
