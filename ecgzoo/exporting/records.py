@@ -70,7 +70,9 @@ def from_cohort(cohort: Cohort, folds: Iterable[int], config: ModelConfig) -> Re
     check_cohort(cohort)
     folds = sorted(set(folds))
     rows = cohort.rows(folds)
-    _refuse_other(cohort.title, cohort.leads, cohort.rate_hz, config, cohort.rate_hz == config.rate_hz)
+    _check_leads(cohort.title, cohort.leads, config)
+    if cohort.rate_hz != config.rate_hz:
+        raise _another_rate(cohort.title, cohort.rate_hz, config)
     at = [cohort.leads.index(lead) for lead in config.leads]
     padded = cohort.signals(rows)[:, at] * cohort.units(rows) / np.float32(MICROVOLTS_PER_MILLIVOLT)
     signals = [signal[:, :length] for signal, length in zip(padded, cohort.samples(rows), strict=True)]
@@ -90,8 +92,9 @@ def from_recordings(recordings: Iterable[Record], config: ModelConfig) -> Record
     """
     signals, recordings = [], list(recordings)
     for record in recordings:
-        fast = record.rate_hz >= LOWEST_SHARE_OF_RATE * config.rate_hz
-        _refuse_other(record.source, record.leads, record.rate_hz, config, fast)
+        _check_leads(record.source, record.leads, config)
+        if record.rate_hz < LOWEST_SHARE_OF_RATE * config.rate_hz:
+            raise _another_rate(record.source, record.rate_hz, config)
         signals.append(record.select(config.leads).interpolate_invalid().resample(config.rate_hz).signal)
     if 0 < len(signals) < FEW:
         warnings.warn(
@@ -118,15 +121,17 @@ def simulated(config: ModelConfig, samples: int = 0) -> Records:
     return Records(title="simulated hearts", signals=signals, simulated=True)
 
 
-def _refuse_other(source: str, leads: Sequence[str], rate_hz: float, config: ModelConfig, of_rate: bool) -> None:
+def _check_leads(source: str, leads: Sequence[str], config: ModelConfig) -> None:
     if missing := [lead for lead in config.leads if lead not in leads]:
         raise SignalError(
             f"{source} has leads {', '.join(leads)}; the model needs {', '.join(missing)}. Calibrate on other records."
         )
-    if not of_rate:
-        raise SignalError(
-            f"{source} is at {rate_hz:g} Hz, the model at {config.rate_hz:g} Hz; calibrate on records at that rate"
-        )
+
+
+def _another_rate(source: str, rate_hz: float, config: ModelConfig) -> SignalError:
+    return SignalError(
+        f"{source} is at {rate_hz:g} Hz, the model at {config.rate_hz:g} Hz; calibrate on records at that rate"
+    )
 
 
 def _checked(records: Records, config: ModelConfig) -> Records:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ecgzoo import registry
-from ecgzoo.model import BACKBONE_ATTRIBUTES
+from ecgzoo.plugin_network import BACKBONE_ATTRIBUTES, same_outputs
 from ecgzoo.specs import BackboneSpec
 from ecgzoo.testing.findings import Findings, Require
 
@@ -66,10 +66,7 @@ def check_factory(spec: BackboneSpec, build: Factory) -> Findings:
 
 
 def _same(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether the two are equal, except for rounding by another order of summation."""
-    return found.shape == expected.shape and bool(
-        ((found - expected).abs().max() <= 1e-4 * expected.abs().max().clamp(min=1)).item()
-    )
+    return same_outputs(found, expected, 1e-4)
 
 
 def _built(build: Factory, num_leads: int = LEADS) -> Any:

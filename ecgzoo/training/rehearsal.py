@@ -85,22 +85,28 @@ def _shapes(terms: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name.partition(".")[2]: tuple(tensor.shape) for name, tensor in terms.state_dict().items()}
 
 
+def _report(found: registry.Registered) -> str:
+    return f"Report it to the authors of {found.distribution}"
+
+
 def _check_crops(found: registry.Registered, crops: Tensor, before: Tensor) -> None:
     """Check what a transform made of the crops `before`; else a network or a loss would be blamed for it."""
-    report = f"Report it to the authors of {found.distribution}"
     if crops.shape != before.shape or not crops.isfinite().all():
         raise RegistryError(
             f"{found} gives crops {tuple(crops.shape)}, or samples that are not finite; expected finite crops "
-            f"{tuple(before.shape)}. {report}"
+            f"{tuple(before.shape)}. {_report(found)}"
         )
     if crops.dtype != before.dtype:
-        raise RegistryError(f"{found} gives crops of {crops.dtype}; expected {before.dtype}, as it gets them. {report}")
+        raise RegistryError(
+            f"{found} gives crops of {crops.dtype}; expected {before.dtype}, as it gets them. {_report(found)}"
+        )
 
 
 def _check_declared(found: registry.Registered, transform: Transform, shown: Shown, before: Shown) -> None:
     """Check that what a transform declares not to change is as it was `before`: else the targets are wrong."""
-    report = f"Report it to the authors of {found.distribution}"
     if transform.sees == "student" and not torch.equal(shown[1], before[1]):
-        raise RegistryError(f"{found} is for the student only, but changes the teacher's crops in place. {report}")
+        raise RegistryError(
+            f"{found} is for the student only, but changes the teacher's crops in place. {_report(found)}"
+        )
     if transform.keeps_labels and not torch.equal(shown[2].labels, before[2].labels):
-        raise RegistryError(f"{found} changes labels and does not declare it (keeps_labels). {report}")
+        raise RegistryError(f"{found} changes labels and does not declare it (keeps_labels). {_report(found)}")
