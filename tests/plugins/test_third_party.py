@@ -114,6 +114,14 @@ def test_a_backbone_that_breaks_the_contract(install, source: str, reason: str) 
     assert create_student("xresnet1d18").num_classes == 5  # everything else works
 
 
+def test_statistics_of_the_batch_are_found_whatever_the_first_weights(install) -> None:
+    third_party(install, "batch_net", KEEPS.replace("self.body(x)", "self.body(x - x.mean(0))"))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        with pytest.raises(RegistryError, match="other logits alone than in a batch"):
+            create_student("strange")
+
+
 def test_a_backbone_that_keeps_it(install) -> None:
     third_party(install, "good_net", NET.format(leads="num_leads", classes="num_classes", x="x"))
     assert create_student("strange", leads=("II", "V2"), num_classes=3).training
