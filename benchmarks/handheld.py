@@ -2,6 +2,7 @@
 
     python -m benchmarks.handheld --root PTBXL --data DIR
     python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER…   # also former weights
+    python -m benchmarks.handheld --root PTBXL --students --before FOLDER…   # only these; the other rows are kept
 
 The former weights are in the history, in folders that are named like the packaged ones:
 `git archive REVISION ecgzoo/weights/packaged/NAME | tar -x`; docs/handheld.md has the revisions.
@@ -20,6 +21,7 @@ Writes results/handheld*.json and docs/handheld*.png; `python docs/figures.py` w
 
 import argparse
 import csv
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +33,7 @@ from rich.progress import track
 from scipy.signal import butter, resample, sosfiltfilt
 
 import ecgzoo
-from benchmarks._report import CHECKOUT, report
+from benchmarks._report import CHECKOUT, RESULTS, report
 from ecgzoo.aggregates import with_aggregates
 from ecgzoo.evaluation import bootstrap_ci, macro_auc
 from ecgzoo.files import write_atomic
@@ -247,25 +249,44 @@ def main() -> None:
     """Test the students on all three data sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--data", type=Path, required=True, help="folder that contains af2017 and cpsc2018")
+    parser.add_argument("--data", type=Path, help="folder that contains af2017 and cpsc2018")
+    parser.add_argument(
+        "--students", nargs="*", choices=STUDENTS, default=list(STUDENTS), help="packaged students to measure"
+    )
     parser.add_argument(
         "--before", type=Path, nargs="+", default=[], help=f"folders of former weights, named {' or '.join(BEFORE)}"
     )
     given = parser.parse_args()
     if unknown := [folder.name for folder in given.before if folder.name not in BEFORE]:
         parser.error(f"--before: {unknown[0]} is none of {', '.join(BEFORE)}")
-    models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in STUDENTS if tag in ecgzoo.list_pretrained()}
+    if given.students and not given.data:
+        parser.error("--data is needed for the packaged students")
+    models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in given.students}
     shown = {**models, **{BEFORE[folder.name]: ecgzoo.load_pretrained(folder).eval() for folder in given.before}}
     limit = "macro AUC of PTB-XL's fold 9, on which thresholds were chosen"
-    rows, curves, groups = on_the_fold(shown, given.root)
+    of_fold = ("handheld_distorted", "handheld_curves", "handheld_groups")
+    measured = on_the_fold(shown, given.root)
+    rows, curves, groups = (with_kept(name, some) for name, some in zip(of_fold, measured, strict=True))
     report("handheld_distorted", limit, rows)
     report("handheld_curves", limit, curves)
     report("handheld_groups", limit, groups)
-    outside = af2017(models, given.data / "af2017") + cpsc2018(models, given.data / "cpsc2018")
-    report("handheld", "lead I; 95 % intervals over recordings; nothing was chosen on these", outside)
+    if models:
+        outside = af2017(models, given.data / "af2017") + cpsc2018(models, given.data / "cpsc2018")
+        about = "lead I; 95 % intervals over recordings; nothing was chosen on these"
+        report("handheld", about, with_kept("handheld", outside))
     # after the results, whose revision would be "dirty" with another picture
     write_atomic(CHECKOUT / "docs" / "handheld.png", lambda path: plot(rows, path))
     write_atomic(CHECKOUT / "docs" / "handheld_curves.png", lambda path: plot_curves(curves, path))
+
+
+def with_kept(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and those of the other students in ``results/<name>.json``, student by student in each data set."""
+    path = RESULTS / f"{name}.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    measured = {row["student"] for row in rows}
+    order = [*STUDENTS, *BEFORE.values()]
+    rows = [*(row for row in before if row["student"] in set(order) - measured), *rows]
+    return sorted(rows, key=lambda row: (row["data"], order.index(row["student"])))
 
 
 def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import handheld
 from benchmarks.paper import attempts, grid, page, tasks, unlabelled
 from ecgzoo import Recipe
 from ecgzoo.data.synthetic import load_synthetic
@@ -114,3 +115,14 @@ def test_the_curve_keeps_the_rows_of_other_arms() -> None:
     found = unlabelled.merged({"1": {"MKD + CLT": row}})
     assert found.pop("1") == {**kept["1"], "MKD + CLT": row}
     assert found == {labelled: rows for labelled, rows in kept.items() if labelled != "1"}
+
+
+@pytest.mark.parametrize("name", ["handheld", "handheld_distorted", "handheld_curves", "handheld_groups"])
+def test_students_that_are_not_measured_again_keep_their_rows(name: str) -> None:
+    kept = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    assert handheld.with_kept(name, []) == kept
+    row = {"data": kept[0]["data"], "student": handheld.STUDENTS[1]}
+    others = [other for other in kept if other["student"] != row["student"]]
+    found = handheld.with_kept(name, [row])
+    assert [other for other in found if other != row] == others
+    assert found.count(row) == 1
