@@ -48,6 +48,22 @@ def faults() -> str:
     return table(("fault", "tried", "lost", "slowest case", "memory, at most"), *lines) + f"\n{made}\n"
 
 
+def negatives() -> str:
+    """How well rules for records without labels find pairs that share no diagnosis."""
+    rows, made = results("negatives")
+    rules = list(dict.fromkeys(row["rule"] for row in rows))
+    found = {(row["labelled folds"], row["rule"]): row for row in rows}
+    lines = (
+        (
+            folds,
+            *(f"{found[folds, rule]['share no diagnosis']:.0%}, {found[folds, rule]['found']:.0%}" for rule in rules),
+            f"{found[folds, rules[0]]['without a choice']:.0%}",
+        )
+        for folds in dict.fromkeys(row["labelled folds"] for row in rows)
+    )
+    return table(("teacher's labels, folds", *rules, "all pairs"), *lines) + f"\n{made}\n"
+
+
 def quality() -> str:
     """Refused recordings of lead I: the ones that should be refused and the ones that should not."""
     rows, made = results("quality")
@@ -346,6 +362,7 @@ FIGURES = {
     "handheld_distorted": handheld_distorted,
     "handheld_groups": handheld_groups,
     "handheld_targets": handheld_targets,
+    "negatives": negatives,
     "quality": quality,
     "quality_handheld": quality_handheld,
     "scale": scale,
