@@ -290,7 +290,10 @@ def plot(found: dict[str, Any], path: Path) -> None:
         (line,) = axes.plot(records, [row["macro_auc"] for row in rows], marker=marker, label=arm)
         for number, row in zip(records, rows, strict=True):
             axes.plot([number] * len(row["each"]), row["each"], ".", color=line.get_color(), alpha=0.5)
-    axes.set(xscale="log", xlabel="records with labels (all others without)", ylabel="macro AUC, fold 9")
+    axes.set(xscale="log", xlabel="records with labels (folds)", ylabel="macro AUC, fold 9")
+    counts = {folds: next(iter(arms.values()))["records"]["labelled"] for folds, arms in found["arms"].items()}
+    axes.set_xticks(list(counts.values()), [f"{number:,} ({folds})" for folds, number in counts.items()])
+    axes.set_xticks([], minor=True)
     axes.set_title("Lead I, five superclasses; a dot is a seed", fontsize=10)
     axes.legend(fontsize=8)
     figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
