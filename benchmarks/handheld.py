@@ -1,7 +1,11 @@
 """How well do the students work on devices and people that they have not seen?
 
     python -m benchmarks.handheld --root PTBXL --data DIR
-    python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER   # also former weights
+    python -m benchmarks.handheld --root PTBXL --data DIR --before FOLDER…   # also former weights
+    python -m benchmarks.handheld --root PTBXL --students --before FOLDER…   # only these; the other rows are kept
+
+The former weights are in the history, in folders that are named like the packaged ones:
+`git archive REVISION ecgzoo/weights/packaged/NAME | tar -x`; docs/handheld.md has the revisions.
 
 The packaged students of lead I are tested on three data sets. Nothing was chosen on the first two; the students' epochs
 and thresholds were chosen on the third.
@@ -17,6 +21,7 @@ Writes results/handheld*.json and docs/handheld*.png; `python docs/figures.py` w
 
 import argparse
 import csv
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,14 +33,17 @@ from rich.progress import track
 from scipy.signal import butter, resample, sosfiltfilt
 
 import ecgzoo
-from benchmarks._report import CHECKOUT, report
+from benchmarks._report import CHECKOUT, RESULTS, report
 from ecgzoo.aggregates import with_aggregates
 from ecgzoo.evaluation import bootstrap_ci, macro_auc
 from ecgzoo.files import write_atomic
 from ecgzoo.model import EcgModel
 from ecgzoo.signal import Record
 
-BEFORE = "ptbxl_super_i before drift removal"
+BEFORE = {  # former weights, and what they are called
+    "xresnet1d18.ptbxl_all_i": "ptbxl_all_i before inversion and noise",
+    "xresnet1d18.ptbxl_super_i": "ptbxl_super_i before drift removal",
+}
 STUDENTS = ("xresnet1d18.ptbxl_rhythm_i", "xresnet1d18.ptbxl_all_i", "xresnet1d18.ptbxl_super_i")
 FOLD = 9
 SEED = 0
@@ -105,7 +113,7 @@ STRENGTHS: dict[str, tuple[Callable[[float], Callable[[Signals], Signals]], tupl
     "wander at 0.3 Hz, mV": (wander, (0, 0.1, 0.25, 0.5, 1)),
     "white noise, share of deviation": (noise, (0, 0.1, 0.2, 0.4, 0.8)),
     "upper end of the band, Hz": (band, (10, 15, 20, 30, 40)),
-    "clock error": (clock, (-0.1, -0.05, -0.03, 0, 0.03, 0.05, 0.1)),
+    "clock error, share": (clock, (-0.1, -0.05, -0.03, 0, 0.03, 0.05, 0.1)),
 }
 
 
@@ -241,28 +249,51 @@ def main() -> None:
     """Test the students on all three data sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--data", type=Path, required=True, help="folder that contains af2017 and cpsc2018")
-    parser.add_argument("--before", type=Path, help="folder of weights to show next to the packaged students")
+    parser.add_argument("--data", type=Path, help="folder that contains af2017 and cpsc2018")
+    parser.add_argument(
+        "--students", nargs="*", choices=STUDENTS, default=list(STUDENTS), help="packaged students to measure"
+    )
+    parser.add_argument(
+        "--before", type=Path, nargs="+", default=[], help=f"folders of former weights, named {' or '.join(BEFORE)}"
+    )
     given = parser.parse_args()
-    models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in STUDENTS if tag in ecgzoo.list_pretrained()}
-    shown = {**models, **({BEFORE: ecgzoo.load_pretrained(given.before).eval()} if given.before else {})}
+    if unknown := [folder.name for folder in given.before if folder.name not in BEFORE]:
+        parser.error(f"--before: {unknown[0]} is none of {', '.join(BEFORE)}")
+    if given.students and not given.data:
+        parser.error("--data is needed for the packaged students")
+    models = {tag: ecgzoo.load_pretrained(tag).eval() for tag in given.students}
+    shown = {**models, **{BEFORE[folder.name]: ecgzoo.load_pretrained(folder).eval() for folder in given.before}}
     limit = "macro AUC of PTB-XL's fold 9, on which thresholds were chosen"
-    rows, curves, groups = on_the_fold(shown, given.root)
+    of_fold = ("handheld_distorted", "handheld_curves", "handheld_groups")
+    measured = on_the_fold(shown, given.root)
+    rows, curves, groups = (with_kept(name, some) for name, some in zip(of_fold, measured, strict=True))
     report("handheld_distorted", limit, rows)
     report("handheld_curves", limit, curves)
     report("handheld_groups", limit, groups)
-    outside = af2017(models, given.data / "af2017") + cpsc2018(models, given.data / "cpsc2018")
-    report("handheld", "lead I; 95 % intervals over recordings; nothing was chosen on these", outside)
+    if models:
+        outside = af2017(models, given.data / "af2017") + cpsc2018(models, given.data / "cpsc2018")
+        about = "lead I; 95 % intervals over recordings; nothing was chosen on these"
+        report("handheld", about, with_kept("handheld", outside))
     # after the results, whose revision would be "dirty" with another picture
     write_atomic(CHECKOUT / "docs" / "handheld.png", lambda path: plot(rows, path))
     write_atomic(CHECKOUT / "docs" / "handheld_curves.png", lambda path: plot_curves(curves, path))
+
+
+def with_kept(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and those of the other students in ``results/<name>.json``, student by student in each data set."""
+    path = RESULTS / f"{name}.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    measured = {row["student"] for row in rows}
+    order = [*STUDENTS, *BEFORE.values()]
+    rows = [*(row for row in before if row["student"] in set(order) - measured), *rows]
+    return sorted(rows, key=lambda row: (row["data"], order.index(row["student"])))
 
 
 def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Plot the change of macro AUC over the strength of each distortion, a line per student."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     panels = figure.subplots(2, 3, sharey=True)
     whole = {  # a gain of 1 changes nothing
         row["student"]: row["macro AUC"]
@@ -273,13 +304,20 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
         for student, undistorted in whole.items():
             own = [row for row in rows if (row["distortion"], row["student"]) == (name, student)]
             change = [row["macro AUC"] - undistorted for row in own]
-            axes.plot([row["strength"] for row in own], change, marker=".", label=_short(student))
+            axes.plot([row["strength"] for row in own], change, marker=".", label=_short(student), **_style(student))
         axes.axhline(0, color="grey", linewidth=0.5)
         axes.set_xlabel(name)
     for axes in panels[:, 0]:
         axes.set_ylabel("change of macro AUC")
-    panels[0, 0].legend(fontsize=7)
+    figure.suptitle("Lead I, every third record of PTB-XL's fold 9", fontsize=10)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+
+
+def _style(student: str) -> dict[str, str]:
+    """A color per student; former weights have that of their successor, dashed."""
+    successor = next((tag for tag, former in BEFORE.items() if former == student), student)
+    return {"color": f"C{STUDENTS.index(successor)}", "linestyle": "-" if successor == student else "--"}
 
 
 def _short(student: str) -> str:
@@ -287,24 +325,28 @@ def _short(student: str) -> str:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Plot the loss of macro AUC for each distortion and student."""
+    """Plot the loss of macro AUC and the changed findings for each distortion and student."""
     from matplotlib.figure import Figure
 
     students = list(dict.fromkeys(row["student"] for row in rows))
-    names = list(DISTORTIONS)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    names = [name for name in DISTORTIONS if name != AS_RECORDED]
+    figure = Figure(figsize=(9, 6), layout="constrained")
     cost, flips = figure.subplots(1, 2, sharey=True)
+    height = 0.8 / len(students)
     for number, student in enumerate(students):
         own = {row["distortion"]: row for row in rows if row["student"] == student}
-        place = np.arange(len(names)) + 0.25 * (number - (len(students) - 1) / 2)
-        lost = [own[names[0]]["macro AUC"] - own[name]["macro AUC"] for name in names]
-        cost.barh(place, lost, height=0.22, label=_short(student))
-        flips.barh(place, [100 * own[name]["finding changed"] for name in names], height=0.22)
+        place = np.arange(len(names)) + height * (number - (len(students) - 1) / 2)
+        style = _style(student)
+        look = {"height": 0.9 * height, "color": style["color"], "alpha": 1.0 if style["linestyle"] == "-" else 0.4}
+        lost = [own[AS_RECORDED]["macro AUC"] - own[name]["macro AUC"] for name in names]
+        cost.barh(place, lost, label=_short(student), **look)
+        flips.barh(place, [100 * own[name]["finding changed"] for name in names], **look)
     cost.set_yticks(range(len(names)), names)
     cost.invert_yaxis()
     cost.set_xlabel("loss of macro AUC")
     flips.set_xlabel("records with a changed finding, %")
-    cost.legend(fontsize=8)
+    figure.suptitle("Lead I, PTB-XL's fold 9", fontsize=10)
+    figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
 
 

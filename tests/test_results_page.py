@@ -5,9 +5,11 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.paper import attempts, grid, page, tasks, unlabelled
+from benchmarks import handheld
+from benchmarks.paper import attempts, grid, negatives, page, tasks, unlabelled
 from ecgzoo import Recipe
 from ecgzoo.data.synthetic import load_synthetic
 
@@ -114,3 +116,34 @@ def test_the_curve_keeps_the_rows_of_other_arms() -> None:
     found = unlabelled.merged({"1": {"MKD + CLT": row}})
     assert found.pop("1") == {**kept["1"], "MKD + CLT": row}
     assert found == {labelled: rows for labelled, rows in kept.items() if labelled != "1"}
+
+
+@pytest.mark.parametrize("name", ["handheld", "handheld_distorted", "handheld_curves", "handheld_groups"])
+def test_students_that_are_not_measured_again_keep_their_rows(name: str) -> None:
+    kept = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    assert handheld.with_kept(name, []) == kept
+    row = {"data": kept[0]["data"], "student": handheld.STUDENTS[1]}
+    others = [other for other in kept if other["student"] != row["student"]]
+    found = handheld.with_kept(name, [row])
+    assert [other for other in found if other != row] == others
+    assert found.count(row) == 1
+
+
+def test_negatives_are_judged_by_the_true_labels() -> None:
+    random = np.random.default_rng(0)
+    labels, answers = (random.random((30, 3)) < 0.4).astype(float), random.random((30, 3)) ** 2
+    (row,) = [row for row in negatives.rows_of("1", answers, labels) if row["rule"] == "at most 0.2"]
+    right = taken = negative = pairs = 0
+    for one in range(30):
+        for other in range(30):
+            if one != other:
+                pairs += 1
+                chosen = sum(answers[one] * answers[other]) <= 0.2
+                none_shared = not any(labels[one] * labels[other])
+                taken += chosen
+                negative += none_shared
+                right += chosen and none_shared
+    assert row["taken"] == pytest.approx(taken / pairs)
+    assert row["share no diagnosis"] == pytest.approx(right / taken)
+    assert row["found"] == pytest.approx(right / negative)
+    assert row["without a choice"] == pytest.approx(negative / pairs)

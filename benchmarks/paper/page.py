@@ -288,7 +288,8 @@ def _external(external: dict[str, Any]) -> list[str]:
         "they agree. The AF Challenge 2017 has handheld recordings at 300 Hz, treated as lead I; the task is normal "
         "rhythm against the rest. The samples are small, so the intervals are wide. mv_global and window_z are two "
         f"students that differ only in normalization; their macro AUCs on PTB-XL's fold 8 are {twins}. Command: "
-        "`python -m benchmarks.paper.external`.",
+        "`python -m benchmarks.paper.external`. Students of the rhythms and of all labels do much better on these "
+        "recordings: [handhelds](handheld.md#external-recordings).",
         "",
         "| data | model | class | positives | AUC | 95 % interval |",
         "|---|---|---|---|---|---|",
