@@ -24,6 +24,7 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.run_folder import RunFolder
+from ecgzoo.training.batch_norm import check_synchronizable
 from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import (
@@ -218,8 +219,11 @@ class Run:
         check_judged(self.cohort, self.val_rows, student.config.window, f"validation folds {recipe.val_folds}")
         for model in (student, *([self._given] if self._given else [])):
             check_judged(self.cohort, self.judged_rows, model.config.window, judged)
+        synchronizes = self.accelerator.num_processes > 1 and recipe.batch_norm == "synchronized"
         for network in (student, *([teacher] if distills else [])):
             network.lead_positions(self.cohort.leads, self.cohort.title)
+            if synchronizes and network is not self._given:
+                check_synchronizable(network)
         transforms = self._transforms(data, requires)
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
