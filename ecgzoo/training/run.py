@@ -88,6 +88,7 @@ class Run:
             self._tied = "the schedule's noise"
         self._given: EcgModel | None = None
         self._start: EcgModel | None = None
+        self._taught_by: dict[str, Any] = {}
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
@@ -134,7 +135,13 @@ class Run:
     def _auxiliary(self) -> np.ndarray:
         """Labels ``[N, C']`` of the training records in the second task, matched by record id."""
         recipe, wanted = self.recipe, self.cohort.record_ids[self.train_rows]
-        other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
+        try:
+            other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
+        except DataError as error:
+            raise RecipeError(
+                f"aux_task {recipe.aux_task!r}: {error} To train without a second task, give --aux-task= and --losses "
+                "without aux."
+            ) from error
         rows = np.searchsorted(other.record_ids, wanted)
         rows = np.minimum(rows, len(other) - 1)
         if missing := int(((other.record_ids[rows] != wanted) | ~other.has_labels(rows)).sum()):
@@ -397,6 +404,7 @@ class Run:
         if teacher is not None:
             check_model("teacher", teacher)
             self._check_unseen("the teacher", teacher)
+            self._taught_by = _as_teacher(teacher)
         with self.at_work():
             return self._trained(arm, network, losses, teacher, is_teacher)
 
@@ -506,7 +514,8 @@ class Run:
         leads = {arm: model.config.leads for arm, model in models.items()}
         with self.at_work():
             scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
-            report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
+            recipe = dataclasses.replace(self.recipe, **self._taught_by)
+            report = make_report(self.cohort, recipe, scores, leads, self.accelerator.num_processes)
             on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
             for tracker in self.accelerator.trackers:
                 tracker.finish()
