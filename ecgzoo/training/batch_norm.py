@@ -65,7 +65,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
                 self.num_batches_tracked += 1
             if self.running_mean is not None and self.running_var is not None:
                 count = x.numel() // x.shape[1] * len(every)
-                momentum = 0.1 if self.momentum is None else self.momentum
+                momentum = self.momentum  # None: the mean of all batches
+                if momentum is None:
+                    assert self.num_batches_tracked is not None  # it is there if running_mean is
+                    momentum = 1 / int(self.num_batches_tracked)
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(var * count / max(count - 1, 1), momentum)
         weight = mean.new_ones(len(mean)) if self.weight is None else self.weight

@@ -109,6 +109,23 @@ def test_running_statistics_are_averaged_over_the_processes(in_ranks) -> None:
         assert all((norm.running_var == 10).all() for norm in net[1:])
 
 
+def test_without_momentum_the_running_statistics_are_the_mean_of_all_batches(in_ranks) -> None:
+    torch.manual_seed(0)
+    whole, batches = nn.BatchNorm1d(2, momentum=None), torch.randn(3, 4 * RANKS, 2)
+    for x in batches:
+        whole(x)
+
+    def work(rank: int) -> nn.Module:
+        norm = SyncBatchNorm(2, momentum=None)
+        for x in batches:
+            norm(x[rank::RANKS])
+        return norm
+
+    for norm in in_ranks(work):
+        torch.testing.assert_close(norm.running_mean, whole.running_mean)
+        torch.testing.assert_close(norm.running_var, whole.running_var)
+
+
 def with_activations() -> nn.Sequential:
     norm = BatchNormAct2d(3, act_layer=nn.SiLU)
     return nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 1), norm), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
