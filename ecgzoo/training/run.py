@@ -39,6 +39,7 @@ from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.pretrain import pretrain
 from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
+from ecgzoo.training.quantize import round_convolutions
 from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference, plugin_versions
 from ecgzoo.training.rehearsal import rehearse
 from ecgzoo.training.report import Report, make_report
@@ -231,6 +232,8 @@ class Run:
             network.lead_positions(self.cohort.leads, self.cohort.title)
             if synchronizes and network is not self._given:
                 check_synchronizable(network)
+        if recipe.quantization_aware:
+            round_convolutions(student.backbone)
         transforms = self._transforms(data, requires)
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
