@@ -246,7 +246,8 @@ def _in_folds_with_labels(
         if row.labels is not None and folds[row.record] in without:
             raise DataError(
                 f"{job.table}: row {row.number}: patient {row.patient} is in fold {folds[row.record]}, whose records "
-                "in the cohort have no labels; leave out the labels, or put the patient in another fold"
+                "in the cohort have no labels; leave out the labels, put a patient who is not in the cohort in another "
+                "fold, or import all records into another --output"
             )
     with_labels = set(there[labelled == 1].tolist()) | {folds[row.record] for row in new if row.labels is not None}
     return {

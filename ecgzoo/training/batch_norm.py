@@ -13,6 +13,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ecgzoo.errors import RecipeError
+
 
 class _Normalize(torch.autograd.Function):
     """Batch norm with given statistics ``[C]``, which depend on the records of all processes."""
@@ -63,7 +65,10 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
                 self.num_batches_tracked += 1
             if self.running_mean is not None and self.running_var is not None:
                 count = x.numel() // x.shape[1] * len(every)
-                momentum = 0.1 if self.momentum is None else self.momentum
+                momentum = self.momentum  # None: the mean of all batches
+                if momentum is None:
+                    assert self.num_batches_tracked is not None  # it is there if running_mean is
+                    momentum = 1 / int(self.num_batches_tracked)
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(var * count / max(count - 1, 1), momentum)
         weight = mean.new_ones(len(mean)) if self.weight is None else self.weight
@@ -72,15 +77,51 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         return out
 
 
+class SyncBatchNormAct(SyncBatchNorm):
+    """timm's ``BatchNormAct2d``, which includes dropout and activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized and activated ``[B, C, …]``."""
+        out: Tensor = self.act(self.drop(super().forward(x)))
+        return out
+
+
+def check_synchronizable(module: nn.Module) -> None:
+    """Check that `synchronize` knows every batch norm in `module`: one of another class may do more than normalize.
+
+    Raises:
+        RecipeError: it does not know one.
+    """
+    from timm.layers import BatchNormAct2d
+
+    known = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)
+    for name, child in module.named_modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and type(child) not in known:
+            raise RecipeError(
+                f"{name} is a {type(child).__name__}, which cannot take its statistics from several processes; "
+                "expected a batch norm of torch or timm. Use --batch-norm per-process, or one process"
+            )
+
+
 def synchronize(module: nn.Module, device: torch.device) -> None:
-    """Let every batch norm in `module` use the statistics of all processes; on a GPU, with torch's own class."""
+    """Let every batch norm in `module` use the statistics of all processes; on a GPU, with the classes of torch, timm.
+
+    Raises:
+        RecipeError: see `check_synchronizable`.
+    """
+    from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+
+    check_synchronizable(module)
     for name, child in module.named_children():
         if not isinstance(child, nn.modules.batchnorm._BatchNorm):
             synchronize(child, device)
         elif device.type == "cuda":
-            setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-        else:
-            child.__class__ = SyncBatchNorm  # same parameters and buffers, another forward
+            setattr(module, name, convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+        else:  # same parameters and buffers, another forward
+            child.__class__ = SyncBatchNormAct if isinstance(child, BatchNormAct2d) else SyncBatchNorm
 
 
 @torch.no_grad()

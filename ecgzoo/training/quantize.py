@@ -8,10 +8,13 @@ evaluation: what is saved is an ordinary network whose numbers suffer less from 
 folds into the convolutions, scale whole channels, so they change no ŵ.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ecgzoo.backbones._blocks import Conv
+from ecgzoo.errors import RecipeError
 from ecgzoo.exporting.onnx_int8 import FLOAT_CONVOLUTIONS, LARGEST_WEIGHT
 
 
@@ -52,9 +55,18 @@ class RoundedConv2d(_Rounded, nn.Conv2d):
 
 
 def round_convolutions(network: nn.Module) -> None:
-    """Let the convolutions of `network` that the export makes integers of train as such; the first ones stay."""
+    """Let the convolutions of `network` that the export makes integers of train as such; the first ones stay.
+
+    Raises:
+        RecipeError: there are none.
+    """
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.modules.conv._ConvNd)]
-    for layer in convolutions[FLOAT_CONVOLUTIONS:]:
-        rounded = {Conv: RoundedConv, nn.Conv1d: RoundedConv1d, nn.Conv2d: RoundedConv2d}.get(type(layer))
-        if rounded:
-            layer.__class__ = rounded  # same parameters, another forward
+    kinds: dict[type[nn.Module], Any] = {Conv: RoundedConv, nn.Conv1d: RoundedConv1d, nn.Conv2d: RoundedConv2d}
+    behind = [layer for layer in convolutions[FLOAT_CONVOLUTIONS:] if type(layer) in kinds]
+    if not behind:
+        raise RecipeError(
+            f"quantization_aware has no effect: expected convolutions of torch behind the first {FLOAT_CONVOLUTIONS}, "
+            "this network has none. Leave it out, or use another student."
+        )
+    for layer in behind:
+        layer.__class__ = kinds[type(layer)]  # same parameters, another forward

@@ -437,6 +437,8 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any], longer: bool =
                 return different
         elif longer and name == "epochs" and isinstance(before, int) and isinstance(now, int) and before < now:
             continue
+        elif before != now and name in ("data_fingerprint", "records_sha256"):
+            return "its records are others, or their labels, folds, patients or leads"
         elif before != now:
             return f"{name} is {reprlib.repr(before)} there and {reprlib.repr(now)} here"
     return None

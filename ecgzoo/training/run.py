@@ -24,6 +24,7 @@ from ecgzoo.losses.contract import DataInfo, needs_teacher
 from ecgzoo.model import EcgModel
 from ecgzoo.provenance import provenance
 from ecgzoo.run_folder import RunFolder
+from ecgzoo.training.batch_norm import check_synchronizable
 from ecgzoo.training.batches import check_batches, check_judged
 from ecgzoo.training.checkpoint import check_saveable
 from ecgzoo.training.distiller import (
@@ -38,6 +39,7 @@ from ecgzoo.training.loop import Job, fit
 from ecgzoo.training.optimizer import OPEN_ENDED, MakeOptimizer, Schedule, make_optimizer
 from ecgzoo.training.pretrain import pretrain
 from ecgzoo.training.processes import end_with_launcher, lost_contact, on_main, score_shared
+from ecgzoo.training.quantize import round_convolutions
 from ecgzoo.training.recipe import Network, Recipe, check_requires, claim_folder, difference, plugin_versions
 from ecgzoo.training.rehearsal import rehearse
 from ecgzoo.training.report import Report, make_report
@@ -87,6 +89,7 @@ class Run:
             self._tied = "the schedule's noise"
         self._given: EcgModel | None = None
         self._start: EcgModel | None = None
+        self._taught_by: dict[str, Any] = {}
         self.accelerator = make_accelerator(recipe)
         with self.accelerator.main_process_first():
             self.cohort = load_cohort(recipe.data, recipe.root, recipe.task) if cohort is None else cohort
@@ -133,7 +136,13 @@ class Run:
     def _auxiliary(self) -> np.ndarray:
         """Labels ``[N, C']`` of the training records in the second task, matched by record id."""
         recipe, wanted = self.recipe, self.cohort.record_ids[self.train_rows]
-        other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
+        try:
+            other = load_cohort(recipe.data, recipe.root, recipe.aux_task)
+        except DataError as error:
+            raise RecipeError(
+                f"aux_task {recipe.aux_task!r}: {error} To train without a second task, give --aux-task= and --losses "
+                "without aux."
+            ) from error
         rows = np.searchsorted(other.record_ids, wanted)
         rows = np.minimum(rows, len(other) - 1)
         if missing := int(((other.record_ids[rows] != wanted) | ~other.has_labels(rows)).sum()):
@@ -218,8 +227,13 @@ class Run:
         check_judged(self.cohort, self.val_rows, student.config.window, f"validation folds {recipe.val_folds}")
         for model in (student, *([self._given] if self._given else [])):
             check_judged(self.cohort, self.judged_rows, model.config.window, judged)
+        synchronizes = self.accelerator.num_processes > 1 and recipe.batch_norm == "synchronized"
         for network in (student, *([teacher] if distills else [])):
             network.lead_positions(self.cohort.leads, self.cohort.title)
+            if synchronizes and network is not self._given:
+                check_synchronizable(network)
+        if recipe.quantization_aware:
+            round_convolutions(student.backbone)
         transforms = self._transforms(data, requires)
         self._check_unlabelled(losses, distills)
         learner = Distiller(student, teacher, losses).to(self.accelerator.device)
@@ -393,6 +407,7 @@ class Run:
         if teacher is not None:
             check_model("teacher", teacher)
             self._check_unseen("the teacher", teacher)
+            self._taught_by = _as_teacher(teacher)
         with self.at_work():
             return self._trained(arm, network, losses, teacher, is_teacher)
 
@@ -502,7 +517,8 @@ class Run:
         leads = {arm: model.config.leads for arm, model in models.items()}
         with self.at_work():
             scores = {arm: self.scores(model, folds, self.judged_rows) for arm, model in models.items()}
-            report = make_report(self.cohort, self.recipe, scores, leads, self.accelerator.num_processes)
+            recipe = dataclasses.replace(self.recipe, **self._taught_by)
+            report = make_report(self.cohort, recipe, scores, leads, self.accelerator.num_processes)
             on_main(self.accelerator, self._own.check, lambda: report.write(self.folder))
             for tracker in self.accelerator.trackers:
                 tracker.finish()

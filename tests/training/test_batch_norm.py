@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 
+from ecgzoo.errors import RecipeError
 from ecgzoo.training import batch_norm
-from ecgzoo.training.batch_norm import SyncBatchNorm, average_statistics
+from ecgzoo.training.batch_norm import SyncBatchNorm, average_statistics, synchronize
 
 RANKS = 3
 
@@ -105,3 +107,59 @@ def test_running_statistics_are_averaged_over_the_processes(in_ranks) -> None:
     for net in in_ranks(work):
         assert [norm.running_mean.tolist() for norm in net[1:]] == [[1, 1], [2, 2, 2], [3, 3]]
         assert all((norm.running_var == 10).all() for norm in net[1:])
+
+
+def test_without_momentum_the_running_statistics_are_the_mean_of_all_batches(in_ranks) -> None:
+    torch.manual_seed(0)
+    whole, batches = nn.BatchNorm1d(2, momentum=None), torch.randn(3, 4 * RANKS, 2)
+    for x in batches:
+        whole(x)
+
+    def work(rank: int) -> nn.Module:
+        norm = SyncBatchNorm(2, momentum=None)
+        for x in batches:
+            norm(x[rank::RANKS])
+        return norm
+
+    for norm in in_ranks(work):
+        torch.testing.assert_close(norm.running_mean, whole.running_mean)
+        torch.testing.assert_close(norm.running_var, whole.running_var)
+
+
+def with_activations() -> nn.Sequential:
+    norm = BatchNormAct2d(3, act_layer=nn.SiLU)
+    return nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 1), norm), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+
+
+def test_an_activation_that_is_part_of_a_batch_norm_stays(in_ranks) -> None:
+    torch.manual_seed(0)
+    whole, x = with_activations(), torch.randn(4 * RANKS, 2, 1, 10)
+    weights = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    expected = whole(x)
+
+    def work(rank: int) -> tuple[Tensor, Tensor]:
+        net = with_activations()
+        net.load_state_dict(weights)
+        synchronize(net, torch.device("cpu"))
+        return net(x[rank::RANKS]), net.eval()(x)
+
+    for rank, (trained, evaluated) in enumerate(in_ranks(work)):
+        torch.testing.assert_close(trained, expected[rank::RANKS])
+        torch.testing.assert_close(evaluated, whole.eval()(x))
+
+
+def test_on_a_gpu_an_activation_that_is_part_of_a_batch_norm_stays() -> None:
+    net = with_activations()
+    synchronize(net, torch.device("cuda"))  # which replaces layers, wherever they are
+    assert type(net[0][1]) is SyncBatchNormAct
+    assert isinstance(net[0][1].act, nn.SiLU)
+    assert type(net[2]) is nn.SyncBatchNorm
+
+
+def test_a_batch_norm_that_may_do_more_is_refused() -> None:
+    class Shifted(nn.BatchNorm1d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 1
+
+    with pytest.raises(RecipeError, match=r"0\.1 is a Shifted, .* --batch-norm per-process"):
+        synchronize(nn.Sequential(nn.Sequential(nn.Linear(2, 2), Shifted(2))), torch.device("cpu"))

@@ -1,5 +1,7 @@
 """Training for 8-bit integers against a slow loop, and what of a network it touches."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from onnx import numpy_helper
 from torch import nn
 
 import ecgzoo
+from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.exporting import onnx_int8
 from ecgzoo.exporting.onnx import graph
 from ecgzoo.exporting.scorer import Scorer
@@ -89,3 +92,10 @@ def test_only_training_computes_with_rounded_numbers(name: str) -> None:
         exact = inner._conv_forward(given[2], inner.weight, inner.bias)
         error = (given[3] - exact).abs().max() / exact.abs().max()
     assert 1e-5 < error < 0.05
+
+
+@pytest.mark.parametrize("name", ["timm/test_vit", "timm/nf_resnet26"])  # a transformer; weights that are standardized
+def test_a_network_in_which_nothing_would_be_rounded_is_refused(name: str, tmp_path: Path) -> None:
+    given = ecgzoo.Recipe(student=name, quantization_aware=True, losses=("bce=1",), output=tmp_path / "run")
+    with pytest.raises(ecgzoo.RecipeError, match="quantization_aware has no effect"):
+        ecgzoo.Run(given, cohort=load_synthetic(num_records=300))

@@ -140,7 +140,7 @@ def test_a_folder_holds_one_recipe_and_one_data_set(tmp_path) -> None:
         claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True, transforms=("mixup=0.2",)), "abc")
     with pytest.raises(RecipeError, match="seed is 1 there and 2 here"):
         claim_folder(Recipe(output=tmp_path / "run", seed=2, resume=True), "abc")
-    with pytest.raises(RecipeError, match="records_sha256 is 'abc' there and 'xyz' here"):
+    with pytest.raises(RecipeError, match="another recipe: its records are others, or their labels"):
         claim_folder(Recipe(output=tmp_path / "run", seed=1, resume=True), "xyz")
     (tmp_path / "run" / "recipe.json").write_text("{")
     with pytest.raises(RecipeError, match="not JSON"):

@@ -256,11 +256,11 @@ def ecgzoo_backbones():
     assert Run(given).recipe.teacher == "own-nets::own_net"
 
 
-def test_the_card_of_a_student_names_the_network_of_its_own_teacher(tiny: str, tmp_path: Path) -> None:
+def test_the_card_of_a_student_and_the_results_name_the_network_of_its_own_teacher(tiny: str, tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, teacher="xresnet1d18", losses=("bce=1", "mkd=1")))
     student = run.student(run.train("mine", Network(NET, ("I", "II"))))
-    kept = student.config.training["recipe"]
-    assert (kept["teacher"], kept["teacher_leads"]) == (NET, ["I", "II"])
+    for kept in (student.config.training["recipe"], run.report({"student": student}).values["recipe"]):
+        assert (kept["teacher"], kept["teacher_leads"]) == (NET, ["I", "II"])
 
 
 def test_a_teacher_is_not_pretrained(tiny: str, tmp_path: Path) -> None:
@@ -367,6 +367,12 @@ def test_an_arm_of_ones_own_is_reported(tiny: str, tmp_path: Path) -> None:
     report = run.report(arms)
     assert set(report.values["paired"]) == {"mine-baseline"}
     assert report.table().row_count == 3
+
+
+def test_a_second_task_that_the_data_do_not_have_can_be_left_out(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no task 'other'.* give --aux-task= and --losses without aux"):
+        Run(recipe(tmp_path, aux_task="other", losses=("bce=1", "aux=0.2")))
+    Run(recipe(tmp_path, aux_task="", losses=("bce=1",)))
 
 
 def test_a_recipe_without_a_teacher_is_refused_one(tiny: str, tmp_path: Path) -> None:
@@ -610,7 +616,7 @@ def test_a_run_goes_on_only_with_the_same_records(tmp_path: Path) -> None:
     for name, value in changes.items():
         other = dataclasses.replace(own, **{name: value})
         assert other.fingerprint == own.fingerprint
-        with pytest.raises(RecipeError, match="records_sha256 is .* there and .* here"):
+        with pytest.raises(RecipeError, match="another recipe: its records are others, or their labels"):
             Run(again, cohort=other)
 
 
