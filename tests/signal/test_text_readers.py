@@ -601,6 +601,18 @@ def test_a_line_above_and_the_times_tell_two_rates(tmp_path: Path) -> None:
     assert read_record(path).rate_hz == 500  # the times are milliseconds
 
 
+@pytest.mark.parametrize("header", ["time (s),I (mV)", "time,I\ns,mV"])
+def test_a_line_above_and_a_column_say_two_units(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text(f"Unit: uV\n{header}\n0,7\n0.01,7\n")
+    with pytest.raises(SignalError, match="line above the numbers says uV, and column I says mV; pass .* --units"):
+        read_record(path)
+    for units, millivolts in (("uV", 0.007), ("mV", 7)):
+        np.testing.assert_allclose(read_record(path, units=units).signal, millivolts, rtol=1e-6)
+    path.write_text(path.read_text().replace("uV", "millivolts"))
+    assert read_record(path).signal[0, 0] == 7
+
+
 def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
     path = write_polar(tmp_path / "strip", beats(rate_hz=130))
     assert read_record(path, leads="I").rate_hz == 130

@@ -158,7 +158,9 @@ class CsvReader(Reader):
             fail(path, f"columns V1 to {said[-1]} have the names that R gives to columns without one; pass leads=")
         names = names_of(path, None if "" in said else said, leads, len(kept))
         scales = [
-            scale_of(path, unit or unit_above, units, f"column {name}" if name else "the samples")
+            scale_of(
+                path, _unit_of(path, name, unit, unit_above, units), units, f"column {name}" if name else "the samples"
+            )
             for _, name, unit in kept
         ]
         if not times and not counted:
@@ -338,6 +340,23 @@ def _name_and_unit(text: str) -> tuple[str, str | None]:
     if unit is None and (time := time_and_unit(name)):
         return time
     return name, (unit or "").strip() or None
+
+
+def _unit_of(path: Path, name: str, unit: str | None, above: str | None, given: str | None) -> str | None:
+    """The unit that a column's header or a line above says; None where they differ, and the caller gives one.
+
+    Raises:
+        SignalError: they differ, and the caller gives none.
+    """
+    if unit is None or above is None or per_millivolt(unit) == per_millivolt(above):
+        return unit or above
+    if given is None:
+        fail(
+            path,
+            f"a line above the numbers says {above}, and column {name} says {unit}; pass the right one as units= (on "
+            "the command line --units), or correct the file",
+        )
+    return None
 
 
 def _is_count(path: Path, name: str, unit: str | None, column: np.ndarray) -> bool:
