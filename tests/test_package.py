@@ -19,7 +19,7 @@ BASE = {"errors", "specs"}
 TRAINING = {"backbones", "config", "create", "data", "errors", "evaluation", "files", "losses", "model", "provenance"}
 LAYERS = {
     "errors": set(),
-    "specs": set(),
+    "specs": {"errors"},
     "files": {"errors"},
     "provenance": set(),
     "offline": set(),
