@@ -629,6 +629,7 @@ def test_microvolts_said_to_be_millivolts(tmp_path: Path, student: EcgModel) -> 
     said = student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="mV"))
     assert "about 1000 times too large: microvolts given as millivolts, or millivolts as volts?" in str(said.unreadable)
     assert "pass it as units= (--units)" in str(said.unreadable)
+    assert str(said).count("times too large") == 1
     assert student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="uV")).probabilities
 
 
