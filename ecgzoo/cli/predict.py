@@ -149,22 +149,15 @@ def _many(given: Namespace) -> None:
     names = [str(path) for path in find_records(given.record)]
     paths: Iterator[Path] = map(Path, names)
     output, before, failed = None, 0, 0
+    flags = reading.flags(given)
+    predictor = Predictor(load_pretrained(given.model), reader(given), given.insist, flags, reading.said)
     if given.output:
-        predictor = Predictor(load_pretrained(given.model), reader(given), given.insist, reading.flags(given))
         output = open_output(given.output, predictor.columns, predictor.identity)
         held = frozenset(output.done)
         paths = (path for path in paths if printable(path) not in held)
         before, failed = len(held), output.failed
     new = unreadable = 0
-    answers = predict_files(
-        given.model,
-        paths,
-        read=reader(given),
-        insist=given.insist,
-        flags=reading.flags(given),
-        said=reading.said,
-        workers=given.workers,
-    )
+    answers = predict_files(predictor, given.model, paths, workers=given.workers)
     with many.progress() as progress:
         task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:
