@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgzoo.cli import many, reading
-from ecgzoo.cli.messages import cell
+from ecgzoo.cli.messages import cell, wrapped
 
 if TYPE_CHECKING:
     from ecgzoo.batch import Answer, Read
@@ -77,7 +77,7 @@ def _one(given: Namespace, path: Path) -> None:
 
     model = load_pretrained(given.model)
     prediction = model.predict(reader(given)(path), insist=given.insist)
-    print(json.dumps(prediction.to_dict(), indent=2) if given.json else prediction)
+    print(json.dumps(prediction.to_dict(), indent=2) if given.json else wrapped(str(prediction)))
     if prediction.unreadable:
         sys.exit(UNREADABLE)
 
@@ -183,4 +183,4 @@ def _print(answers: "list[Answer]", as_json: bool) -> None:
         if as_json:
             print(json.dumps(answer.row))
         else:
-            print(f"error: {answer.text}" if answer.row["error"] else answer.text, flush=True)
+            print(wrapped(f"error: {answer.text}" if answer.row["error"] else answer.text), flush=True)
