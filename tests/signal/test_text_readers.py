@@ -624,6 +624,16 @@ def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
         read_record(path, leads="I")
 
 
+@pytest.mark.parametrize("name", ["strip.csv", "strip.npy"])
+def test_all_that_is_missing_is_asked_for_at_once(tmp_path: Path, name: str) -> None:
+    signal = beats().signal[0]
+    np.save(tmp_path / name, signal) if name.endswith("npy") else np.savetxt(tmp_path / name, signal)
+    with pytest.raises(SignalError) as caught:
+        read_record(tmp_path / name)
+    assert all(flag in str(caught.value) for flag in ("--leads I)", "--units mV)", "--rate 500)"))
+    assert str(caught.value).count(name) == 1
+
+
 def test_microvolts_said_to_be_millivolts(tmp_path: Path, student: EcgModel) -> None:
     np.savetxt(tmp_path / "strip.csv", 1000 * beats().signal.T)
     said = student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="mV"))
