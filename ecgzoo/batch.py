@@ -136,7 +136,7 @@ class Predictor:
 
     Attributes:
         model: trained.
-        read: reads a file.
+        read: reads a file; processes import it by its name.
         insist: as for `EcgModel.predict`.
         flags: how `read` reads, as text for a column of the table.
         said: the text of an error.
@@ -210,24 +210,14 @@ class Predictor:
 
 
 def predict_files(
-    model: str,
-    paths: Iterable[Path],
-    *,
-    read: Read,
-    insist: bool = False,
-    flags: str = "",
-    said: Callable[[EcgZooError], str] = str,
-    workers: int = 1,
+    predictor: Predictor, model: str, paths: Iterable[Path], *, workers: int = 1
 ) -> Iterator[list[Answer]]:
-    """The answers of `model`, a name or a folder, on `paths`, in order, as many at a time as a process took.
+    """The answers of `predictor` on `paths`, in order, as many at a time as a process took.
 
     Args:
-        model: as for `load_pretrained`.
+        predictor: what this process uses; others make one like it.
+        model: its name or folder, which other processes load as `load_pretrained` does.
         paths: files; they are taken as they are needed.
-        read: reads a file; processes import it by its name.
-        insist: as for `EcgModel.predict`.
-        flags: as for `Predictor`.
-        said: as for `Predictor`.
         workers: processes, each with a model and one thread; with 1, this process.
 
     Raises:
@@ -236,10 +226,11 @@ def predict_files(
     paths = iter(paths)
     tasks = iter(lambda: list(islice(paths, FILES_AT_ONCE)), [])
     if workers == 1:
-        yield from map(Predictor(load_pretrained(model), read, insist, flags, said).answers, tasks)
+        yield from map(predictor.answers, tasks)
         return
     again = "what is in the output stays: run the same command again, with fewer workers"
-    yield from in_order(workers, partial(_answers_of, model, read, insist, flags, said), tasks, if_ended=again)
+    others = (predictor.read, predictor.insist, predictor.flags, predictor.said)
+    yield from in_order(workers, partial(_answers_of, model, *others), tasks, if_ended=again)
 
 
 def _answers_of(

@@ -1,4 +1,4 @@
-"""check_network: what a plugin's network must do before it is trained; more checks are in ``ecgzoo.testing``."""
+"""What a network of other code must do before it is trained; more checks are in ``ecgzoo.testing``."""
 
 from typing import Any
 
@@ -44,23 +44,9 @@ def check_network(found: registry.Registered, network: object, num_leads: int, n
         ) from error
     was_training = network.training
     network.eval()
-
-    samples = 2 * num_leads * _PROBE_SAMPLES
-    two = torch.arange(samples).sin() + torch.linspace(-2, 2, samples)  # a sine alone has a mean of zero
-    two = two.view(2, num_leads, _PROBE_SAMPLES)
     try:
         with registry.blamed(found), torch.no_grad():
-            logits, alone = network(two), network(two[:1])
-            if alone.shape != (1, num_classes):
-                raise RegistryError(
-                    f"{found}: built for {num_classes} classes, its network gives logits {list(alone.shape)}"
-                )
-            if not same_outputs(alone, logits[:1], _TOLERANCE):
-                raise RegistryError(
-                    f"{found}: in evaluation mode, its network gives a record other logits alone than in a batch, or "
-                    "random ones. Use no statistics of the batch and no dropout there."
-                )
-            _check_parts(found, network, two[:1], alone)
+            check_answers(str(found), network, num_leads, num_classes)
         try:
             with torch.no_grad():
                 network(torch.zeros(1, num_leads + 1, _PROBE_SAMPLES))
@@ -71,8 +57,36 @@ def check_network(found: registry.Registered, network: object, num_leads: int, n
         network.train(was_training)
 
 
-def _check_parts(found: registry.Registered, network: Any, x: Tensor, logits: Tensor) -> None:
-    """Check that a plugin's network trains (`EcgModel.view`) and predicts (its `forward`) the same `logits` for `x`.
+def check_answers(
+    who: str, network: nn.Module, num_leads: int, num_classes: int, samples: int = _PROBE_SAMPLES
+) -> None:
+    """Check that `network`, in evaluation mode, predicts what is trained; `who` begins the error.
+
+    Args:
+        who: named in the error.
+        network: a backbone in single precision on the CPU.
+        num_leads: of its input.
+        num_classes: of its logits.
+        samples: of its input.
+
+    Raises:
+        RegistryError: it gives another number of logits, others alone than in a batch, or others than its parts.
+    """
+    two = torch.arange(2 * num_leads * samples).sin() + torch.linspace(-2, 2, 2 * num_leads * samples)
+    two = two.view(2, num_leads, samples)  # a sine alone has a mean of zero
+    logits, alone = network(two), network(two[:1])
+    if alone.shape != (1, num_classes):
+        raise RegistryError(f"{who}: built for {num_classes} classes, its network gives logits {list(alone.shape)}")
+    if not same_outputs(alone, logits[:1], _TOLERANCE):
+        raise RegistryError(
+            f"{who}: in evaluation mode, its network gives a record other logits alone than in a batch, or random "
+            "ones. Use no statistics of the batch and no dropout there."
+        )
+    _check_parts(who, network, two[:1], alone)
+
+
+def _check_parts(who: str, network: Any, x: Tensor, logits: Tensor) -> None:
+    """Check that a network trains (`EcgModel.view`) and predicts (its `forward`) the same `logits` for `x`.
 
     Raises:
         RegistryError: it does not, or its features or its embedding have another shape.
@@ -82,12 +96,12 @@ def _check_parts(found: registry.Registered, network: Any, x: Tensor, logits: Te
     width, channels = int(network.head_hidden_size), int(network.num_features)
     if features.ndim != 3 or features.shape[1] != channels or embedding.shape != (1, width):
         raise RegistryError(
-            f"{found}: its network gives features {list(features.shape)} and an embedding {list(embedding.shape)}; "
+            f"{who}: its network gives features {list(features.shape)} and an embedding {list(embedding.shape)}; "
             f"expected [1, {channels}, T'] by num_features and [1, {width}] by head_hidden_size"
         )
     if not same_outputs(network.get_classifier()(embedding), logits, _TOLERANCE):
         raise RegistryError(
-            f"{found}: its network's forward(x) is not get_classifier()(forward_head(forward_features(x), "
+            f"{who}: its network's forward(x) is not get_classifier()(forward_head(forward_features(x), "
             "pre_logits=True)), which is what is trained. Make forward those steps, without a sigmoid."
         )
 

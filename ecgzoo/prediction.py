@@ -89,7 +89,9 @@ class Prediction:
         ranked = sorted(self._by_class().items() if self.probabilities else (), key=lambda pair: -pair[1])
         scores = "  ".join(f"{label} {score:.3f}{_MARKS[self.findings.get(label)]}" for label, score in ranked)
         scores = f"unreadable: {self.unreadable}" if self.unreadable else scores
-        notes = "".join(f"\n  note: {printable(note)}" for note in self.notes)
+        texts = [self.unreadable or "", *self.notes]  # what one of them says is not repeated
+        told = [note for note in self.notes if not any(note in text != note for text in texts)]
+        notes = "".join(f"\n  note: {printable(note)}" for note in told)
         return printable(f"{self.source} [{','.join(self.leads)}, {self.windows} windows]  {scores}") + notes
 
 

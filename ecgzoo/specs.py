@@ -3,9 +3,14 @@
 Nothing here imports torch. Listing names reads only the specs; a factory is imported when it is used.
 """
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
+from typing import TypeVar
+
+from ecgzoo.errors import RegistryError
 
 API = 1  # version of this contract; a spec for another version is refused
+
+_SpecT = TypeVar("_SpecT", bound="Spec")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,9 @@ class Spec:
         deprecated_by: the name to use instead, which a warning shows.
         removed_in: version of the distribution in which the deprecated name will be removed.
         unavailable: why nothing can be built under this name, which is not listed; empty for all other names.
+
+    Raises:
+        RegistryError: a field is unknown to this version, or one without a default is missing.
     """
 
     name: str
@@ -32,6 +40,20 @@ class Spec:
     deprecated_by: str | None = None
     removed_in: str | None = None
     unavailable: str = ""
+
+    def __new__(cls: type[_SpecT], **given: object) -> _SpecT:
+        """Check which fields are given."""
+        known = cls.__dataclass_fields__  # a thousand specs are made before a command starts: fields() is slower
+        what = f"{cls.__name__}({given.get('name')!r})"
+        if unknown := given.keys() - known.keys():
+            raise RegistryError(
+                f"{what} has the field {min(unknown)}, which this ecgzoo does not know: update ecgzoo, or correct it"
+            )
+        without = [name for name, field in known.items() if field.default is field.default_factory is MISSING]
+        missing = [name for name in without if name not in given]
+        if missing and given:  # copy and pickle give nothing, and set the fields later
+            raise RegistryError(f"{what} lacks {', '.join(missing)}: give it, or update the plugin")
+        return super().__new__(cls)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,12 +152,21 @@ def test_a_run_that_was_killed_in_a_line_goes_on(
     command(capsys, monkeypatch, folder, "--output", output)
 
 
+def test_one_process_loads_the_model_once(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    built, configs = ecgzoo.EcgModel.build, []
+    monkeypatch.setattr(ecgzoo.EcgModel, "build", lambda config: configs.append(config) or built(config))
+    command(capsys, monkeypatch, folder / "a", "--output", tmp_path / "x.csv")
+    assert len(configs) == 1
+
+
 @pytest.mark.slow
 def test_several_processes_say_the_same(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(batch, "FILES_AT_ONCE", 6)
 
+    predictor = batch.Predictor(ecgzoo.load_pretrained(MODEL), ecgzoo.read_record)
+
     def rows(workers: int) -> list[dict[str, object]]:
-        answers = batch.predict_files(MODEL, batch.find_records([folder]), read=ecgzoo.read_record, workers=workers)
+        answers = batch.predict_files(predictor, MODEL, batch.find_records([folder]), workers=workers)
         return [answer.row for some in answers for answer in some]
 
     for row, other in zip(rows(1), rows(2), strict=True):

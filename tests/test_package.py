@@ -19,7 +19,7 @@ BASE = {"errors", "specs"}
 TRAINING = {"backbones", "config", "create", "data", "errors", "evaluation", "files", "losses", "model", "provenance"}
 LAYERS = {
     "errors": set(),
-    "specs": set(),
+    "specs": {"errors"},
     "files": {"errors"},
     "provenance": set(),
     "offline": set(),
@@ -65,7 +65,7 @@ LAYERS = {
     "weights": {"errors", "config", "files", "model", "offline", "registry", "signal"},
     "create": {"errors", "config", "data", "losses", "model", "registry", "signal", "transforms", "weights"},
     "evaluation": {"aggregates", "config", "errors", "data", "model", "signal"},
-    "training": {*TRAINING, "exporting", "registry", "run_folder", "signal", "transforms", "weights"},
+    "training": {*TRAINING, "exporting", "plugin_network", "registry", "run_folder", "signal", "transforms", "weights"},
     "exporting": {
         *("aggregates", "backbones", "config", "data", "errors", "evaluation", "files", "model", "normalization"),
         *("signal", "weights"),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgzoo.cli import many, reading
-from ecgzoo.cli.messages import cell
+from ecgzoo.cli.messages import cell, wrapped
 
 if TYPE_CHECKING:
     from ecgzoo.batch import Answer, Read
@@ -77,7 +77,7 @@ def _one(given: Namespace, path: Path) -> None:
 
     model = load_pretrained(given.model)
     prediction = model.predict(reader(given)(path), insist=given.insist)
-    print(json.dumps(prediction.to_dict(), indent=2) if given.json else prediction)
+    print(json.dumps(prediction.to_dict(), indent=2) if given.json else wrapped(str(prediction)))
     if prediction.unreadable:
         sys.exit(UNREADABLE)
 
@@ -149,22 +149,15 @@ def _many(given: Namespace) -> None:
     names = [str(path) for path in find_records(given.record)]
     paths: Iterator[Path] = map(Path, names)
     output, before, failed = None, 0, 0
+    flags = reading.flags(given)
+    predictor = Predictor(load_pretrained(given.model), reader(given), given.insist, flags, reading.said)
     if given.output:
-        predictor = Predictor(load_pretrained(given.model), reader(given), given.insist, reading.flags(given))
         output = open_output(given.output, predictor.columns, predictor.identity)
         held = frozenset(output.done)
         paths = (path for path in paths if printable(path) not in held)
         before, failed = len(held), output.failed
     new = unreadable = 0
-    answers = predict_files(
-        given.model,
-        paths,
-        read=reader(given),
-        insist=given.insist,
-        flags=reading.flags(given),
-        said=reading.said,
-        workers=given.workers,
-    )
+    answers = predict_files(predictor, given.model, paths, workers=given.workers)
     with many.progress() as progress:
         task = progress.add_task("records", total=len(names), completed=before)
         for some in answers:
@@ -190,4 +183,4 @@ def _print(answers: "list[Answer]", as_json: bool) -> None:
         if as_json:
             print(json.dumps(answer.row))
         else:
-            print(f"error: {answer.text}" if answer.row["error"] else answer.text, flush=True)
+            print(wrapped(f"error: {answer.text}" if answer.row["error"] else answer.text), flush=True)

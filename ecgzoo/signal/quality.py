@@ -342,7 +342,7 @@ def _notes(index: float, height_mv: float, upright: float) -> list[str]:
     if index < USABLE:
         notes.append("most of it cannot be read")
     if 0 < height_mv < CHECKS["small"].limit or height_mv > CHECKS["large"].limit:
-        notes.append(f"amplitudes are {_wrong_size(height_mv)}")
+        notes.append(_wrong_size(height_mv))
     if upright < _INVERTED:
         notes.append("likely inverted, judged by its P wave, QRS complex and T wave; not corrected")
     return notes

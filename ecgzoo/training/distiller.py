@@ -5,16 +5,19 @@ L = Σ weight · loss(student's view, teacher's view, batch)                    
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ecgzoo import registry
 from ecgzoo.backbones.fold import folded
 from ecgzoo.create import create_loss
 from ecgzoo.errors import RecipeError
 from ecgzoo.losses.contract import Batch, DataInfo, Loss, View, needs_teacher
 from ecgzoo.model import EcgModel
+from ecgzoo.plugin_network import check_answers
 from ecgzoo.signal.windows import window_starts
 from ecgzoo.training.terms import LossTerm, parse_term
 
@@ -69,16 +72,22 @@ def check_same_classes(who: str, model: EcgModel, classes: tuple[str, ...]) -> N
 
 
 def check_model(what: str, model: object) -> None:
-    """Refuse a network that has no leads, rate and classes.
+    """Refuse a network that has no leads, rate and classes, or predicts other logits than those that are trained.
 
     Raises:
         RecipeError: it is not an `EcgModel`.
+        RegistryError: its backbone is your own, and see `check_answers`.
     """
     if not isinstance(model, EcgModel):
         raise RecipeError(
             f"the {what} is a {type(model).__name__}, expected an EcgModel; a network of your own becomes one by "
             "EcgModel(network, ModelConfig(...)): see docs/own-data.md"
         )
+    config = model.config
+    if not registry.has("backbone", config.architecture):  # that of a plugin was checked when it was built
+        sizes = (len(config.leads), model.info.num_classes, config.window)
+        with torch.no_grad():
+            check_answers(f"the {what}", deepcopy(model.backbone).cpu().float().eval(), *sizes)
 
 
 class Distiller(nn.Module):
@@ -97,6 +106,7 @@ class Distiller(nn.Module):
     Raises:
         RecipeError: student or teacher is not an `EcgModel`, a loss is not an ecgzoo `Loss`, or a weight is not above
             0.
+        RegistryError: a network of your own predicts other logits than those that are trained.
     """
 
     def __init__(self, student: EcgModel, teacher: EcgModel | None, losses: Losses, compiled: bool = False) -> None:

@@ -18,6 +18,7 @@ from accelerate.utils import gather_object
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from ecgzoo import registry
 from ecgzoo.create import create_transform
 from ecgzoo.data import Cohort
 from ecgzoo.errors import RecipeError
@@ -113,7 +114,8 @@ def fit(accelerator: Accelerator, job: Job) -> dict[str, Any]:
             check_in_step(accelerator, distiller, job.name)
             if not math.isfinite(line["loss"]):
                 raise RecipeError(
-                    f"{job.name}: the loss is {line['loss']} in epoch {line['epoch']} of {recipe.epochs}; lower --lr"
+                    f"{job.name}: the loss is {line['loss']} in epoch {line['epoch']} of {recipe.epochs}; "
+                    f"{line['not_finite']}lower --lr"
                 )
             line |= validate(accelerator, state.judged, job)
             state.record(line)
@@ -172,6 +174,8 @@ def train_epoch(
 ) -> dict[str, Any]:
     """Train for one epoch; return the means of all terms, for the log, each over the batches in which it was given.
 
+    If the loss is not finite, ``not_finite`` says which term was the first.
+
     A step takes ``recipe.accumulate`` batches; batches that do not fill a last step are left out of this epoch.
     """
     epoch, process, processes = state.epochs, accelerator.process_index, accelerator.num_processes
@@ -181,6 +185,7 @@ def train_epoch(
     parameters = list(distiller.parameters())
     started = time.perf_counter()
     sums: dict[str, Tensor] = {}
+    past: list[dict[str, Tensor]] = []
     counts: Counter[str] = Counter()
     steps, per_step = len(feed) // recipe.accumulate, recipe.accumulate
     batches = islice(feed.epoch(epoch, epoch / recipe.epochs, process, processes), steps * per_step)
@@ -192,6 +197,7 @@ def train_epoch(
         distiller.after_backward()
         sums |= {name: sums.get(name, 0) + value for name, value in parts.items()}
         counts.update(parts.keys())
+        past.append({name: parts[name] for name in distiller.losses})
         if not is_last:
             continue
         if recipe.clip_grad:
@@ -212,7 +218,23 @@ def train_epoch(
     line = {"epoch": epoch + 1, **dict(zip(names, means.tolist(), strict=True)), "lr": rates[0]}
     if len(set(rates)) > 1:
         line |= {f"lr/{group}": rate for group, rate in enumerate(rates)}
+    if not math.isfinite(line["loss"]):
+        line["not_finite"] = _first_not_finite(past)
     return {**line, "seconds": time.perf_counter() - started}  # after reading the means, to include the GPU's work
+
+
+def _first_not_finite(past: Sequence[Mapping[str, Tensor]]) -> str:
+    """Which terms were not finite, in any process, in the first batch where one was not; empty for all, or none.
+
+    All are not finite where the networks' outputs are not. One term spoils the others from the next batch on.
+    """
+    wrong = ([name for name, value in terms.items() if not value.isfinite().all()] for terms in past)
+    own = next(((batch, names) for batch, names in enumerate(wrong, 1) if names), None)
+    batch, names = min((found for found in gather_object([own]) if found), default=(0, []))
+    if len(names) in (0, len(past[0])):
+        return ""
+    said = ", ".join(str(registry.lookup("loss", name)) for name in names)
+    return f"in batch {batch}, {said} alone was not finite: change its arguments, leave it out, or "
 
 
 def validate(accelerator: Accelerator, model: EcgModel, job: Job) -> dict[str, float]:

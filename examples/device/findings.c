@@ -6,8 +6,8 @@
    strip.csv    a sample a line, in millivolts, with or without a header: `I`, `I (mV)`, or `time_s,I` and two columns
    RATE         sampling rate in Hz, if there is no column of times
 
-   The model cuts the windows and calibrates the probabilities. Signal quality is not checked: noise gets an answer,
-   too.
+   The model cuts the windows and calibrates the probabilities. Of the signal's quality only the size is checked: noise
+   gets an answer, too.
 
    Research use only. Not a medical device. */
 
@@ -20,10 +20,13 @@
 #include <string.h>
 
 #define LONGEST_LINE 256
-#define LONGEST_S 600 /* all windows are in memory at once */
-#define LOOKED_AT 50  /* lines, to tell a 0 that is a sample from one that is not */
-#define NO_HEART 100  /* samples in a row that all rise: times or counts */
-#define CONTRACT 1    /* of docs/export.md */
+#define LONGEST_S 600    /* all windows are in memory at once */
+#define LOOKED_AT 50     /* lines, to tell a 0 that is a sample from one that is not */
+#define NO_HEART 100     /* samples in a row that all rise: times or counts */
+#define CONTRACT 1       /* of docs/export.md */
+#define PIECE_S 2        /* contains a heartbeat */
+#define SMALLEST_MV 0.03 /* as Python's limits */
+#define LARGEST_MV 12.0
 
 static const OrtApi *ort;
 
@@ -234,6 +237,31 @@ static Strip read_strip(const char *path, const char *lead, double rate, double 
     return strip;
 }
 
+/* Most pieces must range over as much as heartbeats do: else the numbers are in another unit. */
+static void check_size(const char *path, const Strip *strip, double rate) {
+    long piece = (long)(PIECE_S * rate), large = 0, small = 0, pieces;
+    if (piece > strip->samples) piece = strip->samples;
+    pieces = strip->samples / piece;
+    for (long at = 0; at < pieces; at++) {
+        const float *millivolts = strip->millivolts + at * piece;
+        float low = millivolts[0], high = millivolts[0];
+        for (long n = 1; n < piece; n++) {
+            low = fminf(low, millivolts[n]);
+            high = fmaxf(high, millivolts[n]);
+        }
+        large += high - low > LARGEST_MV;
+        small += high - low < SMALLEST_MV;
+    }
+    if (2 * large > pieces)
+        fail("%s: its samples range over more than %g mV in %d s, and heartbeats over about 1 mV: are they microvolts? "
+             "Divide them by 1000",
+             path, LARGEST_MV, PIECE_S);
+    if (2 * small > pieces)
+        fail("%s: its samples range over less than %g mV in %d s, and heartbeats over about 1 mV: are they volts, or was "
+             "an electrode off? Multiply volts by 1000",
+             path, SMALLEST_MV, PIECE_S);
+}
+
 /* --- */
 
 int main(int count, char **arguments) {
@@ -258,6 +286,7 @@ int main(int count, char **arguments) {
     double seconds = (double)strip.samples / rate;
     if (strip.samples < window)
         fail("%s: has %g s; the model needs %g s at least", file, seconds, (double)window / rate);
+    check_size(file, &strip, rate);
 
     const char *in = "signal", *out = "probabilities";
     int64_t shape[] = {1, 1, strip.samples};

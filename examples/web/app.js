@@ -6,6 +6,8 @@ import { resample } from "./resample.js";
 
 const LONGEST_S = 600; // all windows are in memory at once
 const [SLOWEST_HZ, FASTEST_HZ] = [10, 100e3]; // as Record
+const PIECE_S = 2; // contains a heartbeat
+const [SMALLEST_MV, LARGEST_MV] = [0.03, 12]; // as Python's limits
 const LOWEST_SHARE_OF_RATE = 0.75; // of the model's rate, as in Python: lower rates move the probabilities
 const part = (id) => document.getElementById(id);
 let model, drawn;
@@ -126,6 +128,10 @@ async function show(recording, answers) {
   if (Math.ceil(seconds * needed - 1e-9) < samples) {
     throw new Error(`${recording.name}: has ${+seconds.toFixed(3)} s; the model needs ${samples / needed} s at least`);
   }
+  for (const [at, lead] of millivolts.entries()) {
+    const problem = wrongSize(lead, Math.round(PIECE_S * rate));
+    if (problem) throw new Error(`${recording.name}: lead ${leads[at]} ${problem}`);
+  }
   const rows = await score(
     model,
     millivolts.map((lead) => resample(lead, rate, needed)),
@@ -140,6 +146,22 @@ async function show(recording, answers) {
   part("result").hidden = false;
   drawn = [millivolts[0], rate];
   redraw();
+}
+
+/** What is wrong if most pieces do not range over as much as heartbeats do: the numbers are in another unit. */
+function wrongSize(millivolts, piece) {
+  const pieces = Math.max(1, Math.floor(millivolts.length / piece));
+  const ranges = Array.from({ length: pieces }, (_, at) => {
+    const part = millivolts.subarray(at * piece, (at + 1) * piece);
+    return part.reduce((a, b) => Math.max(a, b)) - part.reduce((a, b) => Math.min(a, b));
+  });
+  const most = (isSo) => 2 * ranges.filter(isSo).length > pieces;
+  const beats = `in ${PIECE_S} s, and heartbeats over about 1 mV`;
+  if (most((range) => range > LARGEST_MV))
+    return `ranges over more than ${LARGEST_MV} mV ${beats}: are its samples microvolts? Correct the unit`;
+  if (most((range) => range < SMALLEST_MV))
+    return `ranges over less than ${SMALLEST_MV} mV ${beats}: are its samples volts, or was an electrode off?`;
+  return null;
 }
 
 function rowOf({ label, name, probability, thresholds, finding }) {

@@ -127,6 +127,9 @@ export function csv(text) {
       !(TIMES.test(name) || (seconds && (unit || said === name))) ||
       !(IS_TIME.test(name) || rises(column))
     ) {
+      if (unit && above.unit && perMillivolt(unit) && perMillivolt(unit) !== perMillivolt(above.unit)) {
+        throw new Error(`says ${above.unit} above the numbers, and column ${name} says ${unit}; correct one of them`);
+      }
       channels.push({ name: name || null, unit: unit ?? above.unit, samples: column });
     } else if (!seconds) unsaid ??= name;
     else if (!timed) [rate, timed] = [rateOf(column, seconds, first + 1), true];

@@ -216,6 +216,16 @@ def test_a_strip_that_cannot_be_used_gives_a_sentence(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("scale", "problem"), [(1000, "more than 12 mV in 2 s"), (0.001, "less than 0.03 mV in 2 s")])
+def test_another_unit_is_refused_by_its_size(
+    program: Path, exported: Path, record: ecgzoo.Record, tmp_path: Path, scale: float, problem: str
+) -> None:
+    np.savetxt(tmp_path / "strip.csv", scale * record.select("I").signal[0], fmt="%.9g")
+    done = run(program, exported, tmp_path / "strip.csv", "100")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert problem in done.stderr
+
+
 def test_a_model_that_cannot_be_used_gives_a_sentence(program: Path, exported: Path, tmp_path: Path) -> None:
     import onnx
 
@@ -493,6 +503,22 @@ def test_what_a_line_above_the_numbers_says_is_not_asked_for(
     page.give(path)
     assert page.asked() == [], page.text("error")  # the unit of RESP neither, which is not read
     assert_same(page.findings(), of_python(student, lead))
+
+
+def test_another_unit_is_refused_by_its_size_on_the_page(
+    page: Browser, student: ecgzoo.EcgModel, record: ecgzoo.Record, tmp_path: Path
+) -> None:
+    np.savetxt(tmp_path / "strip.csv", 1000 * record.select("I").signal[0], fmt="%.9g", header="I", comments="")
+    expected = of_python(student, ecgzoo.read_record(tmp_path / "strip.csv", units="uV", rate_hz=100))
+    page.give(tmp_path / "strip.csv")
+    page.answer(rate="100", unit="mV")
+    assert "strip.csv: lead I ranges over more than 12 mV in 2 s" in page.text("error")
+    page.answer(unit="uV")
+    assert_same(page.findings(), expected)
+    np.savetxt(tmp_path / "strip.csv", record.select("I").signal[0] / 1000, fmt="%.9g", header="I (mV)", comments="")
+    page.give(tmp_path / "strip.csv")
+    page.answer(rate="100")
+    assert "strip.csv: lead I ranges over less than 0.03 mV in 2 s" in page.text("error")
 
 
 def test_one_column_is_not_two_leads(exported: Path, tmp_path: Path) -> None:

@@ -291,6 +291,7 @@ def test_what_a_text_says_is_not_asked_for_as_in_python(text: str, tmp_path: Pat
     ("text", "message"),
     [
         ("Sampling rate: 1000 Hz\ntime (s),I (mV)\n" + TWO, "says 1000 Hz above the numbers, and its times tell"),
+        ("Unit: uV\ntime (s),I (mV)\n" + TWO, "says uV above the numbers, and column I says mV; correct one"),
         ("time (s),I (mV)\n,\n" + TWO, "the time in line 3 does not fit"),
         ("time (s),I (mV)\n0.000,null\n" + TWO, 'has the line "0.000,null" above its numbers'),
         ("elapsed,I (mV)\n" + "0.0,1\n" * 200, "column elapsed does not say its unit"),

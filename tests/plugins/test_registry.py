@@ -1,5 +1,8 @@
 """Plugins in the registry: real entry points of temporary distributions."""
 
+import copy
+import dataclasses
+import pickle
 import subprocess
 import sys
 import warnings
@@ -51,6 +54,16 @@ def test_a_plugins_backbone_is_listed_by_name_alias_and_distribution(install) ->
             good("a").replace("return [", "raise ValueError('no'); return ["),
             "hook",
             "ecgzoo_backbones raised ValueError: no (ECGZOO_STRICT_PLUGINS=1 ecgzoo plugins shows the traceback)",
+        ),
+        (
+            good("a").replace("name='a',", "name='a', latency_ms=3,"),
+            "hook",
+            "RegistryError: BackboneSpec('a') has the field latency_ms, which this ecgzoo does not know: update ecgzoo",
+        ),
+        (
+            good("a").replace('summary="third party",', ""),
+            "hook",
+            "RegistryError: BackboneSpec('a') lacks summary: give it, or update the plugin",
         ),
         (
             good("a").replace("return [", "pass; ["),
@@ -131,6 +144,11 @@ def test_ecgzoo_plugins_limits_what_is_loaded(
         EcgZooWarning, match="ECGZOO_PLUGINS names 'tow-plugin', which is no installed plugin. Did you mean two"
     ):
         assert set(registry.names("backbone")) & {"onenet", "twonet"} == {"onenet"}
+
+
+def test_specs_are_copied() -> None:
+    spec = LossSpec(name="mine", factory="mine:Mine", summary="mine")
+    assert copy.deepcopy(spec) == pickle.loads(pickle.dumps(spec)) == dataclasses.replace(spec) == spec
 
 
 def test_a_built_in_keeps_its_name(install) -> None:

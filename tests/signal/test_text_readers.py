@@ -601,6 +601,18 @@ def test_a_line_above_and_the_times_tell_two_rates(tmp_path: Path) -> None:
     assert read_record(path).rate_hz == 500  # the times are milliseconds
 
 
+@pytest.mark.parametrize("header", ["time (s),I (mV)", "time,I\ns,mV"])
+def test_a_line_above_and_a_column_say_two_units(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "strip.csv"
+    path.write_text(f"Unit: uV\n{header}\n0,7\n0.01,7\n")
+    with pytest.raises(SignalError, match="line above the numbers says uV, and column I says mV; pass .* --units"):
+        read_record(path)
+    for units, millivolts in (("uV", 0.007), ("mV", 7)):
+        np.testing.assert_allclose(read_record(path, units=units).signal, millivolts, rtol=1e-6)
+    path.write_text(path.read_text().replace("uV", "millivolts"))
+    assert read_record(path).signal[0, 0] == 7
+
+
 def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
     path = write_polar(tmp_path / "strip", beats(rate_hz=130))
     assert read_record(path, leads="I").rate_hz == 130
@@ -612,11 +624,22 @@ def test_a_strap_says_no_lead_and_loses_no_packet(tmp_path: Path) -> None:
         read_record(path, leads="I")
 
 
+@pytest.mark.parametrize("name", ["strip.csv", "strip.npy"])
+def test_all_that_is_missing_is_asked_for_at_once(tmp_path: Path, name: str) -> None:
+    signal = beats().signal[0]
+    np.save(tmp_path / name, signal) if name.endswith("npy") else np.savetxt(tmp_path / name, signal)
+    with pytest.raises(SignalError) as caught:
+        read_record(tmp_path / name)
+    assert all(flag in str(caught.value) for flag in ("--leads I)", "--units mV)", "--rate 500)"))
+    assert str(caught.value).count(name) == 1
+
+
 def test_microvolts_said_to_be_millivolts(tmp_path: Path, student: EcgModel) -> None:
     np.savetxt(tmp_path / "strip.csv", 1000 * beats().signal.T)
     said = student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="mV"))
     assert "about 1000 times too large: microvolts given as millivolts, or millivolts as volts?" in str(said.unreadable)
     assert "pass it as units= (--units)" in str(said.unreadable)
+    assert str(said).count("times too large") == 1
     assert student.predict(read_record(tmp_path / "strip.csv", leads="I", rate_hz=500, units="uV")).probabilities
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import ecgzoo
-from ecgzoo import Batch, DataInfo, Distiller, EcgModel, Loss, RecipeError, View
+from ecgzoo import Batch, DataInfo, Distiller, EcgModel, Loss, RecipeError, RegistryError, View
 from ecgzoo.training.distiller import create_losses, windowed_view
 
 LABELS = torch.eye(5)[torch.arange(8) % 5]
@@ -95,6 +95,39 @@ def test_a_network_without_leads_and_classes_is_refused(student: EcgModel, teach
     for models in ((student, teacher.backbone), (student.backbone, None)):
         with pytest.raises(RecipeError, match="expected an EcgModel; a network of your own becomes one by EcgModel"):
             ecgzoo.Distiller(*models, {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("", ""),
+        (
+            "statistics",
+            "the teacher: in evaluation mode, its network gives a record other logits alone than in a batch",
+        ),
+        ("sigmoid", r"the teacher: its network's forward\(x\) is not get_classifier\(\)"),
+        ("classes", r"the teacher: built for 4 classes, its network gives logits \[1, 5\]"),
+    ],
+)
+def test_a_network_of_ones_own_predicts_what_is_trained(
+    student: EcgModel, teacher: EcgModel, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str
+) -> None:
+    own = EcgModel(teacher.backbone, dataclasses.replace(teacher.config, architecture="mine"))
+    if wrong == "statistics":
+        for layer in (layer for layer in own.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+            layer.track_running_stats, layer.running_mean, layer.running_var = False, None, None
+    elif wrong == "sigmoid":
+        forward = type(own.backbone).forward
+        monkeypatch.setattr(type(own.backbone), "forward", lambda self, x: forward(self, x).sigmoid())
+    elif wrong == "classes":
+        own.config = dataclasses.replace(own.config, num_classes=4)
+    modes = [layer.training for layer in own.modules()]
+    if said:
+        with pytest.raises(RegistryError, match=said):
+            Distiller(student, own, {})
+    else:
+        Distiller(student, own, {})
+    assert [layer.training for layer in own.modules()] == modes
 
 
 def test_a_loss_that_requires_a_teacher_cannot_go_without(student: EcgModel, teacher: EcgModel) -> None:

@@ -1,6 +1,7 @@
 """Runs on a small simulated cohort: whole, resumed, stopped, refused."""
 
 import dataclasses
+import itertools
 import json
 import os
 import runpy
@@ -25,6 +26,7 @@ from ecgzoo.data.synthetic import load_synthetic
 from ecgzoo.errors import DataError, EcgZooError, RecipeError, RegistryError, SignalError, WeightsError
 from ecgzoo.evaluation import calibrate, decision_points, evaluate, fit_temperature, macro_auc
 from ecgzoo.losses.clt import CLT
+from ecgzoo.losses.mkd import MKD
 from ecgzoo.model import EcgModel
 from ecgzoo.training.batches import TrainingRecords
 from ecgzoo.training.checkpoint import load_state
@@ -488,6 +490,16 @@ def test_a_given_teacher_is_judged_too(tiny: str, tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_the_run(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="lower --lr"):
         Run(recipe(tmp_path, lr=1e30, clip_grad=0.0)).train("b", Network(NET, ("I",)))
+
+
+def test_the_term_that_is_not_finite_first_is_named(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, calls = MKD.forward, itertools.count(1)
+    # the first call is the rehearsal's
+    spoilt = lambda self, *given: forward(self, *given) * (torch.inf if next(calls) == 3 else 1)  # noqa: E731
+    monkeypatch.setattr(MKD, "forward", spoilt)
+    teacher = ecgzoo.load_pretrained("xresnet1d18.ptbxl_super_12")
+    with pytest.raises(RecipeError, match=r"in batch 2, loss mkd of ecgzoo \S+ alone was not finite: .* lower --lr"):
+        Run(recipe(tmp_path, losses=("bce=1", "mkd=1"), batch_size=32)).student(teacher)
 
 
 def test_a_second_precision_in_one_process_is_refused(tiny: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from ecgzoo.signal.leads import known_lead
 from ecgzoo.signal.readers.common import fail, refuse_a_lost_ecg, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import given_rate, is_another_rate, names_of, rate_of, scale_of, to_millivolts
+from ecgzoo.signal.readers.given import all_of, given_rate, is_another_rate, names_of, rate_of, scale_of, to_millivolts
 from ecgzoo.signal.readers.text import NUMBER, as_utf8, body, check_commas, head_lines, table, with_points
 from ecgzoo.signal.readers.times import (
     SECONDS,
@@ -112,9 +112,12 @@ class CsvReader(Reader):
         if layout.header == [""]:
             notes = ["Line 1, '0', was taken for a column's number, as pandas writes it, and not for a sample."]
         if layout.header is None:
-            names = names_of(path, None, leads, layout.columns)
-            scale = scale_of(path, unit_above, units)
-            rate = rate_of(path, rate_above, rate_hz)
+            names, scale, rate = all_of(
+                path,
+                lambda: names_of(path, None, leads, layout.columns),
+                lambda: scale_of(path, unit_above, units),
+                lambda: rate_of(path, rate_above, rate_hz),
+            )
             _refuse_counts(path, names, list(numbers.T))
             millivolts = to_millivolts(list(numbers.T), [scale] * layout.columns)
             return Record(millivolts, names, rate, str(path), tuple(notes))
@@ -156,15 +159,24 @@ class CsvReader(Reader):
         refuse_a_lost_ecg(path, said, left_out)
         if leads is None and len(said) > _CHEST_LEADS and said == [f"V{k}" for k in range(1, len(said) + 1)]:
             fail(path, f"columns V1 to {said[-1]} have the names that R gives to columns without one; pass leads=")
-        names = names_of(path, None if "" in said else said, leads, len(kept))
-        scales = [
-            scale_of(path, unit or unit_above, units, f"column {name}" if name else "the samples")
-            for _, name, unit in kept
-        ]
+        names, scales, rate = all_of(
+            path,
+            lambda: names_of(path, None if "" in said else said, leads, len(kept)),
+            lambda: [
+                scale_of(
+                    path,
+                    _unit_of(path, name, unit, unit_above, units),
+                    units,
+                    f"column {name}" if name else "the samples",
+                )
+                for _, name, unit in kept
+            ],
+            lambda: rate_of(path, said_rate, rate_hz),
+        )
         if not times and not counted:
             _refuse_counts(path, names, [numbers[:, number] for number, *_ in kept])
         millivolts = to_millivolts([numbers[:, number] for number, *_ in kept], scales)
-        return Record(millivolts, names, rate_of(path, said_rate, rate_hz), str(path), tuple(notes))
+        return Record(millivolts, names, rate, str(path), tuple(notes))
 
 
 def _delimiter(line: str) -> str | None:
@@ -338,6 +350,23 @@ def _name_and_unit(text: str) -> tuple[str, str | None]:
     if unit is None and (time := time_and_unit(name)):
         return time
     return name, (unit or "").strip() or None
+
+
+def _unit_of(path: Path, name: str, unit: str | None, above: str | None, given: str | None) -> str | None:
+    """The unit that a column's header or a line above says; None where they differ, and the caller gives one.
+
+    Raises:
+        SignalError: they differ, and the caller gives none.
+    """
+    if unit is None or above is None or per_millivolt(unit) == per_millivolt(above):
+        return unit or above
+    if given is None:
+        fail(
+            path,
+            f"a line above the numbers says {above}, and column {name} says {unit}; pass the right one as units= (on "
+            "the command line --units), or correct the file",
+        )
+    return None
 
 
 def _is_count(path: Path, name: str, unit: str | None, column: np.ndarray) -> bool:

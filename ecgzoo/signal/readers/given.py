@@ -1,10 +1,12 @@
 """What a file does not say must be given: the rules that readers share, and their sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ecgzoo.errors import SignalError
 from ecgzoo.signal.readers.common import fail, refuse_another_order
 from ecgzoo.signal.record import FASTEST_HZ, RATE, SLOWEST_HZ, as_number
 from ecgzoo.signal.units import require_voltage
@@ -80,6 +82,24 @@ def names_of(path: Path, said: Sequence[str] | None, given: tuple[str, ...] | No
         )
     refuse_another_order(path, said or (), given or ())
     return given or tuple(said or ())
+
+
+def all_of(path: Path, *asks: Callable[[], Any]) -> list[Any]:
+    """What `asks` give, calls of the functions above; one error says all that is missing or wrong.
+
+    Raises:
+        SignalError: one of them raises it.
+    """
+    found: list[Any] = []
+    problems: list[str] = []
+    for ask in asks:
+        try:
+            found.append(ask())
+        except SignalError as error:
+            problems.append(str(error).removeprefix(f"{path}: "))
+    if problems:
+        fail(path, "; it ".join(problems))
+    return found
 
 
 def to_millivolts(columns: Sequence[np.ndarray], scales: Sequence[float]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgzoo.signal.readers.common import fail, whole_file
 from ecgzoo.signal.readers.contract import Reader
-from ecgzoo.signal.readers.given import is_another_rate, names_of, rate_of, scale_of
+from ecgzoo.signal.readers.given import all_of, is_another_rate, names_of, rate_of, scale_of
 from ecgzoo.signal.readers.times import holds_times, rate_of_column, time_and_unit
 from ecgzoo.signal.record import Record
 
@@ -65,16 +65,19 @@ class NpyReader(Reader):
         said_rate = None if known is None else _number(path, known)
         for title in times:
             said_rate = _rate_of_times(path, title, others[title], said_rate, rate_hz)
-        rate = rate_of(path, said_rate, rate_hz)
         labels, unit = _said(path, arrays, _LEADS), _said(path, arrays, _UNITS)
         said = None if labels is None else [str(text) for text in np.atleast_1d(labels)]
         said_unit = None if unit is None else str(unit.item() if unit.size == 1 else unit)
-        scale_of(path, said_unit, units)
         channels = 1 if signal.ndim == 1 else len(signal)
         names = leads or said
         if names and signal.ndim == 2 and channels != len(names) == signal.shape[1]:
             channels = len(names)  # from_array says what to do
-        names = names_of(path, said, leads, channels)
+        names, _, rate = all_of(
+            path,
+            lambda: names_of(path, said, leads, channels),
+            lambda: scale_of(path, said_unit, units),
+            lambda: rate_of(path, said_rate, rate_hz),
+        )
         unit_read = said_unit or units or "mV"
         record = Record.from_array(signal, leads=names, rate_hz=rate, units=unit_read, source=str(path))
         return dataclasses.replace(record, notes=notes)
