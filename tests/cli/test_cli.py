@@ -164,15 +164,18 @@ def test_evaluate_says_what_cannot_be(ecgzoo_command: Command, student: Path, tm
     )
 
 
-def test_a_terminal_gets_lines_of_its_width(recording: Path) -> None:
-    model = "xresnet1d18.ptbxl_all_i"
-    words, folder = [sys.executable, "-m", "ecgzoo", "predict", recording.name, "--model", model], recording.parent
-    plain = subprocess.run(words, capture_output=True, text=True, check=True, cwd=folder).stdout
+def test_a_terminal_gets_lines_of_its_width(
+    ecgzoo_command: Command, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", recording.name, "--model", "xresnet1d18.ptbxl_all_i"]
+    monkeypatch.chdir(recording.parent)
+    plain = ecgzoo_command(*words)
     assert max(map(len, plain.splitlines())) > 500
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 90, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=environment, cwd=folder) as process:
+    command = [sys.executable, "-m", "ecgzoo", *words]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # of Linux, at the end
