@@ -115,13 +115,17 @@ def synchronize(module: nn.Module, device: torch.device) -> None:
     from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 
     check_synchronizable(module)
-    for name, child in module.named_children():
-        if not isinstance(child, nn.modules.batchnorm._BatchNorm):
-            synchronize(child, device)
-        elif device.type == "cuda":
-            setattr(module, name, convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
+    norms = [
+        (parent, name, child, SyncBatchNormAct if isinstance(child, BatchNormAct2d) else SyncBatchNorm)
+        for parent in module.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.modules.batchnorm._BatchNorm)
+    ]
+    for parent, name, child, kind in norms:
+        if device.type == "cuda":
+            setattr(parent, name, convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
         else:  # same parameters and buffers, another forward
-            child.__class__ = SyncBatchNormAct if isinstance(child, BatchNormAct2d) else SyncBatchNorm
+            child.__class__ = kind
 
 
 @torch.no_grad()
