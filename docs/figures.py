@@ -163,6 +163,35 @@ def handheld_groups() -> str:
     )
 
 
+def choices_rhythm() -> str:
+    """What each part of the recipe for handhelds does to a student of the rhythms."""
+    rows, made = results("choices_rhythm")
+    distorted = [name for name in rows[0]["frequent"] if name != "as recorded"]
+    lines = (
+        (
+            row["choice"],
+            f"{row['macro AUC']['as recorded']:.4f}",
+            f"{row['frequent']['as recorded']:.4f}",
+            f"{sum(row['frequent'][name] for name in distorted) / len(distorted):.4f}",
+            "{1:.4f} ({0})".format(*min(row["frequent"].items(), key=lambda item: item[1])),
+            f"{row['SVARR']['AUC']:.3f}",
+            f"{row['device']['AUC']:.2f}",
+        )
+        for row in rows
+    )
+    frequent = f"{rows[0]['frequent classes']} frequent classes"
+    head = (
+        "recipe",
+        f"{rows[0]['classes']} classes",
+        frequent,
+        f"{frequent}, mean of {len(distorted)} distortions",
+        f"{frequent}, lowest",
+        "SVARR",
+        "device from SVARR",
+    )
+    return table(head, *lines) + f"\n{made}\n"
+
+
 AIMS = {"rhythm_i": 0.972, "all_i": 0.895, "all_ii": 0.895}  # macro AUC of fold 9
 AIMS_AF2017 = {
     ("AF or flutter", "normal"): 0.993,
@@ -355,6 +384,7 @@ def _amount(value: float | None, name: str) -> str:
 FIGURES = {
     "backbones": backbones,
     "backbone_students": backbone_students,
+    "choices_rhythm": choices_rhythm,
     "explain": explain,
     "export": export,
     "faults": faults,
