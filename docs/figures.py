@@ -174,21 +174,11 @@ def choices_rhythm() -> str:
             f"{row['frequent']['as recorded']:.4f}",
             f"{sum(row['frequent'][name] for name in distorted) / len(distorted):.4f}",
             "{1:.4f} ({0})".format(*min(row["frequent"].items(), key=lambda item: item[1])),
-            f"{row['SVARR']['AUC']:.3f}",
-            f"{row['device']['AUC']:.2f}",
         )
         for row in rows
     )
-    frequent = f"{rows[0]['frequent classes']} frequent classes"
-    head = (
-        "recipe",
-        f"{rows[0]['classes']} classes",
-        frequent,
-        f"{frequent}, mean of {len(distorted)} distortions",
-        f"{frequent}, lowest",
-        "SVARR",
-        "device from SVARR",
-    )
+    frequent = f"{rows[0]['frequent classes']} frequent"
+    head = ("recipe", f"{rows[0]['classes']} classes", frequent, f"mean of {len(distorted)} distortions", "lowest")
     return table(head, *lines) + f"\n{made}\n"
 
 

@@ -149,21 +149,6 @@ def test_negatives_are_judged_by_the_true_labels() -> None:
     assert row["without a choice"] == pytest.approx(negative / pairs)
 
 
-def test_a_device_is_told_among_records_without_the_statement_whose_device_is_known() -> None:
-    random = np.random.default_rng(0)
-    device = random.choice(["", "CS100    3", "CS-12", "AT-6     6"], 60)
-    score, present = random.random(60).round(1), random.random(60) < 0.2
-    wins = own = others = 0.0
-    for one in range(60):
-        own += device[one].startswith("CS100") and not present[one]
-        others += device[one] not in ("", "CS100    3") and not present[one]
-        for other in range(60):
-            known = device[one].startswith("CS100") and device[other] not in ("", "CS100    3")
-            if known and not present[one] and not present[other]:
-                wins += (score[one] > score[other]) + 0.5 * (score[one] == score[other])
-    assert choices.device_auc(score, present, device) == (pytest.approx(wins / (own * others)), own, others)
-
-
 def test_each_choice_changes_the_recipe_for_handhelds() -> None:
     kept = choices.COMMON
     changed = [dataclasses.replace(kept, **fields) for fields in choices.CHOICES.values()]
