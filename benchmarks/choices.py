@@ -1,7 +1,7 @@
 """Why the recipe for handhelds is what it is: one change at a time, measured on fold 8 and its distortions.
 
     python -m benchmarks.choices --root DIR                  # resumes in --output
-    python -m benchmarks.choices --root DIR --task all --choices "as handheld.py" "drift kept"
+    python -m benchmarks.choices --root DIR --task all --choices "as handheld.py" "none of the three"
 
 Students of lead I on labels alone: `recipes/handheld.py`, and the same with one part changed or left out, trained on
 folds 1 to 7. Fold 8, as recorded and distorted as in benchmarks/handheld.py, is for choosing: the epoch, too. Folds 9

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,9 @@ def handheld_groups() -> str:
     )
 
 
-def choices_rhythm() -> str:
-    """What each part of the recipe for handhelds does to a student of the rhythms."""
-    rows, made = results("choices_rhythm")
+def choices(task: str) -> str:
+    """What each part of the recipe for handhelds does to a student of this task."""
+    rows, made = results(f"choices_{task}")
     distorted = [name for name in rows[0]["frequent"] if name != "as recorded"]
     lines = (
         (
@@ -374,7 +375,8 @@ def _amount(value: float | None, name: str) -> str:
 FIGURES = {
     "backbones": backbones,
     "backbone_students": backbone_students,
-    "choices_rhythm": choices_rhythm,
+    "choices_all": partial(choices, "all"),
+    "choices_rhythm": partial(choices, "rhythm"),
     "explain": explain,
     "export": export,
     "faults": faults,
