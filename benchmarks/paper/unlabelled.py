@@ -269,7 +269,7 @@ def table(found: dict[str, Any]) -> str:
     for labelled, arms in found["arms"].items():
         for arm, row in arms.items():
             gain = f"{row['difference']:+.4f} ({row['ci'][0]:+.4f} to {row['ci'][1]:+.4f})" if "ci" in row else ""
-            share = f"{row['share']:.0%}" if row.get("share") is not None else ""
+            share = f"{round(row['share'], 2) + 0.0:.0%}" if row.get("share") is not None else ""  # + 0.0: no "-0%"
             share += f" ({AIMS[labelled]:.0%})" if arm in USES_REST and labelled in AIMS else ""
             each = ", ".join(f"{auc:.4f}" for auc in row["each"])
             rows.append(f"| {labelled} ({row['records']['labelled']}) | {arm} | {each} | {gain} | {share} |")
