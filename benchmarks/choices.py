@@ -12,18 +12,16 @@ Writes ``results/choices_<task>.json``; `python docs/figures.py` writes the tabl
 import argparse
 import importlib
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks._report import write
-from benchmarks.handheld import AS_RECORDED, AT_ONCE, DISTORTIONS
-from benchmarks.paper.grid import in_parallel, need, train_student
-from ecgzoo import Recipe, load_cohort
-from ecgzoo.data import Cohort
+from benchmarks.handheld import AS_RECORDED, DISTORTIONS, probabilities_of
+from benchmarks.paper.grid import folder_name, in_parallel, need, train_student
+from ecgzoo import Recipe
+from ecgzoo.config import LEAST_POSITIVES
 from ecgzoo.evaluation import per_class_auc
 
 HANDHELD: Recipe = importlib.import_module("ecgzoo.recipes.handheld").RECIPE
@@ -44,37 +42,23 @@ CHOICES: dict[str, dict[str, Any]] = {
     "no inversion": {"transforms": without("polarity")},
     "no noise": {"transforms": without("noise")},
     "no band, no rate error": {"transforms": without("filter", "resample")},
-    "none of the three": {"transforms": without("polarity", "noise", "filter", "resample")},
-    "none of the three, drift kept": {
-        "transforms": without("polarity", "noise", "filter", "resample"),
-        "highpass_hz": 0.0,
-    },
+    "none of the three": {"transforms": (ANY_LEAD,)},
+    "none of the three, drift kept": {"transforms": (ANY_LEAD,), "highpass_hz": 0.0},
 }
-FEW = 20  # a class with fewer positives gets no finding
-
-
-@cache
-def cohort(root: str, task: str) -> Cohort:
-    """PTB-XL."""
-    return load_cohort("ptbxl", root, task)
 
 
 def run_one(choice: str, root: str, task: str, output: Path) -> dict[str, Any]:
     """Train a student, and measure it on the validation fold and its distortions."""
-    folder = output / "".join(letter if letter.isalnum() else "_" for letter in choice)
-    recipe = replace(COMMON, **CHOICES[choice], root=root, task=task, output=folder)
-    data = cohort(root, task)
-    run, student = train_student(recipe, output, data)
-    rows = run.val_rows
+    recipe = replace(COMMON, **CHOICES[choice], root=root, task=task, output=output / folder_name(choice))
+    run, student = train_student(recipe, output)
+    data, rows = run.cohort, run.val_rows
     student.eval()
     signals = data.signals(rows)[:, student.lead_positions(data.leads, data.title)] / 1000.0
     labels = data.labels[rows]
-    frequent = labels.sum(0) >= FEW
+    frequent = labels.sum(0) >= LEAST_POSITIVES
     each = {}
     for name, change in DISTORTIONS.items():
-        x = torch.from_numpy(change(signals).astype(np.float32))
-        scores = torch.cat([student.score(some) for some in x.split(AT_ONCE)]).double().numpy()
-        each[name] = per_class_auc(labels, scores)
+        each[name] = per_class_auc(labels, probabilities_of(student, change(signals)))
     return {
         "choice": choice,
         "records": len(rows),

@@ -134,6 +134,12 @@ def column(model: EcgModel, probabilities: np.ndarray, names: tuple[str, ...]) -
     return with_aggregates(probabilities, model.config.classes, {"any": names})[:, -1]
 
 
+def probabilities_of(model: EcgModel, millivolts: Signals) -> np.ndarray:
+    """Probabilities ``[n, C]`` of millivolts ``[n, leads, samples]`` at the model's rate, without the quality check."""
+    x = torch.from_numpy(millivolts.astype(np.float32))
+    return torch.cat([model.score(some) for some in x.split(AT_ONCE)]).double().numpy()
+
+
 def scored(model: EcgModel, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities ``[n, C]`` of all records, and which records pass the quality check."""
     said, readable = [], []
@@ -212,14 +218,10 @@ def on_the_fold(models: Mapping[str, EcgModel], root: Path) -> tuple[list[dict[s
         rows = cohort.rows([FOLD])
         signals = cohort.signals(rows)[:, model.lead_positions(cohort.leads, cohort.title)] / 1000.0
 
-        def probabilities(change: Callable[[Signals], Signals], model: EcgModel = model, x: Signals = signals) -> Any:
-            changed = torch.from_numpy(change(x).astype(np.float32))
-            return torch.cat([model.score(some) for some in changed.split(AT_ONCE)]).double().numpy()
-
         about = {"data": f"ptbxl, fold {FOLD}", "student": tag}
         found: list[tuple[Any, ...]] = []
         for name, change in track(DISTORTIONS.items(), tag):
-            scores = probabilities(change)
+            scores = probabilities_of(model, change(signals))
             now = [
                 tuple(model.findings(row).values())
                 for row in with_aggregates(scores, model.config.classes, model.config.aggregates)
@@ -236,7 +238,7 @@ def on_the_fold(models: Mapping[str, EcgModel], root: Path) -> tuple[list[dict[s
             )
         for name, (distortion, strengths) in track(STRENGTHS.items(), f"{tag}, curves"):
             for strength in strengths:
-                scores = probabilities(distortion(strength), x=signals[CURVES])
+                scores = probabilities_of(model, distortion(strength)(signals[CURVES]))
                 lost = {"strength": strength, "macro AUC": macro_auc(cohort.labels[rows][CURVES], scores)}
                 curves.append({**about, "distortion": name, **lost})
         evaluation = ecgzoo.evaluate(model, cohort, folds=[FOLD]).evaluation(SEED)

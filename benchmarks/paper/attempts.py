@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.paper.grid import ARMS, COMMON, RESULTS, in_parallel, need, read_lines, train_student
+from benchmarks.paper.grid import ARMS, COMMON, RESULTS, folder_name, in_parallel, need, read_lines, train_student
 from ecgzoo import Recipe
 from ecgzoo.provenance import provenance
 from ecgzoo.signal import LEADS_12
@@ -98,7 +98,7 @@ def run_one(common: Recipe, name: str, fields: dict[str, Any], seed: int, output
 
 
 def _folder(name: str, seed: int) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in f"try {name} {seed}")
+    return folder_name(f"try {name} {seed}")
 
 
 def main() -> None:

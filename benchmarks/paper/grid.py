@@ -214,6 +214,11 @@ def train_student(recipe: Recipe, teacher: Path, cohort: Cohort | None = None) -
     return run, run.student(run.teacher() if run.distills else None)
 
 
+def folder_name(text: str) -> str:
+    """The text with an underscore for everything but letters and digits."""
+    return "".join(letter if letter.isalnum() else "_" for letter in text)
+
+
 def save_scores(scores: CohortScores, path: Path) -> None:
     """Write probabilities, labels and patients, for paired comparisons."""
     np.savez(path, y_score=scores.y_score, y_true=scores.y_true, patients=scores.patients)

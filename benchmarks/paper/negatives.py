@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import ecgzoo
 from benchmarks._report import report
+from benchmarks.handheld import probabilities_of
 from benchmarks.paper.grid import need
 from benchmarks.paper.unlabelled import COMMON, LABELLED, LONG, REST, SHORT, cohort
 from ecgzoo.data import parse_folds
 from ecgzoo.model import EcgModel
 
-RECORDS, SEED, AT_ONCE = 1_500, 0, 64
+RECORDS, SEED = 1_500, 0
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -71,8 +71,7 @@ def main() -> None:
         rest = data.rows(parse_folds(REST[labelled]))
         some = np.sort(np.random.default_rng(SEED).choice(rest, RECORDS, replace=False))
         leads = teacher.lead_positions(data.leads, data.title)
-        x = torch.from_numpy((data.signals(some)[:, leads] / 1000).astype(np.float32))
-        answers = torch.cat([teacher.score(part) for part in x.split(AT_ONCE)]).double().numpy()
+        answers = probabilities_of(teacher, data.signals(some)[:, leads] / 1000)
         rows += rows_of(labelled, answers, data.labels[some].astype(float))
     report("negatives", f"{COMMON.task}; records of folds whose labels the teacher did not see", rows)
 
