@@ -95,7 +95,7 @@ def third_party(install, module: str, source: str) -> None:
         (NET.format(leads="num_leads", classes="7", x="x"), r"built for 5 classes, its network gives logits \[1, 7\]"),
         (KEEPS.replace("nn.Conv1d", "nn.LazyConv1d").replace("(num_leads, 4", "(4"), "could not be saved .*uninitial"),
         (KEEPS.replace("self.body(x)", "self.body(x - x.mean(0))"), "other logits alone than in a batch, or random"),
-        (KEEPS.replace("x.mean(-1)", "nn.functional.dropout(x.mean(-1))"), "in a batch, or random ones"),
+        (KEEPS.replace("self.body(x)", "self.body(nn.functional.dropout(x))"), "in a batch, or random ones"),
         (KEEPS.replace("else self.classifier(x.mean(-1))", "else self.classifier(x.mean(-1)).sigmoid()"), IS_NOT),
         (KEEPS.replace("forward_head(self.forward_features(x))", "classifier(self.body(x).amax(-1))"), IS_NOT),
         (
